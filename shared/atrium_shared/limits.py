@@ -1,0 +1,120 @@
+"""Every bound of the system, in one place, related to each other by asserts.
+
+Names are noun_unit_max (or _min). A limit is part of the design: it says how much of a thing one
+peer may make us hold, and so how much memory and time the whole can need. Settings may lower
+some of them for one deployment (see `atrium_server.config`); nothing may raise them at run time.
+"""
+
+from __future__ import annotations
+
+# --- bytes from a peer -------------------------------------------------------------------
+MESSAGE_BYTES_MAX = 16_384
+"""Largest WebSocket message a client may send."""
+HTTP_HEAD_BYTES_MAX = 8_192
+"""Largest request line plus headers of a WebSocket handshake."""
+RECEIVE_BYTES_MAX = 4_096
+"""Most bytes taken from one socket in one pump pass: fairness between peers."""
+RELIABLE_BYTES_MAX = 262_144
+"""Most bytes of reliable messages waiting for one client; more closes that session."""
+RELIABLE_MESSAGES_MAX = 512
+OUTGOING_BYTES_MAX = 65_536
+"""Largest single hand-over to a socket: snapshot, enters and reliable messages of one tick."""
+
+# --- text --------------------------------------------------------------------------------
+NAME_CHARS_MAX = 32
+NAME_BYTES_MAX = 96
+CHAT_CHARS_MAX = 500
+CHAT_BYTES_MAX = 2_000
+AVATAR_CHARS_MAX = 128
+WORLD_NAME_CHARS_MAX = 32
+TOKEN_CHARS_MAX = 512
+SENTENCE_CHARS_MAX = 300
+FEATURES_MAX = 32
+FEATURE_CHARS_MAX = 32
+
+# --- rates per session -------------------------------------------------------------------
+POSE_RATE_HZ_MAX = 66
+"""Poses per second that are taken without complaint (60 Hz and some jitter)."""
+MESSAGES_PER_S_MAX = 100
+"""All messages together, sustained; the bucket holds MESSAGES_BURST_MAX."""
+MESSAGES_BURST_MAX = 300
+CHAT_PER_S_MAX = 2.0
+CHAT_BURST_MAX = 6
+EMOTE_PER_S_MAX = 4.0
+EMOTE_BURST_MAX = 8
+REQUEST_PER_S_MAX = 5.0
+REQUEST_BURST_MAX = 10
+CLOCK_PER_S_MAX = 4.0
+CLOCK_BURST_MAX = 12
+
+# --- connections -------------------------------------------------------------------------
+CONNECTIONS_MAX = 12_000
+CONNECTIONS_PER_ADDRESS_MAX = 64
+HANDSHAKES_PER_ADDRESS_PER_S_MAX = 20.0
+HANDSHAKES_PER_ADDRESS_BURST_MAX = 64
+ADDRESSES_TRACKED_MAX = 65_536
+HANDSHAKE_S_MAX = 5.0
+"""From accept to a finished HTTP upgrade."""
+JOIN_S_MAX = 10.0
+"""From the upgrade to ACTIVE, and the life of a JOINING seat."""
+RESUME_S_MAX = 30.0
+"""How long a seat waits for its owner after the link was lost."""
+SILENCE_PING_S = 8.0
+"""A peer silent for this long is pinged."""
+SILENCE_S_MAX = 20.0
+"""A peer silent for this long is gone."""
+DRAIN_S_MAX = 5.0
+"""SIGTERM to the last socket closed."""
+
+# --- worlds ------------------------------------------------------------------------------
+WORLDS_MAX = 64
+TICK_RATE_HZ_MIN = 5
+TICK_RATE_HZ_MAX = 60
+TICK_RATE_HZ_DEFAULT = 20
+ENTITIES_PER_WORLD_MAX = 16_384
+SESSIONS_PER_WORLD_MAX = 10_000
+INDEXES_MAX = 255
+"""Entities one client can see at once: an index is one byte and 255 means 'none'."""
+INBOX_COMMANDS_MAX = 16_384
+COLLIDERS_MAX = 4_096
+SEATS_MAX = 1_024
+ZONES_MAX = 256
+SPAWNS_MAX = 256
+WORLD_EXTENT_M_MAX = 8_388.0
+"""Half the side of a world: x and z are 24-bit millimetres."""
+Y_EXTENT_MM_UNITS_MAX = 32_767
+TEXT_LINE_MANIFEST_BYTES_MAX = 1_048_576
+WORLD_RESTARTS_MAX = 3
+CATCH_UP_TICKS_MAX = 3
+"""A late ticker runs at most this many ticks back to back, then skips."""
+REPLAY_S_MAX = 60.0
+REPLAY_BYTES_MAX = 64 * 1024 * 1024
+CHAT_HISTORY_MAX = 256
+CHAT_HELD_PER_SESSION_MAX = 16
+
+# --- replication -------------------------------------------------------------------------
+RING_TICKS = 4
+"""Ticks of quantised state kept besides the current one: the oldest delta is this old."""
+CREDIT_RING_TICKS = 128
+"""Ticks for which the bytes sent so far are remembered, to turn `ack_tick` into credit."""
+CREDIT_S = 0.25
+"""Seconds of its own link that one client may have outstanding."""
+VISIBLE_AGE_S_MAX = 1.0
+"""Nothing a client sees is older than this (while its link takes what was promised)."""
+BYTES_PER_S_MIN = 4_000
+BYTES_PER_S_MAX = 4_000_000
+BYTES_PER_S_DEFAULT = 1_000_000
+BANDWIDTH_SHARE = 0.7
+"""Part of a client's declared bytes per second that avatars may use."""
+
+assert MESSAGE_BYTES_MAX <= RELIABLE_BYTES_MAX
+assert NAME_CHARS_MAX <= NAME_BYTES_MAX <= 4 * NAME_CHARS_MAX
+assert CHAT_CHARS_MAX <= CHAT_BYTES_MAX < MESSAGE_BYTES_MAX
+assert POSE_RATE_HZ_MAX < MESSAGES_PER_S_MAX < MESSAGES_BURST_MAX
+assert TICK_RATE_HZ_MIN <= TICK_RATE_HZ_DEFAULT <= TICK_RATE_HZ_MAX
+assert SESSIONS_PER_WORLD_MAX <= ENTITIES_PER_WORLD_MAX
+assert INDEXES_MAX <= 255
+assert CREDIT_RING_TICKS > 2 * TICK_RATE_HZ_MAX
+assert WORLD_EXTENT_M_MAX * 1000 < 2**23
+assert HANDSHAKE_S_MAX < JOIN_S_MAX < RESUME_S_MAX
+assert SILENCE_PING_S * 2 < SILENCE_S_MAX

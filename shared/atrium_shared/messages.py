@@ -1,0 +1,328 @@
+"""Every message of `atrium.1`: the one definition that drives encoding, decoding and the hash.
+
+Theory of operation
+-------------------
+A message is a MessagePack array `[op, field, ...]`; msgspec checks types, bounds and the exact
+number of fields while it decodes, so nothing of the wrong shape, depth or size is ever built.
+`CLIENT_MESSAGES` is what a client may say and `SERVER_MESSAGES` what the server may; the session's
+state table (`atrium_server.net.session_state`) says when. Pose and snapshot have a fixed binary
+form as well (`codec`), because they are decoded and built as matrices.
+
+Numbers are never reused. A field is only ever added together with a new op or a feature that the
+peer announced in `Capabilities.features`, because the decoder refuses arrays of another length.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from atrium_shared import limits
+
+U8 = Annotated[int, Meta(ge=0, le=255)]
+U16 = Annotated[int, Meta(ge=0, le=65_535)]
+U32 = Annotated[int, Meta(ge=0, le=4_294_967_295)]
+Metres = Annotated[float, Meta(ge=-limits.WORLD_EXTENT_M_MAX, le=limits.WORLD_EXTENT_M_MAX)]
+Name = Annotated[str, Meta(max_length=limits.NAME_CHARS_MAX)]
+ChatText = Annotated[str, Meta(min_length=1, max_length=limits.CHAT_CHARS_MAX)]
+Avatar = Annotated[str, Meta(max_length=limits.AVATAR_CHARS_MAX)]
+WorldName = Annotated[str, Meta(max_length=limits.WORLD_NAME_CHARS_MAX)]
+Token = Annotated[str, Meta(max_length=limits.TOKEN_CHARS_MAX)]
+Sentence = Annotated[str, Meta(max_length=limits.SENTENCE_CHARS_MAX)]
+Feature = Annotated[str, Meta(max_length=limits.FEATURE_CHARS_MAX)]
+
+
+class ClientKind(enum.IntEnum):
+    WEB = 0
+    HEADSET = 1
+    BOT = 2
+    ADMIN = 3
+
+
+class EntityKind(enum.IntEnum):
+    AVATAR = 0
+    NPC = 1
+    PROP = 2
+
+
+class ChatChannel(enum.IntEnum):
+    WORLD = 0
+    NEARBY = 1
+    DIRECT = 2
+
+
+class ChatState(enum.IntEnum):
+    """What became of a line, told to its author."""
+
+    PENDING = 0
+    PUBLISHED = 1
+    REJECTED = 2
+    RETRACTED = 3
+
+
+class TeleportTarget(enum.IntEnum):
+    POINT = 0
+    """`x, y, z, yaw` of the request."""
+    SEAT = 1
+    """The seat whose number is in `target`."""
+    SPAWN = 2
+    """A spawn point of the server's choice."""
+    STAND = 3
+    """Leave the seat, to its side."""
+
+
+class Message(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """Base: an array whose first element is the op."""
+
+
+class Capabilities(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """What a client can take and give. Nested in `Hello` as an array without an op."""
+
+    avatars_max: Annotated[int, Meta(ge=1, le=limits.INDEXES_MAX)] = 64
+    bytes_per_s: Annotated[
+        int, Meta(ge=limits.BYTES_PER_S_MIN, le=limits.BYTES_PER_S_MAX)
+    ] = limits.BYTES_PER_S_DEFAULT
+    parts: Annotated[int, Meta(ge=0, le=63)] = 3
+    """Parts of others that it wants to receive (`pose.Parts`)."""
+    features: Annotated[tuple[Feature, ...], Meta(max_length=limits.FEATURES_MAX)] = ()
+
+
+# --- client to server --------------------------------------------------------------------
+
+
+class Hello(Message, tag=1):
+    """First message of a connection."""
+
+    protocol_hash: Annotated[str, Meta(max_length=64)]
+    kind: ClientKind
+    name: Annotated[str, Meta(max_length=limits.MESSAGE_BYTES_MAX)]
+    """Bounded by the message only, so that a name too long gets its own answer."""
+    avatar: Avatar
+    world: WorldName
+    """Empty for the server's first world."""
+    capabilities: Capabilities
+    auth_token: Token
+    """Empty for a guest."""
+    resume_token: Token
+    """Empty for a fresh session."""
+    last_chat_seq: U32
+
+
+class ClockPing(Message, tag=2):
+    client_ms: U32
+
+
+class Pose(Message, tag=3):
+    """Where I am. `body` is as in `atrium_shared.pose`; `ack_tick` is the newest tick I decoded."""
+
+    seq: U32
+    client_ms: U32
+    ack_tick: U32
+    body: Annotated[bytes, Meta(min_length=12, max_length=512)]
+
+
+class Ack(Message, tag=4):
+    """`ack_tick` for those who send no poses."""
+
+    ack_tick: U32
+
+
+class ChatSubmit(Message, tag=5):
+    request_id: U32
+    channel: ChatChannel
+    target: U32
+    """Entity id for DIRECT, else 0."""
+    text: ChatText
+
+
+class EmoteSubmit(Message, tag=6):
+    emote: U8
+
+
+class Teleport(Message, tag=7):
+    request_id: U32
+    kind: TeleportTarget
+    target: U32
+    x: Metres
+    y: Metres
+    z: Metres
+    yaw: Annotated[float, Meta(ge=-64.0, le=64.0)]
+
+
+class Travel(Message, tag=8):
+    """Take me to another world of this server."""
+
+    request_id: U32
+    world: WorldName
+
+
+class Bye(Message, tag=9):
+    """I leave for good: do not keep my seat."""
+
+
+class RtcSignal(Message, tag=48):
+    """Reserved for voice: answered with RESERVED."""
+
+    target: U32
+    kind: U8
+    data: Annotated[bytes, Meta(max_length=8_192)]
+
+
+# --- server to client --------------------------------------------------------------------
+
+
+class Welcome(Message, tag=64):
+    """You are in; also sent when a `Travel` has succeeded. A new index epoch: forget all indexes."""
+
+    session_id: U32
+    resume_token: str
+    entity_id: U32
+    world: str
+    tick: U32
+    tick_rate_hz: U8
+    server_ms: U32
+    cap: U8
+    """Most entities you will see at once."""
+    bytes_per_s: U32
+    parts: U8
+    y_unit_mm: U8
+    resumed: bool
+    resume_s: U16
+    """How long your seat is kept after a lost link."""
+    scene_url: str
+    """`path@version` of the static scene, over HTTP, immutable."""
+    body: bytes
+    """Where you stand, as a root-only pose body."""
+    request_id: U32
+    """Of the `Travel` this answers, else 0."""
+
+
+class ClockPong(Message, tag=65):
+    client_ms: U32
+    server_ms: U32
+    tick: U32
+
+
+class Snapshot(Message, tag=66):
+    tick: U32
+    server_ms: U32
+    ack_seq: U32
+    """Newest pose of yours that this tick has taken."""
+    body: bytes
+
+
+class EnterEntry(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """One entity that comes into view."""
+
+    index: U8
+    entity_id: U32
+    kind: EntityKind
+    name: str
+    avatar: str
+
+
+class Enter(Message, tag=67):
+    entries: tuple[EnterEntry, ...]
+
+
+class Leave(Message, tag=68):
+    """Indexes that are free again, one byte each."""
+
+    indexes: bytes
+
+
+class Correction(Message, tag=69):
+    """The server moved you: continue from `body` (a root-only pose body)."""
+
+    seq: U32
+    """The pose that broke a rule, or the newest one taken."""
+    tick: U32
+    reasons: U16
+    """Bits of `MoveReason`."""
+    body: bytes
+
+
+class MoveReason(enum.IntFlag):
+    SPEED = 1
+    BOUNDS = 2
+    FLOOR = 4
+    COLLIDER = 8
+    REACH = 16
+    TELEPORT = 32
+    SEATED = 64
+
+
+class ChatStatus(Message, tag=70):
+    request_id: U32
+    state: ChatState
+    chat_seq: U32
+    reason: str
+
+
+class ChatPublished(Message, tag=71):
+    chat_seq: U32
+    channel: ChatChannel
+    sender_id: U32
+    sender_name: str
+    text: str
+    server_ms: U32
+
+
+class ChatRetract(Message, tag=72):
+    chat_seq: U32
+
+
+class Emote(Message, tag=73):
+    entity_id: U32
+    emote: U8
+
+
+class Result(Message, tag=74):
+    """The one first answer to a request."""
+
+    request_id: U32
+    code: U16
+    reason: str
+    retry_ms: U32
+
+
+class Error(Message, tag=75):
+    """The session ends; a close frame follows."""
+
+    code: U16
+    sentence: str
+    retry_ms: U32
+
+
+class Notice(Message, tag=76):
+    """A sentence for the person (and `code` for the program): draining, world restarts, ..."""
+
+    code: U16
+    sentence: str
+
+
+ClientMessage = (
+    Hello | ClockPing | Pose | Ack | ChatSubmit | EmoteSubmit | Teleport | Travel | Bye | RtcSignal
+)
+ServerMessage = (
+    Welcome | ClockPong | Snapshot | Enter | Leave | Correction | ChatStatus | ChatPublished
+    | ChatRetract | Emote | Result | Error | Notice
+)
+
+CLIENT_MESSAGES: tuple[type[Message], ...] = (
+    Hello, ClockPing, Pose, Ack, ChatSubmit, EmoteSubmit, Teleport, Travel, Bye, RtcSignal,
+)
+SERVER_MESSAGES: tuple[type[Message], ...] = (
+    Welcome, ClockPong, Snapshot, Enter, Leave, Correction, ChatStatus, ChatPublished,
+    ChatRetract, Emote, Result, Error, Notice,
+)
+
+
+def op_of(kind: type[Message]) -> int:
+    """The first element of the array."""
+    tag = kind.__struct_config__.tag
+    assert isinstance(tag, int)
+    return tag
