@@ -93,7 +93,7 @@ class Capabilities(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_
 # --- client to server --------------------------------------------------------------------
 
 
-class Hello(Message, tag=1):
+class Hello(Message, tag=1, frozen=True):
     """First message of a connection."""
 
     protocol_hash: Annotated[str, Meta(max_length=64)]
@@ -111,11 +111,11 @@ class Hello(Message, tag=1):
     last_chat_seq: U32
 
 
-class ClockPing(Message, tag=2):
+class ClockPing(Message, tag=2, frozen=True):
     client_ms: U32
 
 
-class Pose(Message, tag=3):
+class Pose(Message, tag=3, frozen=True):
     """Where I am. `body` is as in `atrium_shared.pose`; `ack_tick` is the newest tick I decoded."""
 
     seq: U32
@@ -124,13 +124,13 @@ class Pose(Message, tag=3):
     body: Annotated[bytes, Meta(min_length=12, max_length=512)]
 
 
-class Ack(Message, tag=4):
+class Ack(Message, tag=4, frozen=True):
     """`ack_tick` for those who send no poses."""
 
     ack_tick: U32
 
 
-class ChatSubmit(Message, tag=5):
+class ChatSubmit(Message, tag=5, frozen=True):
     request_id: U32
     channel: ChatChannel
     target: U32
@@ -138,11 +138,11 @@ class ChatSubmit(Message, tag=5):
     text: ChatText
 
 
-class EmoteSubmit(Message, tag=6):
+class EmoteSubmit(Message, tag=6, frozen=True):
     emote: U8
 
 
-class Teleport(Message, tag=7):
+class Teleport(Message, tag=7, frozen=True):
     request_id: U32
     kind: TeleportTarget
     target: U32
@@ -152,18 +152,18 @@ class Teleport(Message, tag=7):
     yaw: Annotated[float, Meta(ge=-64.0, le=64.0)]
 
 
-class Travel(Message, tag=8):
+class Travel(Message, tag=8, frozen=True):
     """Take me to another world of this server."""
 
     request_id: U32
     world: WorldName
 
 
-class Bye(Message, tag=9):
+class Bye(Message, tag=9, frozen=True):
     """I leave for good: do not keep my seat."""
 
 
-class RtcSignal(Message, tag=48):
+class RtcSignal(Message, tag=48, frozen=True):
     """Reserved for voice: answered with RESERVED."""
 
     target: U32
@@ -174,7 +174,7 @@ class RtcSignal(Message, tag=48):
 # --- server to client --------------------------------------------------------------------
 
 
-class Welcome(Message, tag=64):
+class Welcome(Message, tag=64, frozen=True):
     """You are in; also sent when a `Travel` has succeeded. A new index epoch: forget all indexes."""
 
     session_id: U32
@@ -200,13 +200,13 @@ class Welcome(Message, tag=64):
     """Of the `Travel` this answers, else 0."""
 
 
-class ClockPong(Message, tag=65):
+class ClockPong(Message, tag=65, frozen=True):
     client_ms: U32
     server_ms: U32
     tick: U32
 
 
-class Snapshot(Message, tag=66):
+class Snapshot(Message, tag=66, frozen=True):
     tick: U32
     server_ms: U32
     ack_seq: U32
@@ -224,17 +224,17 @@ class EnterEntry(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fi
     avatar: str
 
 
-class Enter(Message, tag=67):
+class Enter(Message, tag=67, frozen=True):
     entries: tuple[EnterEntry, ...]
 
 
-class Leave(Message, tag=68):
+class Leave(Message, tag=68, frozen=True):
     """Indexes that are free again, one byte each."""
 
     indexes: bytes
 
 
-class Correction(Message, tag=69):
+class Correction(Message, tag=69, frozen=True):
     """The server moved you: continue from `body` (a root-only pose body)."""
 
     seq: U32
@@ -255,14 +255,14 @@ class MoveReason(enum.IntFlag):
     SEATED = 64
 
 
-class ChatStatus(Message, tag=70):
+class ChatStatus(Message, tag=70, frozen=True):
     request_id: U32
     state: ChatState
     chat_seq: U32
     reason: str
 
 
-class ChatPublished(Message, tag=71):
+class ChatPublished(Message, tag=71, frozen=True):
     chat_seq: U32
     channel: ChatChannel
     sender_id: U32
@@ -271,16 +271,16 @@ class ChatPublished(Message, tag=71):
     server_ms: U32
 
 
-class ChatRetract(Message, tag=72):
+class ChatRetract(Message, tag=72, frozen=True):
     chat_seq: U32
 
 
-class Emote(Message, tag=73):
+class Emote(Message, tag=73, frozen=True):
     entity_id: U32
     emote: U8
 
 
-class Result(Message, tag=74):
+class Result(Message, tag=74, frozen=True):
     """The one first answer to a request."""
 
     request_id: U32
@@ -289,7 +289,7 @@ class Result(Message, tag=74):
     retry_ms: U32
 
 
-class Error(Message, tag=75):
+class Error(Message, tag=75, frozen=True):
     """The session ends; a close frame follows."""
 
     code: U16
@@ -297,7 +297,7 @@ class Error(Message, tag=75):
     retry_ms: U32
 
 
-class Notice(Message, tag=76):
+class Notice(Message, tag=76, frozen=True):
     """A sentence for the person (and `code` for the program): draining, world restarts, ..."""
 
     code: U16

@@ -31,11 +31,15 @@ import enum
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from atrium_shared import pose
 from atrium_shared.errors import ErrorCode, ProtocolError
 from atrium_shared.limits import INDEXES_MAX
 from atrium_shared.pose import Bytes, IntRows
+
+Ticks = npt.NDArray[np.int64]
+"""Wide enough for every tick number that the wire can say (unsigned 32 bits), and for -1."""
 
 
 class Form(enum.IntEnum):
@@ -97,7 +101,7 @@ class View:
     extras: Bytes = field(
         default_factory=lambda: np.zeros((INDEXES_MAX, pose.EXTRA_BYTES), np.uint8)
     )
-    tick: IntRows = field(default_factory=lambda: np.full(INDEXES_MAX, -1, np.int32))
+    tick: Ticks = field(default_factory=lambda: np.full(INDEXES_MAX, -1, np.int64))
     """Tick of the last record of each index; -1 before the first."""
     parts: Bytes = field(default_factory=lambda: np.zeros(INDEXES_MAX, np.uint8))
     """Parts of the last record of each index."""
@@ -109,20 +113,25 @@ class View:
     def apply(self, tick: int, body: bytes | memoryview) -> Bytes:
         """Take one snapshot; returns the indexes it touched, in their order on the wire.
 
-        Raises ProtocolError when the body is malformed or a delta has nothing to add to.
+        Raises ProtocolError when the body is malformed, names an index twice (the order of the
+        sections would then matter), or holds a delta that has nothing to add to.
         """
-        touched: list[Bytes] = []
-        for section in split_sections(body):
-            if (section.indexes >= INDEXES_MAX).any():
-                raise ProtocolError(ErrorCode.MALFORMED, "a snapshot names an index out of range")
+        sections = split_sections(body)
+        touched = [section.indexes for section in sections]
+        indexes = np.concatenate(touched) if touched else np.zeros(0, np.uint8)
+        mentions = np.bincount(indexes, minlength=INDEXES_MAX + 1)
+        if mentions[INDEXES_MAX]:
+            raise ProtocolError(ErrorCode.MALFORMED, "a snapshot names an index out of range")
+        if (mentions > 1).any():
+            raise ProtocolError(ErrorCode.MALFORMED, "a snapshot names an index twice")
+        for section in sections:
             if section.form == Form.FULL:
                 self._apply_full(section)
             else:
                 self._apply_delta(section)
             self.tick[section.indexes] = tick
             self.parts[section.indexes] = section.parts
-            touched.append(section.indexes)
-        return np.concatenate(touched) if touched else np.zeros(0, np.uint8)
+        return indexes
 
     def _apply_full(self, section: Section) -> None:
         rows, extras = pose.decode_root_and_points(section.records[:, 1:], section.parts)

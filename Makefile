@@ -1,0 +1,61 @@
+# make run    start a server; installs what it needs first      make run ARGS="--port 9000"
+# make test   check the code and run all tests                  make test ARGS="-k wire"
+# make lint   check the code only
+# make bench  measure the server beside a bare C server that sends the same bytes
+# make clean  remove what the others made
+#
+# Everything is installed into .venv. An empty file there (a stamp) remembers that an installation
+# is done; it is done again when pyproject.toml changes.
+
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+# The first Python that is new enough, unless PYTHON says which.
+IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$each -c '$(IS_NEW_ENOUGH)' 2>/dev/null && echo $$each && break; done)
+
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DELETE_ON_ERROR:
+.PHONY: run test lint bench clean
+
+run: $(VENV)/stamp-run
+	@echo "Starting the server; Ctrl-C ends it."
+	@exec $(BIN)/atrium serve $(ARGS)
+
+test: lint
+	@echo "Running all tests."
+	@$(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/stamp-test
+	@echo "Checking style and types."
+	@$(BIN)/ruff check
+	@$(BIN)/pyright
+
+bench: $(VENV)/stamp-run
+	@exec $(BIN)/python -m atrium_loadtest.bench $(ARGS)
+
+clean:
+	@rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@echo "Removed the installation and all caches."
+
+$(VENV)/stamp-venv:
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(IS_NEW_ENOUGH)' 2>/dev/null || { \
+		echo "Atrium needs Python 3.11 or newer and found none:" \
+			"install it, or say where it is with PYTHON=/path/to/python3." >&2; exit 1; }
+	@echo "Creating $(VENV) with $$($(PYTHON) --version)."
+	@$(PYTHON) -m venv $(VENV) || { echo "The environment could not be created:" \
+		"on Debian and Ubuntu install the package python3-venv." >&2; exit 1; }
+	@touch $@
+
+$(VENV)/stamp-run: $(VENV)/stamp-venv pyproject.toml hatch_build.py
+	@echo "Installing Atrium into $(VENV); the first time takes a minute or two."
+	@$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(VENV)/stamp-test: $(VENV)/stamp-venv pyproject.toml hatch_build.py
+	@echo "Installing Atrium and its test tools into $(VENV); the first time takes a few minutes."
+	@$(PIP_INSTALL) --editable ".[test]"
+	@touch $@ $(VENV)/stamp-run

@@ -1,0 +1,42 @@
+"""How long to wait before each new attempt to reach a server. Pure.
+
+Delays double up to a cap. Each is shortened by a random part, so that the clients of a server
+that restarts do not all come back in the same instant; the seed makes a run repeatable.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ReconnectPolicy:
+    """When to try again after a lost link, and when to stop."""
+
+    first_s: float = 0.2
+    cap_s: float = 5.0
+    jitter: float = 0.5
+    """Part of each delay that is left to chance, 0 to 1."""
+    give_up_s: float = 60.0
+    """Seconds without a link after which the session is given up."""
+    rejoin: bool = False
+    """Join anew when the seat is gone, instead of ending the session."""
+    seed: int | None = None
+    """None takes a seed from the operating system."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.first_s <= self.cap_s:
+            raise ValueError("first_s must be positive and not above cap_s")
+        if not 0 <= self.jitter <= 1:
+            raise ValueError("jitter must lie between 0 and 1")
+        if self.give_up_s < 0:
+            raise ValueError("give_up_s must not be negative")
+
+    def delays_s(self, draw: random.Random) -> Iterator[float]:
+        """Endless: seconds to wait before the first, second, ... new attempt."""
+        delay_s = self.first_s
+        while True:
+            yield delay_s * (1 - self.jitter * draw.random())
+            delay_s = min(self.cap_s, 2 * delay_s)

@@ -1,0 +1,152 @@
+"""What a session tells its application. Pure values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from atrium_shared.messages import (
+    ChatChannel,
+    ChatStatus,
+    EnterEntry,
+    MoveReason,
+    Result,
+    Welcome,
+)
+from atrium_shared.pose import Bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The first welcome."""
+
+    welcome: Welcome
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLost:
+    """The connection is gone; the seat is kept for a while and new attempts are being made."""
+
+    sentence: str
+    retry_ms: int = 0
+    """The server asks not to come back sooner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """There is a connection again. Everybody in view enters anew."""
+
+    welcome: Welcome
+    fresh: bool
+    """The seat was gone: this is a new session, perhaps in another place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Travelled:
+    """We are in another world. Everybody in view enters anew."""
+
+    welcome: Welcome
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotTaken:
+    """A snapshot has been applied to the session's view."""
+
+    tick: int
+    server_s: float
+    """Server time of the tick, in seconds that never wrap."""
+    ack_seq: int
+    touched: Bytes
+    """Indexes that had a record, shape (n,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """An entity has come into view; its first record follows."""
+
+    entity: EnterEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """An entity has gone out of view."""
+
+    entity: EnterEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """The server moved us: we are where it says."""
+
+    seq: int
+    reasons: MoveReason
+    position: tuple[float, float, float]
+    """Metres."""
+    yaw: float
+    """Radians."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatLine:
+    """A line that somebody said."""
+
+    chat_seq: int
+    channel: ChatChannel
+    sender_id: int
+    sender_name: str
+    text: str
+    server_s: float
+    mine: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRetracted:
+    """A line is to be removed from the screen."""
+
+    chat_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Emoted:
+    """Somebody shows an emote."""
+
+    entity_id: int
+    emote: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAnswered:
+    """The final answer to a request of ours."""
+
+    request_id: int
+    answer: Result | ChatStatus | Welcome
+
+
+@dataclass(frozen=True, slots=True)
+class RequestExpired:
+    """No answer came in time, or none can come any more."""
+
+    request_id: int
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """A sentence from the server for the person."""
+
+    code: int
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The server ended the session for good, or never began it."""
+
+    code: int
+    sentence: str
+    retry_ms: int
+
+
+Event = (
+    Joined | LinkLost | Resumed | Travelled | SnapshotTaken | Entered | Left | Corrected
+    | ChatLine | ChatRetracted | Emoted | RequestAnswered | RequestExpired | Noticed | Ended
+)

@@ -1,0 +1,282 @@
+/**
+ * The connection: handshake, resume, retry, acknowledgement.
+ *
+ * One Link lives as long as the person wants to be there; sockets come and go inside it. After a
+ * lost socket it dials again with growing, jittered pauses and shows the resume token, so that
+ * the server gives back the same avatar. The token is kept in sessionStorage: a reload of the tab
+ * resumes as well, another tab is another person. Answers that a retry cannot change (the page is
+ * too old, the session went on elsewhere, the name is refused) end the link with a sentence.
+ *
+ * The newest tick that was decoded goes back in each pose; while none is sent (a hidden tab's
+ * timers stand still) a small `Ack` is sent per snapshot, because the server sends only as much
+ * as is acknowledged.
+ */
+
+import {
+  ChatChannel, ClientKind, CloseCode, ErrorCode, Limits, Op, Parts, PROTOCOL_HASH, SUBPROTOCOL,
+} from "./protocol.generated.js";
+import { decodeServer, encode, encodePose } from "./codec.js";
+import { WireError } from "./msgpack.js";
+
+/** @typedef {import("./protocol.generated.js").ServerMessage} ServerMessage */
+/** @typedef {import("./protocol.generated.js").ClientMessage} ClientMessage */
+/** @typedef {"connecting" | "joining" | "live" | "lost" | "ended"} LinkState */
+/**
+ * @typedef {object} Events
+ * @property {(message: ServerMessage) => void} message
+ * @property {(state: LinkState, sentence: string) => void} state
+ */
+
+const RETRY_MS_MIN = 400;
+const RETRY_MS_MAX = 10_000;
+const PING_MS = 2_500;
+const PINGS_QUICK = 4;
+const PING_QUICK_MS = 300;
+const SILENT_POSE_MS = 250;
+const JOIN_MS_MAX = 12_000;
+const TOKEN_KEY = "atrium.resume";
+/** Errors after which the same hello would meet the same answer. */
+const FINAL = new Set([ErrorCode.VERSION, ErrorCode.BAD_NAME, ErrorCode.REPLACED,
+  ErrorCode.NOT_ALLOWED, ErrorCode.UNEXPECTED, ErrorCode.MALFORMED, ErrorCode.TOO_LARGE]
+  .map(Number));
+
+export class Link {
+  /** @type {LinkState} */
+  state = "ended";
+  ackTick = 0;
+  bytesIn = 0;
+  bytesOut = 0;
+  lastChatSeq = 0;
+  /** @type {WebSocket | null} */
+  #socket = null;
+  #name = "";
+  #world = "";
+  #attempt = 0;
+  #retryMs = 0;
+  #pings = 0;
+  #poseAt = 0;
+  #wanted = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  /** Grows over reloads too: a resumed session remembers what it has answered, by this id. */
+  #requestId = Date.now() % 2 ** 31;
+  #url;
+  #events;
+
+  /**
+   * @param {URL} url
+   * @param {Events} events
+   */
+  constructor(url, events) {
+    this.#url = url;
+    this.#events = events;
+  }
+
+  /**
+   * @param {string} name
+   * @param {string} world empty for the server's first
+   */
+  open(name, world) {
+    this.#name = name;
+    this.#world = world;
+    this.#wanted = true;
+    this.#attempt = 0;
+    this.#dial();
+  }
+
+  /** Leaves for good: the server need not keep the seat. */
+  close() {
+    this.send({ op: Op.Bye });
+    store("");
+    this.#end("");
+  }
+
+  /** @param {string} sentence */
+  #end(sentence) {
+    this.#wanted = false;
+    clearTimeout(this.#timer);
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close(1000);
+    this.#become("ended", sentence);
+  }
+
+  /**
+   * @param {LinkState} state
+   * @param {string} sentence
+   */
+  #become(state, sentence) {
+    this.state = state;
+    this.#events.state(state, sentence);
+  }
+
+  #dial() {
+    this.#become("connecting", "");
+    const socket = new WebSocket(this.#url, SUBPROTOCOL);
+    socket.binaryType = "arraybuffer";
+    this.#socket = socket;
+    this.#retryMs = 0;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => socket.close(), JOIN_MS_MAX);
+    socket.addEventListener("open", () => this.#hello());
+    socket.addEventListener("message", (event) => {
+      if (socket === this.#socket) this.#receive(event.data);
+    });
+    socket.addEventListener("close", (event) => {
+      if (socket === this.#socket) this.#lost(event.code);
+    });
+  }
+
+  #hello() {
+    this.#become("joining", "");
+    this.send({
+      op: Op.Hello, protocol_hash: PROTOCOL_HASH, kind: ClientKind.WEB, name: this.#name,
+      avatar: "", world: this.#world,
+      capabilities: { avatars_max: Limits.INDEXES_MAX, bytes_per_s: Limits.BYTES_PER_S_DEFAULT,
+        parts: Parts.HEAD | Parts.HANDS, features: [] },
+      auth_token: "", resume_token: stored(), last_chat_seq: this.lastChatSeq,
+    });
+  }
+
+  /** @param {unknown} data */
+  #receive(data) {
+    try {
+      if (!(data instanceof ArrayBuffer)) throw new WireError("a message is not binary");
+      this.bytesIn += data.byteLength;
+      const message = decodeServer(new Uint8Array(data));
+      this.#note(message);
+      this.#events.message(message);
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      this.#end(`The server sent something this page does not understand (${error.message}). `
+        + "Reload the page.");
+    }
+  }
+
+  /** What the link itself takes from a message. @param {ServerMessage} message */
+  #note(message) {
+    switch (message.op) {
+      case Op.Welcome:
+        store(message.resume_token);
+        this.ackTick = message.tick;
+        this.#attempt = this.#pings = 0;
+        clearTimeout(this.#timer);
+        this.#become("live", "");
+        this.#ping();
+        break;
+      case Op.ChatPublished:
+        this.lastChatSeq = Math.max(this.lastChatSeq, message.chat_seq);
+        break;
+      case Op.Error:
+        this.#refused(message.code, message.sentence, message.retry_ms);
+        break;
+    }
+  }
+
+  /**
+   * A snapshot was decoded: the next pose tells so, or this does if none was sent lately.
+   * @param {number} tick
+   */
+  acknowledge(tick) {
+    this.ackTick = tick;
+    if (performance.now() - this.#poseAt > SILENT_POSE_MS) {
+      this.send({ op: Op.Ack, ack_tick: this.ackTick });
+    }
+  }
+
+  /**
+   * @param {number} code
+   * @param {string} sentence
+   * @param {number} retryMs
+   */
+  #refused(code, sentence, retryMs) {
+    this.#retryMs = retryMs;
+    if (code === ErrorCode.RESUME_INVALID) store("");
+    if (code === ErrorCode.REPLACED) {
+      this.#end("This session continues in another tab or window. Join again to be here too.");
+      store("");
+    } else if (code === ErrorCode.VERSION) {
+      this.#end("This page is from another version of the server. Reload the page.");
+    } else if (FINAL.has(code)) this.#end(sentence);
+    else this.#become(this.state, sentence);
+  }
+
+  /** @param {number} closeCode told again here for a server that had no time for an Error */
+  #lost(closeCode) {
+    this.#socket = null;
+    if (closeCode === CloseCode.REPLACED) this.#refused(ErrorCode.REPLACED, "", 0);
+    if (closeCode === CloseCode.VERSION) this.#refused(ErrorCode.VERSION, "", 0);
+    if (!this.#wanted) return;
+    const grown = RETRY_MS_MIN * 2 ** Math.min(this.#attempt++, 6);
+    const jittered = Math.min(grown, RETRY_MS_MAX) * (0.5 + Math.random() / 2);
+    const pause = Math.max(this.#retryMs, jittered);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#dial(), pause);
+    this.#become("lost", "");
+  }
+
+  #ping() {
+    if (this.state !== "live") return;
+    this.send({ op: Op.ClockPing, client_ms: Math.floor(performance.now()) >>> 0 });
+    clearTimeout(this.#timer);
+    const pause = this.#pings++ < PINGS_QUICK ? PING_QUICK_MS : PING_MS;
+    this.#timer = setTimeout(() => this.#ping(), pause);
+  }
+
+  /**
+   * @param {number} seq
+   * @param {Uint8Array} body
+   */
+  sendPose(seq, body) {
+    this.#poseAt = performance.now();
+    this.#write(encodePose(seq, Math.floor(this.#poseAt) >>> 0, this.ackTick, body));
+  }
+
+  /**
+   * @param {string} text
+   * @param {number} channel
+   * @returns {number} the request's id, to recognise its answers
+   */
+  say(text, channel = ChatChannel.WORLD) {
+    const request_id = ++this.#requestId;
+    this.send({ op: Op.ChatSubmit, request_id, channel, target: 0, text });
+    return request_id;
+  }
+
+  /**
+   * @param {number} kind of TeleportTarget
+   * @param {{target?: number, x?: number, y?: number, z?: number, yaw?: number}} where
+   */
+  teleport(kind, { target = 0, x = 0, y = 0, z = 0, yaw = 0 } = {}) {
+    const request_id = ++this.#requestId;
+    this.send({ op: Op.Teleport, request_id, kind, target, x, y, z, yaw });
+    return request_id;
+  }
+
+  /** @param {ClientMessage} message */
+  send(message) {
+    this.#write(encode(message));
+  }
+
+  /** @param {Uint8Array} bytes */
+  #write(bytes) {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return;
+    this.bytesOut += bytes.length;
+    this.#socket.send(bytes);
+  }
+}
+
+function stored() {
+  return sessionStorage.getItem(TOKEN_KEY) ?? "";
+}
+
+/** Whether this tab was here before and may be given its avatar back. */
+export function canResume() {
+  return stored() !== "";
+}
+
+/** @param {string} token */
+function store(token) {
+  if (token) sessionStorage.setItem(TOKEN_KEY, token);
+  else sessionStorage.removeItem(TOKEN_KEY);
+}

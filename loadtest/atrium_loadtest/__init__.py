@@ -1,0 +1,1 @@
+"""Bots and capacity evidence for Atrium: a crowd of thousands from one process."""

@@ -1,0 +1,120 @@
+"""The Protocols by which the network and the worlds know each other. PURE.
+
+Neither imports the other: `app` hands a directory of worlds to the gateway and the gateway to the
+worlds. A *connection* is a small integer of the gateway's; a *slot* is a viewer's row in one world.
+All of these calls are made in one thread, between two awaits, and none of them blocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from atrium_server.world.commands import AnyCommand
+from atrium_server.world.movement import PoseBatch
+from atrium_shared.errors import ErrorCode
+from atrium_shared.messages import Capabilities
+
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
+U8 = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRequest:
+    """A client that has said hello, and whom we know."""
+
+    connection: int
+    name: str
+    """Cleaned by `atrium_server.world.text.clean_name`."""
+    avatar: str
+    world: str
+    capabilities: Capabilities
+    resume_token: str
+    last_chat_seq: int
+
+
+class WorldDoor(Protocol):
+    """What a connection may do to the world that it is in."""
+
+    @property
+    def name(self) -> str: ...
+
+    def offer(self, command: AnyCommand) -> bool:
+        """Queue a command for the next tick; False when the inbox is full."""
+        ...
+
+    def offer_ack(self, slot: int, tick: int) -> None: ...
+
+    def offer_poses(self, batch: PoseBatch, ack_ticks: npt.NDArray[np.uint32]) -> None: ...
+
+    def link_lost(self, session_id: int, connection: int) -> None:
+        """The connection is gone without a goodbye: keep the seat for a while."""
+        ...
+
+    def leave(self, session_id: int) -> None:
+        """The session is over."""
+        ...
+
+
+class Directory(Protocol):
+    """All worlds, as the gateway sees them."""
+
+    def admit(self, request: JoinRequest) -> None:
+        """Reserve a seat; `ClientSink.joined` follows after the next tick of that world.
+
+        Raises ProtocolError, RequestRefused or Overload.
+        """
+        ...
+
+    def travel(self, connection: int, session_id: int, request_id: int, world: str) -> None:
+        """Move a session to another world: its new seat is reserved before the old one is left.
+
+        Raises RequestRefused or Overload; the session then stays where it is.
+        """
+        ...
+
+    def lost(self, connection: int) -> None:
+        """A connection that was joining or moving is gone."""
+        ...
+
+
+class ClientSink(Protocol):
+    """The gateway, as a world sees it. Arrays are indexed alike: one element per connection."""
+
+    def joined(self, connection: int, session_id: int, door: WorldDoor, slot: int) -> None:
+        """The connection now is `session_id`, in the world behind `door`."""
+        ...
+
+    def moving(self, connection: int) -> None:
+        """The connection is between two worlds: poses are ignored until `joined`."""
+        ...
+
+    def tell(self, connection: int, frame: bytes) -> None:
+        """Queue a reliable message, already framed; goes out with the next snapshot."""
+        ...
+
+    def end(self, connection: int, code: ErrorCode, sentence: str) -> None:
+        """Tell the peer why, and close."""
+        ...
+
+    def ready(self, connections: I32) -> Bools:
+        """Which have nothing half-sent."""
+        ...
+
+    def pending(self, connections: I32) -> I32:
+        """Bytes of reliable messages that wait."""
+        ...
+
+    def send(
+        self, connections: I32, prefixes: I32, arena: U8, offsets: I64, lengths: I64
+    ) -> U8:
+        """Fill the gaps with what waits, offer each piece to its socket: 1 where it was accepted.
+
+        A piece is accepted when the socket took its first byte; the rest is kept and sent first.
+        """
+        ...

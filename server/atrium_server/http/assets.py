@@ -1,0 +1,149 @@
+"""The files of the page, read once at the start and served from memory.
+
+Theory of operation
+-------------------
+A request names a key of a dict and never a path, so there is no way out of the folder. All files
+together have one version, the hash of their contents, which is part of their address:
+`/static/{version}/src/main.js` may be kept by browsers forever, and modules that import each
+other by relative paths always get each other from the same version. The page itself is small and
+never kept; the addresses in its `src` and `href` attributes are given the version when it is
+loaded, in whichever way the page names the file (`src/main.js`, `./src/main.js`,
+`/static/any/src/main.js`).
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from atrium_server.config import AtriumStartError
+
+ASSET_BYTES_MAX: Final = 8 * 1024 * 1024
+ASSETS_MAX: Final = 1_000
+VERSION_CHARS: Final = 16
+COMPRESS_BYTES_MIN: Final = 512
+"""Below this, compression saves less than its header costs."""
+
+MEDIA_TYPES: Final[Mapping[str, str]] = {
+    ".css": "text/css; charset=utf-8",
+    ".glb": "model/gltf-binary",
+    ".html": "text/html; charset=utf-8",
+    ".ico": "image/vnd.microsoft.icon",
+    ".jpg": "image/jpeg",
+    ".js": "text/javascript; charset=utf-8",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".webp": "image/webp",
+    ".woff2": "font/woff2",
+}
+"""What is served, by suffix; any other file in the folder is not (hatch_build.py agrees)."""
+
+_COMPRESSED_TYPES: Final = ("text/", "image/svg", "model/", "application/json")
+FOLDERS_LEFT_OUT: Final = {"node_modules", "test", "tests"}
+_REFERENCE: Final = re.compile(r'\b(src|href)="(?:\./|/static/[^/"]+/|/)?([^":?#]+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """Bytes that are ready to send; `compressed` is the gzip form where that is shorter."""
+
+    body: bytes
+    media_type: str
+    etag: str
+    compressed: bytes | None
+
+    @classmethod
+    def of(cls, body: bytes, media_type: str) -> Asset:
+        """An asset with its tag and its compressed form."""
+        etag = '"' + hashlib.sha256(body).hexdigest()[:VERSION_CHARS] + '"'
+        compressed = None
+        if len(body) >= COMPRESS_BYTES_MIN and media_type.startswith(_COMPRESSED_TYPES):
+            packed = gzip.compress(body, mtime=0)
+            compressed = packed if len(packed) < len(body) else None
+        return cls(body, media_type, etag, compressed)
+
+
+@dataclass(frozen=True, slots=True)
+class WebAssets:
+    """The page and its files, by path below the folder, with `/` between the parts."""
+
+    version: str
+    page: Asset
+    files: Mapping[str, Asset]
+
+
+def web_root() -> Path:
+    """The folder of the page: inside an installed package, or `clients/web` of a checkout.
+
+    Raises:
+        AtriumStartError: there is neither, so the installation is incomplete.
+    """
+    here = Path(__file__).resolve()
+    candidates = (here.parents[1] / "web", here.parents[3] / "clients" / "web")
+    for candidate in candidates:
+        if (candidate / "index.html").is_file():
+            return candidate
+    raise AtriumStartError(
+        f"The page of the server is missing: there is no index.html in {candidates[0]}. "
+        "Install the package atrium again."
+    )
+
+
+def load_assets(root: Path) -> WebAssets:
+    """Read `root/index.html` and all files below `root` that have a known suffix.
+
+    Raises:
+        AtriumStartError: a file is too large, there are too many, or one cannot be read.
+    """
+    contents: dict[str, bytes] = {}
+    for path in sorted(root.rglob("*")):
+        relative = path.relative_to(root)
+        if path.suffix in MEDIA_TYPES and _is_served(relative) and path.is_file():
+            contents[relative.as_posix()] = _read(path, root)
+        if len(contents) > ASSETS_MAX:
+            raise AtriumStartError(f"The folder {root} has more than {ASSETS_MAX:,} files.")
+    if "index.html" not in contents:
+        raise AtriumStartError(f"The folder {root} has no index.html.")
+    digest = hashlib.sha256()
+    for name, content in contents.items():
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    version = digest.hexdigest()[:VERSION_CHARS]
+    page = _with_version(contents.pop("index.html"), version, set(contents))
+    return WebAssets(
+        version=version,
+        page=Asset.of(page, MEDIA_TYPES[".html"]),
+        files={
+            name: Asset.of(content, MEDIA_TYPES[Path(name).suffix])
+            for name, content in contents.items()
+        },
+    )
+
+
+def _is_served(relative: Path) -> bool:
+    return not any(part.startswith(".") or part in FOLDERS_LEFT_OUT for part in relative.parts)
+
+
+def _read(path: Path, root: Path) -> bytes:
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise AtriumStartError(f"The file {path} is a link that leads out of {root}.")
+    try:
+        with path.open("rb") as file:
+            content = file.read(ASSET_BYTES_MAX + 1)
+    except OSError as error:
+        raise AtriumStartError(f"The file {path} cannot be read ({error.strerror}).") from None
+    if len(content) > ASSET_BYTES_MAX:
+        raise AtriumStartError(f"The file {path} is larger than {ASSET_BYTES_MAX:,} bytes.")
+    return content
+
+
+def _with_version(page: bytes, version: str, names: set[str]) -> bytes:
+    def replace(match: re.Match[str]) -> str:
+        attribute, name = match.groups()
+        return f'{attribute}="/static/{version}/{name}"' if name in names else match.group()
+
+    return _REFERENCE.sub(replace, page.decode()).encode()

@@ -1,0 +1,248 @@
+"""The routes: what can be asked over HTTP, and the answers.
+
+Every answer that is an error is `{"code": ..., "sentence": ...}`. Handlers take what they need
+from `Service`, which is handed to the Litestar app once; there is no other state.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from litestar import Litestar, Request, Response, get
+from litestar.di import NamedDependency, Provide
+from litestar.exceptions import HTTPException, NotFoundException, PermissionDeniedException
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.params import FromPath, SkipValidation
+
+from atrium_server.http.assets import Asset, WebAssets
+from atrium_server.http.guard import BODY_BYTES_MAX
+from atrium_server.http.status import ServerStatus, WorldStatus
+from atrium_server.settings import Network
+from atrium_server.telemetry import CONTENT_TYPE, Registry
+from atrium_server.version import VERSION
+from atrium_shared.limits import WORLDS_MAX
+
+IMMUTABLE: Final = "public, max-age=31536000, immutable"
+REVALIDATE: Final = "no-cache"
+SHOWN_CHARS_MAX: Final = 64
+"""How much of a name from a request is repeated in an answer."""
+
+_log = logging.getLogger("atrium.http")
+
+
+@dataclass(slots=True)
+class Service:
+    """What the handlers work with.
+
+    Attributes:
+        metrics_networks: who may read /metrics; None means everybody.
+    """
+
+    status: ServerStatus
+    registry: Registry
+    assets: WebAssets
+    metrics_networks: Sequence[Network] | None = None
+    scenes: dict[tuple[str, str], Asset] = field(default_factory=dict[tuple[str, str], Asset])
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The answer of /healthz."""
+
+    alive: bool
+    worlds: list[WorldStatus]
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """The answer of /readyz."""
+
+    ready: bool
+    draining: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorldEntry:
+    """One world in the answer of /api/worlds."""
+
+    world: WorldStatus
+    scene_url: str
+
+
+ServiceParameter = NamedDependency[SkipValidation[Service]]
+AnyRequest = Request[Any, Any, Any]
+
+
+@get("/healthz", summary="Is the tick of every world alive?", sync_to_thread=False)
+def healthz(service: ServiceParameter) -> Response[Health]:
+    """Status 200 while every world ticks, else 503."""
+    worlds = service.status.worlds()
+    alive = all(world.alive for world in worlds)
+    return Response(Health(alive, worlds), status_code=200 if alive else 503)
+
+
+@get("/readyz", summary="May clients come?", sync_to_thread=False)
+def readyz(service: ServiceParameter) -> Response[Readiness]:
+    """Status 200 while clients may come, else 503."""
+    draining = service.status.draining()
+    ready = service.status.ready() and not draining
+    return Response(Readiness(ready, draining), status_code=200 if ready else 503)
+
+
+@get("/metrics", summary="Metrics for Prometheus", sync_to_thread=False)
+def metrics(request: AnyRequest, service: ServiceParameter) -> Response[str]:
+    """The text format 0.0.4, for the trusted networks only."""
+    host = request.client.host if request.client else ""
+    if not _is_in(host, service.metrics_networks):
+        raise PermissionDeniedException(
+            "Metrics are only shown to the networks in the setting trusted_networks."
+        )
+    return Response(service.registry.render(), headers={"content-type": CONTENT_TYPE})
+
+
+@get("/api/worlds", summary="The worlds of this server", sync_to_thread=False)
+def worlds(service: ServiceParameter) -> list[WorldEntry]:
+    """Each world with the address of its static scene."""
+    status = service.status
+    return [
+        WorldEntry(world, f"/api/worlds/{world.name}/scene@{status.scene_version(world.name)}")
+        for world in status.worlds()
+    ]
+
+
+@get(
+    "/api/worlds/{world:str}/{resource:str}",
+    summary="The static scene of a world; `resource` is `scene@VERSION`",
+    sync_to_thread=False,
+)
+def scene(
+    world: FromPath[str],
+    resource: FromPath[str],
+    request: AnyRequest,
+    service: ServiceParameter,
+) -> Response[bytes]:
+    """The scene as JSON. A version never changes, so it may be kept forever."""
+    kind, _, version = resource.partition("@")
+    if kind != "scene":
+        raise NotFoundException(f"A world has no {resource[:SHOWN_CHARS_MAX]!r}, only a scene.")
+    content = service.status.scene(world, version)
+    if content is None:
+        present = service.status.scene_version(world)
+        if not present:
+            raise NotFoundException(
+                f"There is no world called {world[:SHOWN_CHARS_MAX]!r}; /api/worlds lists them."
+            )
+        raise NotFoundException(
+            f"This version of the scene is not served; the present one is scene@{present}."
+        )
+    key = (world, version)
+    if key not in service.scenes:
+        if len(service.scenes) >= 2 * WORLDS_MAX:
+            service.scenes.clear()
+        service.scenes[key] = Asset.of(content, "application/json")
+    return _answer(request, service.scenes[key], IMMUTABLE)
+
+
+@get(["/", "/map"], include_in_schema=False, sync_to_thread=False)
+def page(request: AnyRequest, service: ServiceParameter) -> Response[bytes]:
+    """The map page."""
+    return _answer(request, service.assets.page, REVALIDATE)
+
+
+@get("/static/{version:str}/{name:path}", include_in_schema=False, sync_to_thread=False)
+def static(
+    version: FromPath[str],
+    name: FromPath[str],
+    request: AnyRequest,
+    service: ServiceParameter,
+) -> Response[bytes]:
+    """A file of the page; only of the version that is served now."""
+    if version != service.assets.version:
+        raise NotFoundException("The server has a newer version of the page: load it again.")
+    asset = service.assets.files.get(str(name).removeprefix("/"))
+    if asset is None:
+        raise NotFoundException("The page has no file of this name.")
+    return _answer(request, asset, IMMUTABLE)
+
+
+def _answer(request: AnyRequest, asset: Asset, cache_control: str) -> Response[bytes]:
+    headers = {
+        "etag": asset.etag,
+        "cache-control": cache_control,
+        "content-type": asset.media_type,
+        "vary": "accept-encoding",
+    }
+    if asset.etag in request.headers.get("if-none-match", ""):
+        return Response(b"", status_code=304, headers=headers)
+    if asset.compressed is not None and _takes_gzip(request.headers.get("accept-encoding", "")):
+        headers["content-encoding"] = "gzip"
+        return Response(asset.compressed, headers=headers)
+    return Response(asset.body, headers=headers)
+
+
+def _takes_gzip(accepted: str) -> bool:
+    for part in accepted.lower().split(","):
+        coding, _, quality = part.partition(";")
+        if coding.strip() == "gzip":
+            return quality.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
+    return False
+
+
+def _is_in(host: str, networks: Sequence[Network] | None) -> bool:
+    if networks is None:
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return any(address in network for network in networks)
+
+
+def _on_http_error(request: AnyRequest, error: HTTPException) -> Response[dict[str, str]]:
+    code = {404: "not_found", 405: "wrong_method", 403: "not_allowed", 413: "too_large"}.get(
+        error.status_code, "bad_request"
+    )
+    sentence = error.detail
+    if code == "not_found" and sentence == "Not Found":
+        sentence = "There is nothing at this address; /api/openapi.json lists what there is."
+    elif code == "wrong_method":
+        sentence = f"This address does not take {request.method[:SHOWN_CHARS_MAX]} requests."
+    return Response(
+        {"code": code, "sentence": sentence},
+        status_code=error.status_code,
+        headers=error.headers,
+        media_type="application/json",
+    )
+
+
+def _on_bug(request: AnyRequest, error: Exception) -> Response[dict[str, str]]:
+    _log.error("a request to %s failed", request.scope["path"], exc_info=error)
+    sentence = "The server failed to answer; the reason is in its log."
+    return Response(
+        {"code": "internal", "sentence": sentence}, status_code=500, media_type="application/json"
+    )
+
+
+def make_app(service: Service) -> Litestar:
+    """The Litestar app of one server."""
+    return Litestar(
+        [healthz, readyz, metrics, worlds, scene, page, static],
+        dependencies={"service": Provide(lambda: service, use_cache=True, sync_to_thread=False)},
+        exception_handlers={HTTPException: _on_http_error, Exception: _on_bug},
+        logging_config=None,
+        openapi_config=OpenAPIConfig(
+            title="Atrium",
+            version=VERSION,
+            path="/api",
+            # The pages that show a schema load their scripts from elsewhere; the schema is enough.
+            render_plugins=[JsonRenderPlugin()],
+        ),
+        request_max_body_size=BODY_BYTES_MAX,
+    )

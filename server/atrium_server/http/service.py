@@ -1,0 +1,175 @@
+"""HTTP/1.1 on streams that somebody else accepted.
+
+Theory of operation
+-------------------
+The front door accepts, looks at the first bytes, and hands every stream that is not for the
+real-time gateway to `serve_stream`, which returns when the connection is over::
+
+    front door ─► serve_stream ─► Hypercorn's TCPServer ─► guard ─► Litestar ─► routes
+
+Hypercorn shields its sends from cancellation, so one reader that stops reading would hold up a
+shutdown for good. `_Link` stands between it and the stream for that reason: each piece of a send
+has SEND_S_MAX seconds, and is given up at once when `serve_stream` is cancelled. It also answers
+for streams without a socket (memory streams).
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, cast
+
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config as HypercornConfig
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import LifespanState
+
+from atrium_server.http.assets import WebAssets, load_assets, web_root
+from atrium_server.http.guard import guarded
+from atrium_server.http.routes import Service, make_app
+from atrium_server.http.status import ServerStatus
+from atrium_server.settings import Network
+from atrium_server.telemetry import Registry
+from atrium_shared.limits import HTTP_HEAD_BYTES_MAX
+
+SEND_S_MAX: Final = 20.0
+"""The longest that one hand-over to a socket may take before the peer counts as gone."""
+IDLE_S_MAX: Final = 15.0
+"""A connection without a request, or with half a request line, is closed after this."""
+SEND_BYTES_MAX: Final = 65_536
+"""One hand-over: together with SEND_S_MAX the slowest link that is served, 3 kB/s."""
+REQUESTS_PER_CONNECTION_MAX: Final = 1_000
+H2_STREAMS_MAX: Final = 8
+
+_log = logging.getLogger("atrium.http")
+
+ServeStream = Callable[[trio.abc.Stream], Awaitable[None]]
+
+
+@asynccontextmanager
+async def open_http_service(
+    status: ServerStatus,
+    registry: Registry,
+    assets: WebAssets | None = None,
+    metrics_networks: Sequence[Network] | None = None,
+) -> AsyncGenerator[ServeStream]:
+    """Open the HTTP service; yields `serve_stream`, to be called once per connection.
+
+    Args:
+        status: where the answers come from.
+        registry: what /metrics shows.
+        assets: the page; read from `web_root()` when not given.
+        metrics_networks: who may read /metrics; None means everybody.
+
+    Raises:
+        AtriumStartError: the files of the page are missing or cannot be served.
+    """
+    service = Service(status, registry, assets or load_assets(web_root()), metrics_networks)
+    app = make_app(service)
+    wrapper = ASGIWrapper(cast(Any, guarded(cast(Any, app))))
+    config = _hypercorn_config()
+    context = WorkerContext(None)
+
+    async def serve_stream(stream: trio.abc.Stream) -> None:
+        """Serve HTTP/1.1 with keep-alive until either side ends it; always closes `stream`."""
+        try:
+            async with trio.open_nursery() as nursery:
+                link = _Link(stream, on_lost=nursery.cancel_scope.cancel)
+                server = TCPServer(wrapper, config, context, LifespanState({}), cast(Any, link))
+                nursery.start_soon(link.abort_when_cancelled)
+                await server.run()
+                nursery.cancel_scope.cancel()
+        except* Exception as errors:
+            # The one boundary of an HTTP connection: a bug ends it, and not the server.
+            _log.error("an HTTP connection failed", exc_info=errors)
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    async with app.lifespan():
+        yield serve_stream
+
+
+def _hypercorn_config() -> HypercornConfig:
+    config = HypercornConfig()
+    config.accesslog = None
+    config.errorlog = _log
+    config.include_server_header = False
+    config.h11_max_incomplete_size = HTTP_HEAD_BYTES_MAX
+    config.h2_max_concurrent_streams = H2_STREAMS_MAX
+    config.keep_alive_timeout = IDLE_S_MAX
+    config.keep_alive_max_requests = REQUESTS_PER_CONNECTION_MAX
+    return config
+
+
+class _Address:
+    """The little that Hypercorn asks of a socket; without one, the addresses are unknown."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self.family = int(socket.AF_UNSPEC)
+        self._peer = self._own = ("", 0)
+        found = getattr(stream, "socket", None)
+        if found is None:
+            return
+        try:
+            self._peer, self._own = found.getpeername(), found.getsockname()
+            # Read last: without both addresses the family must stay unknown.
+            self.family = int(found.family)
+        except (OSError, AttributeError):
+            # The peer has left already, or this is no real socket.
+            return
+
+    def getpeername(self) -> Any:
+        return self._peer
+
+    def getsockname(self) -> Any:
+        return self._own
+
+
+class _Link(trio.abc.HalfCloseableStream):
+    """A stream as Hypercorn wants it: bounded sends, and a `socket` even when there is none."""
+
+    def __init__(self, stream: trio.abc.Stream, on_lost: Callable[[], None]) -> None:
+        self.socket = _Address(stream)
+        self._stream = stream
+        self._on_lost = on_lost
+        self._sending = trio.CancelScope()
+        self._aborted = False
+
+    async def abort_when_cancelled(self) -> None:
+        """Run beside the server: when the caller is cancelled, give up a send in progress."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            self._aborted = True
+            self._sending.cancel()
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        if self._aborted:
+            raise trio.ClosedResourceError("the connection was given up")
+        view = memoryview(data)
+        for start in range(0, len(view), SEND_BYTES_MAX):
+            self._sending = trio.CancelScope(deadline=trio.current_time() + SEND_S_MAX)
+            with self._sending:
+                await self._stream.send_all(view[start : start + SEND_BYTES_MAX])
+            if self._sending.cancelled_caught:
+                # Hypercorn would go on reading from a peer that does not take its answers.
+                self._aborted = True
+                self._on_lost()
+                raise trio.BrokenResourceError("the peer did not take what was sent to it")
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        return await self._stream.receive_some(max_bytes)
+
+    async def send_eof(self) -> None:
+        if isinstance(self._stream, trio.abc.HalfCloseableStream):
+            await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()

@@ -1,0 +1,58 @@
+"""What the HTTP service asks of the server behind it, and nothing more.
+
+`app` implements ServerStatus on top of the worlds; tests implement it in a few lines. All of its
+methods answer at once from what is already known: a request never waits for a tick.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class WorldStatus:
+    """One world as `/api/worlds` and `/healthz` tell of it.
+
+    Attributes:
+        tick: number of the last tick.
+        tick_rate_hz: ticks per second that the world is meant to run at.
+        alive: the last tick is recent enough for its rate.
+        last_tick_age_s: seconds since the last tick ended.
+        sessions: seats taken, counted as the capacity counts them.
+        restarts: times that the world was started again after a failure.
+    """
+
+    name: str
+    title: str
+    tick: int
+    tick_rate_hz: int
+    alive: bool
+    last_tick_age_s: float
+    sessions: int
+    capacity: int
+    restarts: int
+
+
+class ServerStatus(Protocol):
+    """The server as HTTP sees it."""
+
+    def worlds(self) -> list[WorldStatus]:
+        """All worlds, in the order of the settings."""
+        ...
+
+    def ready(self) -> bool:
+        """Every world ticks and clients may come."""
+        ...
+
+    def draining(self) -> bool:
+        """The server is shutting down and takes nobody new."""
+        ...
+
+    def scene(self, world: str, version: str) -> bytes | None:
+        """The static scene as JSON; None for an unknown world or another version."""
+        ...
+
+    def scene_version(self, world: str) -> str:
+        """The present version of a world's scene; empty for an unknown world."""
+        ...

@@ -1,0 +1,286 @@
+"""Poses out of raw WebSocket bytes, as a matrix. PURE: arrays in, arrays out.
+
+Theory of operation
+-------------------
+A pump pass leaves one *chunk* of bytes per socket in an arena. Nearly all of them are whole, masked
+binary frames holding a pose in the fixed form of `atrium_shared.codec.encode_pose`. `decode_poses`
+walks each chunk whose connection is *open* (at a frame boundary, no fragmented message pending,
+nothing else owed) and takes every such frame; at the first byte that is anything else it stops, and
+the rest of the chunk goes to that connection's `websockets.server.ServerProtocol`, which speaks all
+of RFC 6455. So the fast path can only say yes to exact matches and never has to refuse.
+
+`decode_poses_reference` is the same in plain Python: the oracle of the tests and the twin where
+numba is not wanted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+
+from atrium_shared import codec, messages, pose
+
+_POSE_OP = messages.op_of(messages.Pose)
+_HEAD = codec.POSE_HEAD_BYTES
+_YAW_MASK = pose.YAW_STEPS - 1
+_COLUMNS, _ROOT, _POINT = pose.COLUMNS, pose.ROOT_COLUMNS, pose.POINT_COLUMNS
+_POINT_PART = np.array(pose.POINT_PART, np.uint8)
+_BODY_LENGTH = np.array([pose.body_length(p) for p in range(pose.PARTS_ALL + 1)], np.int64)
+_X, _Y, _Z, _YAW, _FLAGS = pose.X, pose.Y, pose.Z, pose.YAW, pose.FLAGS
+_F_BYTES, _J_BYTES, _FACE = pose.FINGER_BYTES, pose.JOINT_BYTES, pose.FACE_BYTES
+
+
+@dataclass(slots=True)
+class PoseBuffer:
+    """Decoded poses in order of arrival; the first `count` rows are valid.
+
+    `extras` of a row are valid only for the parts among FINGERS, JOINTS and FACE that it has.
+    """
+
+    capacity: int
+    count: int = 0
+    slots: npt.NDArray[np.int32] = None  # type: ignore[assignment] -- made in __post_init__
+    seqs: npt.NDArray[np.uint32] = None  # type: ignore[assignment]
+    client_ms: npt.NDArray[np.uint32] = None  # type: ignore[assignment]
+    ack_ticks: npt.NDArray[np.uint32] = None  # type: ignore[assignment]
+    parts: npt.NDArray[np.uint8] = None  # type: ignore[assignment]
+    rows: npt.NDArray[np.int32] = None  # type: ignore[assignment]
+    extras: npt.NDArray[np.uint8] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        n = self.capacity
+        self.slots = np.zeros(n, np.int32)
+        self.seqs = np.zeros(n, np.uint32)
+        self.client_ms = np.zeros(n, np.uint32)
+        self.ack_ticks = np.zeros(n, np.uint32)
+        self.parts = np.zeros(n, np.uint8)
+        self.rows = np.zeros((n, pose.COLUMNS), np.int32)
+        self.extras = np.zeros((n, pose.EXTRA_BYTES), np.uint8)
+
+
+@nb.njit(inline="always")
+def _u32(raw, at):
+    return (
+        np.uint32(raw[at]) << np.uint32(24) | np.uint32(raw[at + 1]) << np.uint32(16)
+        | np.uint32(raw[at + 2]) << np.uint32(8) | np.uint32(raw[at + 3])
+    )
+
+
+@nb.njit(inline="always")
+def _i16(raw, at):
+    return np.int32(np.int16(np.uint16(raw[at]) | np.uint16(raw[at + 1]) << np.uint16(8)))
+
+
+@nb.njit(inline="always")
+def _i24(raw, at):
+    low = np.int32(raw[at]) | np.int32(raw[at + 1]) << 8
+    return np.int32(low | np.int32(np.int8(raw[at + 2])) << 16)
+
+
+@nb.njit(inline="always")
+def _i32le(raw, at):
+    return np.int32(
+        np.uint32(raw[at]) | np.uint32(raw[at + 1]) << np.uint32(8)
+        | np.uint32(raw[at + 2]) << np.uint32(16) | np.uint32(raw[at + 3]) << np.uint32(24)
+    )
+
+
+@nb.njit("void(uint8[::1], int64, int64, int32[::1], uint8[::1])", cache=True)
+def read_body(raw, at, parts, row, extra):
+    """Decode the body at `raw[at:]`, whose length has been checked, into one row."""
+    row[_FLAGS] = raw[at + 1]
+    row[_X] = _i24(raw, at + 2)
+    row[_Y] = _i16(raw, at + 5)
+    row[_Z] = _i24(raw, at + 7)
+    row[_YAW] = _i16(raw, at + 10) & _YAW_MASK
+    p = at + 12
+    for point in range(6):
+        column = _ROOT + _POINT * point
+        if parts & _POINT_PART[point]:
+            row[column] = _i16(raw, p)
+            row[column + 1] = _i16(raw, p + 2)
+            row[column + 2] = _i16(raw, p + 4)
+            row[column + 3] = _i32le(raw, p + 6)
+            p += 10
+        else:
+            row[column : column + 4] = 0
+    if parts & 8:
+        extra[:_F_BYTES] = raw[p : p + _F_BYTES]
+        p += _F_BYTES
+    if parts & 16:
+        extra[_F_BYTES : _F_BYTES + _J_BYTES] = raw[p : p + _J_BYTES]
+        p += _J_BYTES
+    if parts & 32:
+        extra[_F_BYTES + _J_BYTES :] = raw[p : p + _FACE]
+
+
+@nb.njit(inline="always")
+def _pose_at(raw, at, end):
+    """(frame length, header length, body length) of the pose frame at `at`; zeros if not one."""
+    if end - at < 8 or raw[at] != 0x82 or raw[at + 1] < 0x80:
+        return 0, 0, 0
+    short = raw[at + 1] & 127
+    head = 6
+    payload = np.int64(short)
+    if short == 126:
+        head = 8
+        payload = np.int64(raw[at + 2]) << 8 | np.int64(raw[at + 3])
+        if payload < 126:
+            return 0, 0, 0
+    elif short == 127:
+        return 0, 0, 0
+    if payload < _HEAD + 2 + 12 or at + head + payload > end:
+        return 0, 0, 0
+    return head + payload, head, payload
+
+
+@nb.njit(inline="always")
+def _check_pose(clear, payload):
+    """Where the body starts in the unmasked payload, or 0 if this is not a pose."""
+    if clear[0] != 0x95 or clear[1] != _POSE_OP:
+        return 0
+    if clear[2] != 0xCE or clear[7] != 0xCE or clear[12] != 0xCE:
+        return 0
+    if clear[_HEAD] == 0xC4:
+        start, length = _HEAD + 2, np.int64(clear[_HEAD + 1])
+    elif clear[_HEAD] == 0xC5:
+        start = _HEAD + 3
+        length = np.int64(clear[_HEAD + 1]) << 8 | np.int64(clear[_HEAD + 2])
+        if length < 256:
+            return 0
+    else:
+        return 0
+    if start + length != payload:
+        return 0
+    parts = clear[start]
+    if parts > 63 or _BODY_LENGTH[parts] != length:
+        return 0
+    return start
+
+
+@nb.njit("int64(uint8[::1], int32[::1], int64[::1], int64[::1], int64, uint8[::1], int64[::1],"
+         " int64, int32[::1], uint32[::1], uint32[::1], uint32[::1], uint8[::1], int32[:, ::1],"
+         " uint8[:, ::1])", cache=True)
+def _decode(  # noqa: PLR0913 -- a kernel takes plain arrays
+    arena, slots, offsets, lengths, chunks, fast_open, consumed,
+    count, out_slots, seqs, client_ms, ack_ticks, parts, rows, extras,
+):
+    clear = np.zeros(512, np.uint8)
+    for k in range(chunks):
+        consumed[k] = 0
+        if lengths[k] <= 0 or fast_open[slots[k]] == 0:
+            continue
+        at = offsets[k]
+        end = at + lengths[k]
+        while count < seqs.shape[0]:
+            frame, head, payload = _pose_at(arena, at, end)
+            if frame == 0 or payload > 512:
+                break
+            key = at + head - 4
+            for j in range(payload):
+                clear[j] = arena[at + head + j] ^ arena[key + (j & 3)]
+            start = _check_pose(clear, payload)
+            if start == 0:
+                break
+            out_slots[count] = slots[k]
+            seqs[count] = _u32(clear, 3)
+            client_ms[count] = _u32(clear, 8)
+            ack_ticks[count] = _u32(clear, 13)
+            parts[count] = clear[start]
+            read_body(clear, start, np.int64(clear[start]), rows[count], extras[count])
+            count += 1
+            at += frame
+        consumed[k] = at - offsets[k]
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """What one pump pass received: chunk k is `arena[offsets[k] : offsets[k] + lengths[k]]`."""
+
+    arena: npt.NDArray[np.uint8]
+    slots: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
+    """0: the peer has ended its stream. Negative: -errno."""
+    count: int
+
+
+def decode_poses(
+    chunks: Chunks, fast_open: npt.NDArray[np.uint8], batch: PoseBuffer
+) -> npt.NDArray[np.int64]:
+    """Append the leading poses of each chunk to `batch`; returns how many bytes they took.
+
+    `fast_open[slot]` says whether that connection may use the fast path. Frames beyond the room
+    of `batch` are left in place.
+    """
+    consumed = np.zeros(max(chunks.count, 1), np.int64)
+    batch.count = int(_decode(
+        chunks.arena, chunks.slots, chunks.offsets, chunks.lengths, chunks.count, fast_open,
+        consumed, batch.count, batch.slots, batch.seqs, batch.client_ms, batch.ack_ticks,
+        batch.parts, batch.rows, batch.extras,
+    ))
+    return consumed
+
+
+def append_body(batch: PoseBuffer, slot: int, message: messages.Pose) -> bool:
+    """Add a pose that came on the slow path; False when the batch is full.
+
+    Raises ValueError when the length of the body does not belong to its parts.
+    """
+    raw = np.frombuffer(message.body, np.uint8)
+    if raw[0] > pose.PARTS_ALL or len(raw) != _BODY_LENGTH[raw[0]]:
+        raise ValueError("the length of a pose body does not belong to its parts")
+    if batch.count >= batch.capacity:
+        return False
+    k = batch.count
+    batch.slots[k], batch.seqs[k], batch.client_ms[k] = slot, message.seq, message.client_ms
+    batch.ack_ticks[k], batch.parts[k] = message.ack_tick, raw[0]
+    read_body(raw.copy(), 0, int(raw[0]), batch.rows[k], batch.extras[k])
+    batch.count += 1
+    return True
+
+
+def decode_poses_reference(
+    chunks: Chunks, fast_open: npt.NDArray[np.uint8], batch: PoseBuffer
+) -> npt.NDArray[np.int64]:
+    """`decode_poses`, written for reading: frame by frame through the codec."""
+    consumed = np.zeros(max(chunks.count, 1), np.int64)
+    for k in range(chunks.count):
+        if chunks.lengths[k] <= 0 or not fast_open[chunks.slots[k]]:
+            continue
+        at, end = int(chunks.offsets[k]), int(chunks.offsets[k] + chunks.lengths[k])
+        while batch.count < batch.capacity:
+            data = bytes(chunks.arena[at:end])
+            frame, message = _exact_pose(data)
+            if message is None:
+                break
+            append_body(batch, int(chunks.slots[k]), message)
+            at += frame
+        consumed[k] = at - chunks.offsets[k]
+    return consumed
+
+
+def _exact_pose(data: bytes) -> tuple[int, messages.Pose | None]:
+    """The pose frame that `data` starts with, if it has exactly the fixed form."""
+    if len(data) < 8 or data[0] != 0x82 or data[1] < 0x80 or data[1] == 0xFF:
+        return 0, None
+    head = 8 if data[1] & 127 == 126 else 6
+    length = int.from_bytes(data[2:4], "big") if head == 8 else data[1] & 127
+    if (head == 8 and length < 126) or len(data) < head + length:
+        return 0, None
+    key = data[head - 4 : head]
+    clear = bytes(b ^ key[i & 3] for i, b in enumerate(data[head : head + length]))
+    try:
+        message: Any = codec.decode_client(clear)
+    except codec.ProtocolError:
+        return 0, None
+    if not isinstance(message, messages.Pose) or codec.encode(message) != clear:
+        return 0, None
+    if message.body[0] > pose.PARTS_ALL or len(message.body) != _BODY_LENGTH[message.body[0]]:
+        return 0, None
+    return head + length, message

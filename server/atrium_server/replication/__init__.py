@@ -1,0 +1,1 @@
+"""What each client is told of a published frame. Pure: arrays in, bytes out."""

@@ -1,0 +1,214 @@
+"""The three steps of replication for one world: take a frame, build, commit. PURE.
+
+::
+
+    replicator.take_frame(frame)          every tick, also when nobody can be sent to
+    built = replicator.build(request)     bytes for the viewers that have credit, in one arena
+    ... the caller offers each piece to its socket ...
+    replicator.commit(built, taken)       what each socket took decides what its client holds
+
+Nothing here knows of sockets, sessions or worlds. See `gather` for how one viewer's bytes come about
+and `credit` for who may be sent to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from atrium_server.frame import PublishedFrame
+from atrium_server.replication import credit as credits
+from atrium_server.replication import encode, gather, interest
+from atrium_server.replication.state import (
+    I32, I64, U8, Rules, make_entities, make_grid, make_viewers,
+)
+from atrium_shared import limits, pose
+
+ARENA_BYTES = 4 * 1024 * 1024
+_CANDIDATES_PER_TICK = 400_000
+"""About this many distance checks are spent per tick; beyond it interest is refreshed in turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicationSettings:
+    """What replication needs to know of a world; distances in metres, extent in millimetres."""
+
+    radius_m: float
+    hysteresis_m: float
+    full_rate_radius_m: float
+    cap: int
+    tick_rate_hz: int
+    low_mm: tuple[int, int]
+    """x and z of the corner of the extent."""
+    high_mm: tuple[int, int]
+    entities_max: int
+    viewers_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """Bytes for the viewers `which`: piece k is `arena[offsets[k] : offsets[k] + lengths[k]]`.
+
+    The first `prefixes[k]` bytes of each piece are a gap for the caller to fill.
+    """
+
+    which: I32
+    prefixes: I32
+    arena: U8
+    offsets: I64
+    lengths: I64
+    tick: int
+
+
+def granted_cap(world_cap: int, avatars_max: int, bytes_per_s: int, tick_rate_hz: int) -> int:
+    """Most avatars a client may see so that its link carries them all, each at least root-only.
+
+    The coarsest level is one root (12 bytes with its index) every fourth tick, beside an empty
+    snapshot (26 bytes) every tick.
+    """
+    room = limits.BANDWIDTH_SHARE * bytes_per_s - 26 * tick_rate_hz
+    affordable = int(room / (12 * tick_rate_hz / 4))
+    return max(1, min(world_cap, avatars_max, affordable))
+
+
+class Replicator:
+    """All replication state of one world."""
+
+    def __init__(self, settings: ReplicationSettings) -> None:
+        self.settings = settings
+        self.rules = Rules(
+            radius_mm=settings.radius_m * 1000.0,
+            hysteresis_mm=settings.hysteresis_m * 1000.0,
+            full_rate_mm=settings.full_rate_radius_m * 1000.0,
+            age_ticks_max=max(4, int(limits.VISIBLE_AGE_S_MAX * settings.tick_rate_hz)),
+            enter_bytes_max=16_384,
+        )
+        slots = settings.entities_max
+        self.entities = make_entities(slots)
+        self.viewers = make_viewers(settings.viewers_max, settings.cap)
+        self.credit = credits.make_credit(settings.viewers_max)
+        self.grid = make_grid(self.rules, settings.low_mm, settings.high_mm, slots)
+        self._scratch = gather.make_scratch(slots)
+        self._arena = np.zeros(ARENA_BYTES, np.uint8)
+        self._shown: gather.Shown | None = None
+        self._tick = -1
+        self._tick_s = 1.0 / settings.tick_rate_hz
+        self._stride = 1
+
+    def add_viewer(self, viewer: int, own_slot: int, cap: int, parts: int, bytes_per_s: int) -> None:
+        """A client begins, or begins anew after a resume: it holds nothing.
+
+        `cap` is the granted cap, `parts` what the client wants of others.
+        """
+        v = self.viewers
+        v.entity[viewer] = -1
+        v.last_tick[viewer] = -1
+        v.high[viewer] = v.next_high[viewer] = 0
+        v.self_slot[viewer], v.cap[viewer], v.parts[viewer] = own_slot, cap, parts
+        v.scale[viewer] = 1.0
+        share = limits.BANDWIDTH_SHARE * bytes_per_s
+        v.bytes_per_tick[viewer] = share * self._tick_s
+        v.tokens[viewer] = max(4 * share * self._tick_s, 1024)
+        credits.reset_credit(self.credit, viewer, self._tick * self._tick_s, float(bytes_per_s))
+
+    def remove_viewer(self, viewer: int) -> None:
+        """The client is gone; its row is free."""
+        self.viewers.high[viewer] = self.viewers.next_high[viewer] = 0
+        self.viewers.entity[viewer] = -1
+        self.viewers.self_slot[viewer] = -1
+
+    def take_acks(self, which: I32, ticks: I64) -> None:
+        """Newest ticks that the viewers `which` (-1: nobody) say they have decoded."""
+        now = self._tick * self._tick_s
+        credits.take_acks(self.credit, which, ticks, now, self._tick, self._tick_s)
+
+    def with_credit(self, which: I32) -> I32:
+        """Those of `which` that may be sent a snapshot now."""
+        answers = np.zeros(len(which), np.bool_)
+        credits.has_credit(self.credit, which, answers)
+        return which[answers]
+
+    def take_frame(self, frame: PublishedFrame) -> None:
+        """Remember the quantised state of this tick. Must be called for every tick."""
+        entities = self.entities
+        encode.take_frame(
+            frame.tick, frame.high, frame.alive, frame.entity_ids, frame.rows, frame.parts,
+            entities.ring, entities.ids, entities.records, entities.brief,
+        )
+        interest.fill_grid(self.grid, frame.high, frame.alive, frame.rows)
+        self._tick = frame.tick
+        self._shown = gather.Shown(
+            frame.alive, frame.entity_ids, frame.rows, frame.extras, frame.boost, frame.seqs,
+            frame.enter_tails, frame.enter_lengths,
+        )
+
+    def build(self, which: I32, prefixes: I32, first: int, server_ms: int) -> tuple[Built, int]:
+        """Write the messages of `which[first:]`; returns them and the next `first`.
+
+        `prefixes[k]` bytes are left free before the messages of `which[k]`. When the returned
+        number is less than `len(which)` the arena was full: commit, then call again.
+        """
+        assert self._shown is not None, "take_frame comes first"
+        n = len(which)
+        share = np.minimum(
+            self.credit.rate[which], limits.BANDWIDTH_SHARE * self.credit.rate_max[which]
+        )
+        self.viewers.bytes_per_tick[which] = share * self._tick_s
+        offsets, lengths = np.zeros(n, np.int64), np.zeros(n, np.int64)
+        self._stride = self._stride_for(n)
+        end, _ = gather.build_viewers(
+            self.viewers, self.rules, self.entities, self.grid, self._scratch, self._shown,
+            self._tick, server_ms, self._stride, which, first, prefixes, self._arena, offsets,
+            lengths,
+        )
+        part = slice(first, end)
+        built = Built(
+            which[part], prefixes[part], self._arena, offsets[part], lengths[part], self._tick
+        )
+        return built, int(end)
+
+    def commit(self, built: Built, accepted: U8) -> None:
+        """`accepted[k]` = 1 where the socket took at least the first byte of piece k."""
+        gather.commit(self.viewers, built.which, accepted, built.lengths)
+        credits.note_sent(self.credit, built.which, built.lengths, accepted, built.tick)
+
+    def note_bytes(self, viewer: int, count: int) -> None:
+        """Bytes sent to this viewer outside of `build`: they count as outstanding too."""
+        self.credit.sent[viewer] += count
+
+    def _stride_for(self, viewers: int) -> int:
+        """Every how many ticks interest is refreshed, from how crowded the cells are."""
+        counts = np.diff(self.grid.start).astype(np.float64)
+        entities = counts.sum()
+        if not entities:
+            return 1
+        # A viewer checks about nine cells as full as the average entity's own cell.
+        near = min(9.0, float(len(counts))) * float((counts**2).sum()) / entities
+        stride = 1
+        while stride < 8 and viewers * near / stride > _CANDIDATES_PER_TICK:
+            stride *= 2
+        return stride
+
+
+def warm_up() -> None:
+    """Load (or compile) every kernel of replication by taking two viewers through two ticks."""
+    n = 2
+    settings = ReplicationSettings(10.0, 1.0, 11.0, 1, 20, (-5000, -5000), (5000, 5000), n + 1, n)
+    replicator = Replicator(settings)
+    alive, ids = np.ones(n + 1, np.uint8), np.arange(1, n + 2, dtype=np.uint32)
+    rows = np.zeros((n + 1, pose.COLUMNS), np.int32)
+    tails, lengths = np.zeros((n + 1, 8), np.uint8), np.full(n + 1, 8, np.int32)
+    which = np.arange(n, dtype=np.int32)
+    for viewer in range(n):
+        replicator.add_viewer(viewer, viewer, 1, 3, limits.BYTES_PER_S_MIN)
+    for tick in (1, 2):
+        replicator.take_acks(which, np.full(n, tick - 1))
+        replicator.take_frame(PublishedFrame(
+            tick, n + 1, alive, ids, rows, np.zeros((n + 1, pose.EXTRA_BYTES), np.uint8),
+            np.full(n + 1, 3, np.uint8), np.zeros(n + 1, np.uint32), np.ones(n + 1, np.float32),
+            tails, lengths,
+        ))
+        built, _ = replicator.build(replicator.with_credit(which), np.zeros(n, np.int32), 0, 0)
+        replicator.commit(built, np.ones(len(built.which), np.uint8))
+        rows[0, pose.X] += 100

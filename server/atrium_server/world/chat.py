@@ -1,0 +1,111 @@
+"""Chat: submit, verdict, publish. PURE.
+
+A line that others will read never goes straight to them. It is held, its author sees it pending,
+and a judge is asked; the verdict comes back as an ordinary command of a later tick. Lines of one
+sender in one channel are published in the order in which they were submitted, however the verdicts
+arrive: a decided line waits for those before it.
+
+Published lines stay in a bounded history with who was told, so that a session that resumes gets what
+it missed, and a line can be taken back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from atrium_shared import limits
+from atrium_shared.messages import ChatChannel, ChatPublished, ChatState, ChatStatus
+
+
+@dataclass(slots=True)
+class Line:
+    """A line on its way."""
+
+    line_id: int
+    session_id: int
+    request_id: int
+    channel: ChatChannel
+    target: int
+    sender_id: int
+    sender_name: str
+    text: str
+    verdict: bool | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A line that was told, and to whom (None: everybody)."""
+
+    message: ChatPublished
+    sessions: tuple[int, ...] | None
+
+
+class ChatRules:
+    """Held lines and the history of one world."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[int, ChatChannel], deque[Line]] = {}
+        self._by_id: dict[int, Line] = {}
+        self._history: deque[Published] = deque(maxlen=limits.CHAT_HISTORY_MAX)
+        self._next_line = 1
+        self._next_seq = 1
+
+    def submit(self, line: Line) -> bool:
+        """Hold a line for its verdict and give it its id; False when the sender has too many."""
+        queue = self._held.setdefault((line.session_id, line.channel), deque())
+        if len(queue) >= limits.CHAT_HELD_PER_SESSION_MAX:
+            return False
+        line.line_id = self._next_line
+        self._next_line += 1
+        queue.append(line)
+        self._by_id[line.line_id] = line
+        return True
+
+    def judge(self, line_id: int, publish: bool, text: str, reason: str) -> list[Line]:
+        """Take a verdict; returns the lines that are now decided, in their order.
+
+        Verdicts on lines that nobody waits for any more are ignored.
+        """
+        line = self._by_id.get(line_id)
+        if line is None or line.verdict is not None:
+            return []
+        line.verdict, line.text, line.reason = publish, text, reason
+        queue = self._held[line.session_id, line.channel]
+        decided: list[Line] = []
+        while queue and queue[0].verdict is not None:
+            decided.append(queue.popleft())
+            del self._by_id[decided[-1].line_id]
+        if not queue:
+            del self._held[line.session_id, line.channel]
+        return decided
+
+    def publish(
+        self, line: Line, sessions: tuple[int, ...] | None, server_ms: int
+    ) -> tuple[ChatPublished, ChatStatus]:
+        """Number a decided line and remember it; returns what others and the author are told."""
+        message = ChatPublished(
+            self._next_seq, line.channel, line.sender_id, line.sender_name, line.text, server_ms
+        )
+        self._next_seq += 1
+        self._history.append(Published(message, sessions))
+        status = ChatStatus(line.request_id, ChatState.PUBLISHED, message.chat_seq, "")
+        return message, status
+
+    def retract(self, chat_seq: int) -> Published | None:
+        """Forget a published line; returns who must be told, None when it is not known."""
+        for published in self._history:
+            if published.message.chat_seq == chat_seq:
+                self._history.remove(published)
+                return published
+        return None
+
+    def since(self, session_id: int, chat_seq: int) -> list[ChatPublished]:
+        """What this session would have been told after `chat_seq`, as far as it is remembered."""
+        return [
+            published.message
+            for published in self._history
+            if published.message.chat_seq > chat_seq
+            and (published.sessions is None or session_id in published.sessions)
+        ]

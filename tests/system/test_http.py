@@ -1,0 +1,490 @@
+"""The HTTP service over memory streams: Hypercorn and Litestar are real, sockets are not."""
+
+from __future__ import annotations
+
+import gzip
+import ipaddress
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import h11
+import pytest
+import trio
+import trio.testing
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from atrium_server.config import AtriumStartError
+from atrium_server.http import assets, guard, service
+from atrium_server.http.status import WorldStatus
+from atrium_server.telemetry import Registry
+
+PLAZA = WorldStatus(
+    name="plaza", title="The plaza", tick=120, tick_rate_hz=20, alive=True,
+    last_tick_age_s=0.01, sessions=3, capacity=500, restarts=0,
+)
+SCENE = json.dumps({"walls": [{"x": metre} for metre in range(200)]}).encode()
+SCRIPT = b"export const answer = 42; // " + b"a" * 600
+
+
+@dataclass
+class FakeStatus:
+    """A server whose state a test sets."""
+
+    all_worlds: list[WorldStatus] = field(default_factory=lambda: [PLAZA])
+    is_ready: bool = True
+    is_draining: bool = False
+
+    def worlds(self) -> list[WorldStatus]:
+        return self.all_worlds
+
+    def ready(self) -> bool:
+        return self.is_ready
+
+    def draining(self) -> bool:
+        return self.is_draining
+
+    def scene(self, world: str, version: str) -> bytes | None:
+        return SCENE if (world, version) == ("plaza", "7f") else None
+
+    def scene_version(self, world: str) -> str:
+        return "7f" if world == "plaza" else ""
+
+
+@dataclass
+class Answer:
+    """One response, parsed."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> object:
+        return json.loads(self.body)
+
+
+class Browser:
+    """One connection: h11 over a memory stream."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self.stream = stream
+        self._protocol = h11.Connection(h11.CLIENT)
+
+    async def ask(
+        self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b""
+    ) -> Answer:
+        fields = {"host": "localhost", **(headers or {})}
+        if body:
+            fields["content-length"] = str(len(body))
+        request = h11.Request(method=method, target=path, headers=list(fields.items()))
+        await self.stream.send_all(self._protocol.send(request))
+        if body:
+            await self.stream.send_all(self._protocol.send(h11.Data(data=body)))
+        await self.stream.send_all(self._protocol.send(h11.EndOfMessage()))
+        answer = await self.answer()
+        if self._protocol.our_state is h11.DONE and self._protocol.their_state is h11.DONE:
+            self._protocol.start_next_cycle()
+        return answer
+
+    async def get(self, path: str, **headers: str) -> Answer:
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.ask("GET", path, fields)
+
+    async def answer(self) -> Answer:
+        answer = Answer(0, {}, b"")
+        while True:
+            event = self._protocol.next_event()
+            if event is h11.NEED_DATA:
+                self._protocol.receive_data(await self.stream.receive_some(65_536))
+            elif isinstance(event, h11.Response):
+                answer.status = event.status_code
+                answer.headers = {name.decode(): value.decode() for name, value in event.headers}
+            elif isinstance(event, h11.Data):
+                answer.body += bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                return answer
+            else:
+                raise AssertionError(f"unexpected {event!r}")
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> assets.WebAssets:
+    """A page of two files, beside files that must not be served."""
+    root = tmp_path / "web"
+    (root / "src").mkdir(parents=True)
+    (root / "node_modules").mkdir()
+    (root / "index.html").write_text(
+        '<script type="module" src="./src/main.js"></script><a href="https://example.org/">'
+    )
+    (root / "src" / "main.js").write_bytes(SCRIPT)
+    (root / "package.json").write_text("{}")
+    (root / ".hidden.js").write_text("hidden")
+    (root / "node_modules" / "dep.js").write_text("left out")
+    (tmp_path / "secret.js").write_text("outside")
+    return assets.load_assets(root)
+
+
+@asynccontextmanager
+async def opened(
+    web: assets.WebAssets, status: FakeStatus | None = None, **options: object
+) -> AsyncGenerator[tuple[Browser, trio.Nursery]]:
+    registry = Registry()
+    registry.counter("atrium_poses_total", "Poses.").add(5)
+    client, server = trio.testing.memory_stream_pair()
+    async with (
+        service.open_http_service(
+            status or FakeStatus(), registry, web, **options  # type: ignore[arg-type]
+        ) as serve_stream,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(serve_stream, server)
+        yield Browser(client), nursery
+        nursery.cancel_scope.cancel()
+
+
+async def test_health_follows_the_ticks(web: assets.WebAssets) -> None:
+    status = FakeStatus()
+    async with opened(web, status) as (browser, _):
+        alive = await browser.get("/healthz")
+        status.all_worlds = [PLAZA, replace(PLAZA, name="arena", alive=False)]
+        dead = await browser.get("/healthz")
+    assert (alive.status, dead.status) == (200, 503)
+    told = json.loads(dead.body)
+    assert told["alive"] is False
+    assert [world["alive"] for world in told["worlds"]] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("ready", "draining", "expected"),
+    [(True, False, 200), (False, False, 503), (True, True, 503)],
+)
+async def test_ready_means_that_clients_may_come(
+    web: assets.WebAssets, ready: bool, draining: bool, expected: int
+) -> None:
+    status = FakeStatus(is_ready=ready, is_draining=draining)
+    async with opened(web, status) as (browser, _):
+        assert (await browser.get("/readyz")).status == expected
+
+
+async def test_metrics_are_prometheus_text(web: assets.WebAssets) -> None:
+    async with opened(web) as (browser, _):
+        answer = await browser.get("/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert b"\natrium_poses_total 5\n" in answer.body
+
+
+async def test_metrics_are_for_trusted_networks_only(web: assets.WebAssets) -> None:
+    networks = [ipaddress.ip_network("10.0.0.0/8")]
+    async with opened(web, metrics_networks=networks) as (browser, _):
+        answer = await browser.get("/metrics")
+    assert answer.status == 403
+    assert json.loads(answer.body)["code"] == "not_allowed"
+
+
+async def test_a_scene_may_be_kept_forever(web: assets.WebAssets) -> None:
+    async with opened(web) as (browser, _):
+        worlds = json.loads((await browser.get("/api/worlds")).body)
+        url = worlds[0]["scene_url"]
+        assert url == "/api/worlds/plaza/scene@7f"
+        plain = await browser.get(url)
+        packed = await browser.get(url, accept_encoding="br, gzip")
+        refused = await browser.get(url, accept_encoding="gzip;q=0")
+        again = await browser.get(url, if_none_match=plain.headers["etag"])
+    assert (plain.status, plain.body) == (200, SCENE)
+    assert plain.headers["content-type"] == "application/json"
+    assert "immutable" in plain.headers["cache-control"]
+    assert packed.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == SCENE
+    assert refused.body == SCENE
+    assert (again.status, again.body) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/api/worlds/plaza/scene@old", "scene@7f"),
+        ("/api/worlds/moon/scene@7f", "no world called 'moon'"),
+        ("/api/worlds/plaza/people", "only a scene"),
+        ("/nothing/here", "nothing at this address"),
+        ("/static/0000/src/main.js", "load it again"),
+    ],
+)
+async def test_what_is_not_there_is_said_in_a_sentence(
+    web: assets.WebAssets, path: str, words: str
+) -> None:
+    async with opened(web) as (browser, _):
+        answer = await browser.get(path)
+    told = json.loads(answer.body)
+    assert (answer.status, told["code"]) == (404, "not_found")
+    assert words in told["sentence"]
+
+
+async def test_the_page_names_its_files_by_version(web: assets.WebAssets) -> None:
+    script = f"/static/{web.version}/src/main.js"
+    async with opened(web) as (browser, _):
+        page, same = await browser.get("/"), await browser.get("/map")
+        answer = await browser.get(script)
+    assert page.body == same.body
+    assert f'src="{script}"'.encode() in page.body
+    assert b'href="https://example.org/"' in page.body
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["cache-control"] == "no-cache"
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert "immutable" in answer.headers["cache-control"]
+    assert answer.body == SCRIPT
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../secret.js", "..%2fsecret.js", "%2e%2e/secret.js", "src/../../secret.js",
+        "/etc/passwd", "package.json", ".hidden.js", "node_modules/dep.js", "src", "",
+    ],
+)
+async def test_nothing_else_is_served(web: assets.WebAssets, name: str) -> None:
+    async with opened(web) as (browser, _):
+        answer = await browser.get(f"/static/{web.version}/{name}")
+    assert answer.status == 404
+
+
+async def test_every_answer_has_the_security_headers(web: assets.WebAssets) -> None:
+    async with opened(web) as (browser, _):
+        answers = [
+            await browser.get("/"),
+            await browser.get("/api/worlds"),
+            await browser.get("/nothing"),
+            await browser.ask("DELETE", "/api/worlds"),
+        ]
+    for answer in answers:
+        assert "default-src 'self'" in answer.headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "server" not in answer.headers
+    assert answers[1].headers["cache-control"] == "no-store"
+    assert answers[3].status == 405
+    assert json.loads(answers[3].body)["sentence"] == "This address does not take DELETE requests."
+
+
+async def test_head_is_get_without_the_body(web: assets.WebAssets) -> None:
+    async with opened(web) as (browser, _):
+        await browser.stream.send_all(b"HEAD /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        head = bytes(await browser.stream.receive_some(65_536))
+        await browser.stream.send_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        answer = await browser.answer()
+    assert head.startswith(b"HTTP/1.1 200")
+    assert head.endswith(b"\r\n\r\n")
+    assert f"content-length: {len(answer.body)}".encode() in head
+
+
+async def test_the_schema_needs_nothing_from_elsewhere(web: assets.WebAssets) -> None:
+    async with opened(web) as (browser, _):
+        schema = json.loads((await browser.get("/api/openapi.json")).body)
+        pages = [await browser.get(path) for path in ("/api", "/api/redoc", "/schema")]
+    assert "/api/worlds/{world}/{resource}" in schema["paths"]
+    assert [page.status for page in pages] == [200, 404, 404]
+    assert json.loads(pages[0].body) == schema
+    assert not any(b"<script" in page.body for page in pages)
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_body_that_is_too_large_is_refused(
+    web: assets.WebAssets, announced: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    length = guard.BODY_BYTES_MAX * 40
+    head = f"content-length: {length}" if announced else "transfer-encoding: chunked"
+    async with opened(web) as (browser, nursery):
+        async def upload() -> None:
+            chunk = b"x" * 1_000 if announced else b"3e8\r\n" + b"x" * 1_000 + b"\r\n"
+            try:
+                for _ in range(length // 1_000):
+                    await browser.stream.send_all(chunk)
+            except trio.BrokenResourceError:
+                return  # the server has hung up, as it should
+
+        request = f"POST /api/worlds HTTP/1.1\r\nhost: localhost\r\n{head}\r\n\r\n"
+        await browser.stream.send_all(request.encode())
+        nursery.start_soon(upload)
+        received = bytearray()
+        while chunk := await browser.stream.receive_some(65_536):
+            received += chunk
+    assert received.startswith(b"HTTP/1.1 413 ")
+    assert b'"code":"too_large"' in received
+
+
+async def test_a_body_that_does_not_come_is_given_up(
+    web: assets.WebAssets, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with opened(web) as (browser, _):
+        began_s = trio.current_time()
+        await browser.stream.send_all(
+            b"POST /healthz HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nab"
+        )
+        answer = bytes(await browser.stream.receive_some(65_536))
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert trio.current_time() - began_s == guard.BODY_S_MAX
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /hea", b"GET /healthz HTTP/1.1\r\nhost: a\r\n"])
+async def test_half_a_request_is_not_waited_for(
+    web: assets.WebAssets, sent: bytes, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with opened(web) as (browser, _):
+        began_s = trio.current_time()
+        await browser.stream.send_all(sent)
+        assert await browser.stream.receive_some(65_536) == b""
+        assert trio.current_time() - began_s == service.IDLE_S_MAX
+
+
+class StuckStream(trio.abc.HalfCloseableStream):
+    """Delivers one request; then neither takes nor sends anything."""
+
+    def __init__(self) -> None:
+        self.closed = trio.Event()
+        self.sending = trio.Event()
+        self._requests = [b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"]
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        if self._requests:
+            return self._requests.pop()
+        await self.closed.wait()
+        raise trio.ClosedResourceError
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        self.sending.set()
+        await trio.sleep_forever()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await trio.sleep_forever()
+
+    async def send_eof(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        self.closed.set()
+        await trio.lowlevel.checkpoint()
+
+
+async def test_a_reader_that_stopped_does_not_hold_up_a_shutdown(
+    web: assets.WebAssets, autojump_clock: trio.testing.MockClock
+) -> None:
+    stream = StuckStream()
+    async with (
+        service.open_http_service(FakeStatus(), Registry(), web) as serve_stream,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(serve_stream, stream)
+        await stream.sending.wait()
+        began_s = trio.current_time()
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() == began_s
+    assert stream.closed.is_set()
+
+
+async def test_a_reader_that_stopped_is_given_up(
+    web: assets.WebAssets, autojump_clock: trio.testing.MockClock
+) -> None:
+    stream = StuckStream()
+    async with service.open_http_service(FakeStatus(), Registry(), web) as serve_stream:
+        began_s = trio.current_time()
+        await serve_stream(stream)
+    assert trio.current_time() - began_s == service.SEND_S_MAX
+    assert stream.closed.is_set()
+
+
+async def test_a_socket_whose_peer_left_is_no_error(web: assets.WebAssets) -> None:
+    class LostSocket:
+        family = 2
+
+        def getpeername(self) -> object:
+            raise OSError(107, "not connected")
+
+    client, server = trio.testing.memory_stream_pair()
+    server.socket = LostSocket()  # type: ignore[attr-defined]
+    async with (
+        service.open_http_service(FakeStatus(), Registry(), web) as serve_stream,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(serve_stream, server)
+        assert (await Browser(client).get("/healthz")).status == 200
+        await client.aclose()
+
+
+async def test_a_websocket_at_a_wrong_path_is_turned_away(web: assets.WebAssets) -> None:
+    async with opened(web) as (browser, _):
+        await browser.stream.send_all(
+            b"GET /elsewhere HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\n"
+            b"connection: upgrade\r\nsec-websocket-version: 13\r\n"
+            b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        assert bytes(await browser.stream.receive_some(65_536)).startswith(b"HTTP/1.1 403 ")
+
+
+async def test_a_bug_is_told_without_its_details(
+    web: assets.WebAssets, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(FakeStatus):
+        def worlds(self) -> list[WorldStatus]:
+            raise RuntimeError("the inner reason")
+
+    async with opened(web, Broken()) as (browser, _):
+        answer = await browser.get("/healthz")
+    assert answer.status == 500
+    assert json.loads(answer.body)["code"] == "internal"
+    assert b"inner reason" not in answer.body
+    assert "the inner reason" in caplog.text
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    garbage=st.one_of(
+        st.binary(max_size=300),
+        st.binary(max_size=60).map(lambda path: b"GET /" + path + b" HTTP/1.1\r\nhost: a\r\n\r\n"),
+        st.binary(max_size=60).map(lambda value: b"GET / HTTP/1.1\r\nhost: " + value + b"\r\n\r\n"),
+    )
+)
+def test_any_bytes_get_an_answer_or_a_close(
+    web: assets.WebAssets, garbage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.clear()
+
+    async def exchange() -> bytes:
+        client, server = trio.testing.memory_stream_pair()
+        received = b""
+        async with (
+            service.open_http_service(FakeStatus(), Registry(), web) as serve_stream,
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(serve_stream, server)
+            await client.send_all(garbage)
+            await client.send_eof()
+            while chunk := await client.receive_some(65_536):
+                received += chunk
+        return received
+
+    received = trio.run(exchange, clock=trio.testing.MockClock(autojump_threshold=0))
+    assert received == b"" or received.startswith(b"HTTP/1.1 ")
+    assert b" 500 " not in received.split(b"\r\n", 1)[0]
+    assert not caplog.records
+
+
+def test_a_page_with_a_link_out_of_its_folder_is_not_loaded(tmp_path: Path) -> None:
+    root = tmp_path / "web"
+    root.mkdir()
+    (root / "index.html").write_text("")
+    (tmp_path / "secret.js").write_text("outside")
+    (root / "link.js").symlink_to(tmp_path / "secret.js")
+    with pytest.raises(AtriumStartError, match=r"link that leads out"):
+        assets.load_assets(root)
+
+
+def test_a_changed_file_changes_the_version(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("")
+    (tmp_path / "main.js").write_text("1")
+    before = assets.load_assets(tmp_path).version
+    (tmp_path / "main.js").write_text("2")
+    assert assets.load_assets(tmp_path).version != before

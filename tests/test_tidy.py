@@ -1,0 +1,271 @@
+"""The repository lints itself: house numbers, words that do not belong, text that must agree.
+
+What a linter knows how to check is left to ruff and pyright. An exemption needs a reason here.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LINE_COLUMNS_MAX = 100
+MODULE_LINES_MAX = 400
+FUNCTION_LINES_MAX = 50
+PARAMETERS_MAX = 5
+RELEASING_KERNELS_MAX = 2
+
+PACKAGES = {
+    "atrium_server": ROOT / "server" / "atrium_server",
+    "atrium_shared": ROOT / "shared" / "atrium_shared",
+    "atrium_client": ROOT / "clients" / "python" / "atrium_client",
+    "atrium_loadtest": ROOT / "loadtest" / "atrium_loadtest",
+}
+
+EXEMPT: dict[str, str] = {
+    # "server/atrium_server/x.py" or "server/atrium_server/x.py::function": the reason
+}
+"""Modules and functions that may be longer, with the reason."""
+
+MAY_IMPORT = {
+    "litestar": ("atrium_server.http",),
+    "hypercorn": ("atrium_server.http",),
+    "cyclopts": ("atrium_server.cli", "atrium_loadtest"),
+    "websockets": ("atrium_server.net", "atrium_client", "atrium_loadtest"),
+}
+"""Libraries that are known in one place only."""
+
+BANNED = {
+    "a path of somebody's machine": re.compile("/" + "(work|root|home)/" + r"\w"),
+    "an open end": re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b"),
+}
+
+SUFFIXES_READ = {".py", ".js", ".c", ".md", ".toml", ".html", ".css"}
+FOLDERS = ("server", "shared", "clients", "loadtest", "migrations", "tests", "docs", ".ci")
+LEFT_OUT = {"node_modules", "__pycache__", "vendor"}
+
+
+def text_files() -> list[Path]:
+    """All text of the repository, without what others wrote or a program made."""
+    found = [path for path in ROOT.iterdir() if path.suffix in SUFFIXES_READ]
+    for folder in FOLDERS:
+        found += [path for path in (ROOT / folder).rglob("*") if path.suffix in SUFFIXES_READ]
+    return sorted(path for path in found if not LEFT_OUT.intersection(path.parts))
+
+
+def modules(*packages: str) -> Iterator[tuple[str, Path, ast.Module]]:
+    """Name, file and syntax tree of every module of the packages."""
+    for package in packages or PACKAGES:
+        for path in sorted(PACKAGES[package].rglob("*.py")):
+            parts = path.relative_to(PACKAGES[package].parent).with_suffix("").parts
+            name = ".".join(parts).removesuffix(".__init__")
+            yield name, path, ast.parse(path.read_text())
+
+
+def shown(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def is_kernel(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Compiled by numba, where calls between functions and objects are not free."""
+    decorators = (ast.unparse(decorator) for decorator in function.decorator_list)
+    return any(re.match(r"(\w+\.)?n?jit\b|kernel\b", decorator) for decorator in decorators)
+
+
+def own_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines from `def` to the end, without the docstring."""
+    docstring = 0
+    if ast.get_docstring(function) is not None:
+        first = function.body[0]
+        docstring = (first.end_lineno or first.lineno) - first.lineno + 1
+    return (function.end_lineno or function.lineno) - function.lineno + 1 - docstring
+
+
+def imported(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or "", node.lineno
+
+
+def test_the_files_are_found() -> None:
+    names = {shown(path) for path in text_files()}
+    assert {"README.md", "server/atrium_server/config.py", "tests/test_tidy.py"} <= names
+
+
+def test_no_line_is_too_long() -> None:
+    long = [
+        f"{shown(path)}:{number}"
+        for path in text_files()
+        if path.suffix in {".py", ".js", ".c", ".toml", ".html", ".css"}
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if len(line) > LINE_COLUMNS_MAX and "<path d=" not in line  # drawings are not read
+    ]
+    assert not long, "\n".join(long)
+
+
+def test_modules_and_functions_are_short() -> None:
+    long: list[str] = []
+    for _, path, tree in modules():
+        lines = len(path.read_text().splitlines())
+        if lines > MODULE_LINES_MAX and shown(path) not in EXEMPT:
+            long.append(f"{shown(path)} has {lines} lines")
+        long += [
+            f"{shown(path)}::{function.name} has {own_lines(function)} lines"
+            for function in functions(tree)
+            if own_lines(function) > FUNCTION_LINES_MAX
+            and not is_kernel(function)
+            and f"{shown(path)}::{function.name}" not in EXEMPT
+        ]
+    assert not long, "\n".join(long)
+
+
+def test_functions_have_few_parameters() -> None:
+    wide: list[str] = []
+    for _, path, tree in modules():
+        for function in functions(tree):
+            arguments = function.args.posonlyargs + function.args.args + function.args.kwonlyargs
+            count = sum(1 for argument in arguments if argument.arg not in {"self", "cls"})
+            name = f"{shown(path)}::{function.name}"
+            if count > PARAMETERS_MAX and not is_kernel(function) and name not in EXEMPT:
+                wide.append(f"{name} has {count} parameters")
+    assert not wide, "\n".join(wide)
+
+
+def test_exemptions_are_still_needed() -> None:
+    missing = [name for name in EXEMPT if not (ROOT / name.partition("::")[0]).is_file()]
+    assert not missing, "\n".join(missing)
+
+
+@pytest.mark.parametrize("what", BANNED)
+def test_nothing_is_left_in_the_text(what: str) -> None:
+    found = [
+        f"{shown(path)}:{number}"
+        for path in [*text_files(), ROOT / "Makefile"]
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if BANNED[what].search(line)
+    ]
+    assert not found, f"{what} in {found}"
+
+
+def test_every_module_says_what_it_is() -> None:
+    silent = [shown(path) for _, path, tree in modules() if not ast.get_docstring(tree)]
+    assert not silent, "\n".join(silent)
+
+
+def test_libraries_stay_in_their_place() -> None:
+    stray = [
+        f"{name} imports {library} (line {line})"
+        for name, _, tree in modules()
+        for library, line in imported(tree)
+        for root in [library.partition(".")[0]]
+        if root in MAY_IMPORT and not name.startswith(MAY_IMPORT[root])
+    ]
+    assert not stray, "\n".join(stray)
+
+
+MAY_READ_THE_ENVIRONMENT = {
+    "atrium_server.config": "it resolves the settings",
+    "atrium_server.kernel_cache": "numba takes the folder of its cache from a variable only",
+}
+
+
+def test_the_environment_is_read_in_one_place() -> None:
+    readers = [
+        name
+        for name, path, _ in modules("atrium_server", "atrium_shared", "atrium_client")
+        if re.search(r"\bos\.(environ|getenv)\b", path.read_text())
+    ]
+    assert set(readers) <= set(MAY_READ_THE_ENVIRONMENT)
+
+
+def test_the_server_does_not_print() -> None:
+    printing = [
+        f"{name}:{node.lineno}"
+        for name, _, tree in modules("atrium_server", "atrium_shared")
+        if name not in {"atrium_server.cli", "atrium_server.app"}
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
+    ]
+    assert not printing, "\n".join(printing)
+
+
+def test_few_kernels_let_go_of_the_interpreter() -> None:
+    """One for receiving and one for sending: each release can cost a switch interval."""
+    releasing = [
+        f"{name}.{function.name}"
+        for name, _, tree in modules("atrium_server")
+        for function in functions(tree)
+        if any("nogil=True" in ast.unparse(each) for each in function.decorator_list)
+    ]
+    assert len(releasing) <= RELEASING_KERNELS_MAX, releasing
+
+
+def test_limits_say_their_unit() -> None:
+    tree = ast.parse((PACKAGES["atrium_shared"] / "limits.py").read_text())
+    names = [
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    ]
+    assert len(names) > 40
+    odd = [name for name in names if not re.search(r"_(MAX|MIN|DEFAULT|S|TICKS|SHARE)$", name)]
+    assert not odd, "\n".join(odd)
+
+
+def test_tests_do_not_wait_for_the_clock() -> None:
+    waiting = [
+        f"{shown(path)}:{node.lineno}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "time.sleep"
+    ]
+    assert not waiting, "\n".join(waiting)
+
+
+def test_the_wheel_gets_the_files_that_the_server_serves() -> None:
+    from atrium_server.http import assets
+
+    tree = ast.parse((ROOT / "hatch_build.py").read_text())
+    constants = {
+        ast.unparse(node.targets[0]): ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+    }
+    assert constants["SUFFIXES"] == set(assets.MEDIA_TYPES)
+    assert constants["FOLDERS_LEFT_OUT"] == assets.FOLDERS_LEFT_OUT
+
+
+def test_the_first_commands_of_the_readme_are_run_and_test() -> None:
+    readme = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"```sh\n(.*?)```", readme, re.DOTALL)
+    commands = [line.split("#")[0].strip() for line in blocks[0].splitlines() if line.strip()]
+    assert commands[:2] == ["make run", "make test"]
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    broken = [
+        f"{shown(path)}: {target}"
+        for path in text_files()
+        if path.suffix == ".md"
+        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", path.read_text())
+        if not (path.parent / target).exists()
+    ]
+    assert not broken, "\n".join(broken)
+
+
+def test_the_changelog_has_a_place_for_what_comes() -> None:
+    assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text()

@@ -1,0 +1,186 @@
+"""Reports: the figures, the reasons that void a run, JSON, table and page."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import xml.etree.ElementTree as ElementTree
+
+import msgspec
+import numpy as np
+import pytest
+from rich.console import Console
+
+from atrium_loadtest import bench, html, report
+from atrium_loadtest.evidence import Evidence, Sample, Window
+from atrium_loadtest.metrics import parse_prometheus
+from atrium_loadtest.probe import Tally
+
+CONTRACT = {
+    "clients", "seconds", "rate_hz", "pose_age_ms", "snapshots_per_client_s",
+    "updates_seen_ratio", "bytes_per_client_s", "bytes_per_avatar_update",
+    "server_cpu_us_per_client_s", "server_rss_bytes", "tick_ms", "tick_late_ms",
+    "generator_busy", "steal_ratio", "valid", "reasons",
+}
+
+
+def metrics(ticks: int) -> str:
+    lines = []
+    for name in (report.TICK_METRIC, report.LATE_METRIC):
+        lines.append(f'{name}_bucket{{world="w",le="0.002"}} {ticks}')
+        lines.append(f'{name}_bucket{{world="w",le="+Inf"}} {ticks}')
+    return "\n".join([*lines, f'atrium_snapshots_skipped_total{{reason="credit"}} {ticks // 10}'])
+
+
+def sample(at_s: float, **changes: object) -> Sample:
+    made = Sample(
+        at_s=at_s, generator_cpu_s=0.5 * at_s, server_cpu_s=0.2 * at_s,
+        server_rss_bytes=80_000_000, host_ticks=int(200 * at_s), steal_ticks=0,
+        received_bytes=int(1e6 * at_s), metrics=parse_prometheus(metrics(int(20 * at_s))),
+    )
+    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
+
+
+def evidence(**changes: object) -> Evidence:
+    tally = Tally(
+        ages_ns=[np.arange(1, 101, dtype=np.int64) * 1_000_000], records=1_000, unmatched=10,
+        snapshots=50, snapshot_bytes=24_000, expected=1_000.0, seen=990.0, pairs=500,
+        pairs_stale=0, visible=1_000,
+    )
+    window = Window(
+        started_ns=0, base={}, tally=tally, waited_ns=6 * 10**9, late_ns=[500_000] * 2_000,
+        ended_ns=10 * 10**9,
+        counts={"snapshots": 20_000, "received_bytes": 10_000_000, "chat_lines": 0,
+                "other_frames": 0, "poses": 20_000, "blocked": 0},
+    )
+    made = Evidence(
+        scenario="plaza", clients=100, rate_hz=20.0, seed=1, window=window, active=100.0,
+        samples=[sample(float(at_s)) for at_s in range(11)], join_s=[0.01, 0.02], corrections=3,
+        lost={}, scenario_figures={"resumed": 4}, exit_status=0, died=False,
+    )
+    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
+
+
+def test_the_figures_of_a_sound_run() -> None:
+    made = report.build_report(evidence())
+    assert made.valid
+    assert made.reasons == []
+    assert made.pose_age_ms == report.Quantiles(50.5, 95.05, 99.01, 100.0)
+    assert made.snapshots_per_client_s == 20.0
+    assert made.bytes_per_client_s == 10_000.0
+    assert made.bytes_per_avatar_update == 24.0
+    assert made.updates_seen_ratio == 0.99
+    assert made.server_cpu_us_per_client_s == 2_000.0
+    assert made.generator_busy == 0.4
+    assert made.tick_ms.max == 2.0
+    assert made.snapshots_skipped == {"credit": 20.0}
+    assert made.server_rss_bytes == 80_000_000
+    assert len(made.series) == 10
+    assert made.series[3].server_cpu == pytest.approx(0.2)
+
+
+def test_the_json_has_at_least_what_was_promised() -> None:
+    found = msgspec.json.decode(report.to_json(report.build_report(evidence())))
+    assert set(found) >= CONTRACT
+    assert set(found["pose_age_ms"]) >= {"p50", "p95", "p99"}
+    assert set(found["tick_ms"]) >= {"p50", "p99"}
+    assert set(found["tick_late_ms"]) >= {"p50", "p99", "max"}
+
+
+def _window(**changes: object) -> Window:
+    return dataclasses.replace(evidence().window, **changes)  # type: ignore[arg-type]
+
+
+UNSOUND: dict[str, dict[str, object]] = {
+    "stolen": {"samples": [sample(0.0), sample(10.0, steal_ticks=60)]},
+    "busy": {"window": _window(waited_ns=10**8)},
+    "poses late": {"window": _window(late_ns=[50_000_000] * 100)},
+    "lost: 2 x closed with 1011": {"lost": {"closed with 1011": 2}},
+    "ended before": {"died": True},
+    "left with status -9": {"exit_status": -9},
+    "no snapshot": {"window": _window(counts=dict.fromkeys(evidence().window.counts, 0))},
+    "no pose age": {"window": _window(tally=Tally())},
+    "too short": {"samples": [sample(0.0)]},
+}
+
+
+@pytest.mark.parametrize("reason", UNSOUND)
+def test_what_makes_a_run_worthless_is_said(reason: str) -> None:
+    made = report.build_report(evidence(**UNSOUND[reason]))
+    assert not made.valid
+    assert any(reason in found for found in made.reasons), made.reasons
+
+
+def test_what_was_not_measured_is_null_and_not_zero() -> None:
+    bare = [sample(0.0, server_cpu_s=None, metrics={}), sample(9.0, server_cpu_s=None, metrics={})]
+    made = report.build_report(
+        evidence(samples=bare, exit_status=None, window=_window(tally=Tally()),
+                 expects_probes=False)
+    )
+    assert made.valid, made.reasons
+    assert made.server_cpu_us_per_client_s is None
+    assert made.tick_ms == report.Quantiles()
+    assert made.updates_seen_ratio is None
+    assert made.pose_age_ms.p99 is None
+    assert "Nothing was measured" in html.page(made)
+
+
+def test_the_table_shows_every_line() -> None:
+    made = report.build_report(evidence(lost={"closed": 1}))
+    console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    with console.file:
+        console.print(report.table(made))
+        shown = console.export_text()
+    for name, _ in report.rows(made):
+        assert name in shown
+
+
+def test_the_page_is_whole_and_needs_nothing_else() -> None:
+    page = html.page(report.build_report(evidence(lost={"<script>alert(1)</script>": 1})))
+    plots = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    assert len(plots) == 5
+    for plot in plots:
+        ElementTree.fromstring(plot)
+    assert "<script" not in page
+    assert not re.search(r"https?://|src=|@import|url\(", page)
+
+
+def test_a_gap_in_a_series_is_a_gap_in_its_line() -> None:
+    svg = html.lines([html.Line("a", [0, 1, 2, 3, 4], [1, 2, None, 1, 1])], "ms")
+    assert svg.count("<polyline") == 2
+
+
+@pytest.mark.parametrize("value", [1e-6, 0.3, 1.0, 2.1, 7.0, 99.0, 12_345.0])
+def test_bars_reach_no_higher_than_their_frame(value: float) -> None:
+    svg = html.bars([0.0, value, 2 * value], [3, 1], "ms")
+    heights = [float(found) for found in re.findall(r'height="([\d.]+)" fill', svg)]
+    assert 0 < max(heights) <= 220
+
+
+# --- bench ---------------------------------------------------------------------------------
+
+
+def cost(us: float, **changes: object) -> report.Report:
+    made = report.build_report(evidence())
+    return msgspec.structs.replace(made, server_cpu_us_per_client_s=us, **changes)
+
+
+def test_the_ratio_is_taken_over_the_cheaper_floor() -> None:
+    one = bench.judge(cost(300.0), {"event": cost(280.0), "batch": cost(250.0)}, 1_000.0)
+    assert one.ratio == 1.2
+    assert one.void_reasons == []
+
+
+def test_a_round_with_an_unsound_run_is_void_and_left_out() -> None:
+    good = bench.judge(cost(300.0), {"event": cost(250.0)}, 1_000.0)
+    stolen = bench.judge(
+        cost(900.0, valid=False, reasons=["the machine was shared"]), {"event": cost(250.0)}, 1.0
+    )
+    fewer = bench.judge(cost(300.0), {"event": cost(250.0, bytes_per_client_s=5_000.0)}, 1_000.0)
+    assert stolen.void_reasons == ["atrium: the machine was shared"]
+    assert "50% of Atrium's bytes" in fewer.void_reasons[0]
+    case = bench.summarise("plaza", 100, [good, stolen, fewer])
+    assert (case.ratio, case.atrium_us, case.floor_us) == (1.2, 300.0, 250.0)
+    nothing = bench.summarise("plaza", 100, [stolen])
+    assert nothing.ratio is None
+    bench.table([case, nothing])
