@@ -56,6 +56,8 @@ class Options:
     "CPU for the server; by default the first one when there are two or more."
     pin_generator: int | None = None
     "CPU for the bots; by default the second one when there are two or more."
+    busy_thread: Annotated[bool, Parameter(negative="")] = False
+    "Start the server beside a thread that runs busy Python: what does that do to its ticks?"
     json: Path | None = None
     "Write the report here as JSON."
     html: Path | None = None
@@ -142,6 +144,7 @@ def _settings(scenario: ScenarioName, options: Options) -> Settings:
         pin_server=server_cpu if options.pin_server is None else options.pin_server,
         pin_generator=generator_cpu if options.pin_generator is None else options.pin_generator,
         radius_m=options.radius_m,
+        busy_thread=options.busy_thread,
     )
 
 

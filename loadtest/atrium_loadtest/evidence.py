@@ -24,6 +24,8 @@ class Window:
     waited_ns: int = 0
     late_ns: list[int] = field(default_factory=list[int])
     """How late each slot of poses was served."""
+    actives: list[int] = field(default_factory=list[int])
+    """Bots connected, ten times a second."""
     ended_ns: int = 0
     counts: dict[str, int] = field(default_factory=dict[str, int])
     """What the counters gained in the window."""
@@ -32,6 +34,11 @@ class Window:
     def seconds(self) -> float:
         """Length of the window."""
         return (self.ended_ns - self.started_ns) / 1e9
+
+    @property
+    def active(self) -> float:
+        """Mean number of connected bots."""
+        return sum(self.actives) / max(1, len(self.actives))
 
     @property
     def busy(self) -> float:
@@ -46,7 +53,11 @@ class Sample:
     at_s: float
     """CLOCK_MONOTONIC."""
     generator_cpu_s: float
+    generator_delayed_s: float
+    """For how long the generator's thread was ready to run while others had its CPU."""
     server_cpu_s: float | None
+    server_delayed_s: float | None
+    """The same of the server's main thread."""
     server_rss_bytes: int | None
     host_ticks: int
     """Jiffies of all CPUs, in all states."""
@@ -66,8 +77,6 @@ class Evidence:
     rate_hz: float
     seed: int
     window: Window
-    active: float
-    """Mean number of connected bots in the window."""
     samples: list[Sample]
     join_s: list[float]
     corrections: int

@@ -48,6 +48,7 @@ ACT_S: Final = 0.1
 """How often a scenario may act."""
 PROGRESS_S: Final = 0.5
 _CLIENT_MS_MASK: Final = 0xFFFFFFFF
+_SNAPSHOT_OP: Final = bytes((messages.op_of(messages.Snapshot),))
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
@@ -184,6 +185,7 @@ class Generator:
                 self._flush()
             if now_ns / 1e9 >= self._act_s:
                 self._act_s = now_ns / 1e9 + ACT_S
+                self.window.actives.append(self.active)
                 self.scenario.act(self, now_ns / 1e9)
 
     @property
@@ -311,7 +313,7 @@ class Generator:
 
     def _take_message(self, bot: int, payload: bytes) -> None:
         probe = self._probes.get(bot)
-        if probe is not None and payload[1:2] == bytes((messages.op_of(messages.Snapshot),)):
+        if probe is not None and payload[1:2] == _SNAPSHOT_OP:
             probe.snapshot(payload, time.monotonic_ns, self.window.tally)
             return
         message, now_ns = codec.decode_server(payload), time.monotonic_ns()
@@ -354,11 +356,33 @@ class Generator:
         self.fleet.bots[bot]["probe"] = bot < self.plan.probes
         self.truth.bot_of_entity[welcome.entity_id] = bot
         self.truth.updates_per_tick = min(1.0, self.plan.rate_hz / max(1, welcome.tick_rate_hz))
-        tables.attach(self.fleet, bot, fd, joined.rest)
         if bot < self.plan.probes:
             self._probes[bot] = Probe(bot, welcome.cap, self.truth)
+        self._attach(bot, fd, joined.rest)
         self._epoll.register(fd, select.EPOLLIN)
         self.scenario.joined(self, joined)
+
+    def _attach(self, bot: int, fd: int, rest: bytes) -> None:
+        """Put the bot on its socket, with the frames that arrived together with its welcome.
+
+        They have to be taken now: a server that waits for the ack of a first large snapshot
+        sends nothing that would bring the kernel back to them.
+        """
+        whole: list[tuple[int, bytes]] = []
+        behind_welcome = len(rest)
+        while (found := frames.server_frame(rest)) is not None:
+            opcode, payload, rest = found
+            whole.append((opcode, payload))
+        tables.attach(self.fleet, bot, fd, rest)
+        row = self.fleet.bots[bot]
+        row["received_bytes"] += behind_welcome - len(rest)
+        for opcode, payload in whole:
+            if opcode == frames.BINARY and payload[1:2] == _SNAPSHOT_OP:
+                row["ack_tick"] = int.from_bytes(payload[3:7], "big")
+                row["snapshots"] += 1
+                if bot not in self._probes:
+                    continue
+            self._take(bot, opcode, payload)
 
     def _place(self, bot: int, body: bytes, now_s: float) -> None:
         try:

@@ -38,6 +38,11 @@ def parse_process_cpu(text: str, ticks_per_s: int) -> float:
     return (int(fields[11]) + int(fields[12])) / ticks_per_s
 
 
+def parse_delay(text: str) -> float:
+    """Seconds of waiting for a CPU, of /proc/PID/schedstat: its second field, in ns."""
+    return int(text.split()[1]) / 1e9
+
+
 def parse_rss(text: str) -> int | None:
     """Resident bytes, of /proc/PID/status."""
     for line in text.splitlines():
@@ -89,6 +94,8 @@ class Observer:
         cpu_s, rss = self._of_child()
         host_ticks, steal_ticks = parse_host_cpu(_read("/proc/stat") or "cpu 0 0 0 0 0 0 0 0")
         generator_cpu_s = time.process_time()
+        generator_delayed_s = _delay("self")
+        delayed_s = None if self._pid is None else _delay(str(self._pid))
         received_bytes = self._received_bytes()
         metrics = self._scrape()
         if self._pid is None:
@@ -96,7 +103,8 @@ class Observer:
             resident = total(metrics, "process_resident_memory_bytes")
             rss = None if resident is None else int(resident)
         return Sample(
-            at_s, generator_cpu_s, cpu_s, rss, host_ticks, steal_ticks, received_bytes, metrics
+            at_s, generator_cpu_s, generator_delayed_s or 0.0, cpu_s, delayed_s, rss,
+            host_ticks, steal_ticks, received_bytes, metrics,
         )
 
     def _of_child(self) -> tuple[float | None, int | None]:
@@ -115,6 +123,12 @@ class Observer:
                 return parse_prometheus(answer.read(TEXT_BYTES_MAX).decode())
         except (OSError, ValueError):
             return {}
+
+
+def _delay(process: str) -> float | None:
+    """None where the kernel keeps no such figure."""
+    text = _read(f"/proc/{process}/schedstat")
+    return parse_delay(text) if text else None
 
 
 def _read(path: str) -> str | None:

@@ -86,7 +86,7 @@ class Probe:
         self._truth = truth
         self._view = View()
         self._bot_of_index = np.full(_INDEXES, UNKNOWN, np.int32)
-        self._known = np.zeros(_INDEXES, bool)
+        self._entities: dict[int, int] = {}
         self._updated_ns = np.zeros(len(truth.fleet.bots), np.int64)
         self._near = np.zeros(len(truth.fleet.bots), bool)
         self._near_since_ns = np.zeros(len(truth.fleet.bots), np.int64)
@@ -95,10 +95,11 @@ class Probe:
     def enter(self, message: messages.Enter, now_ns: int) -> None:
         """Indexes get entities; each must be heard of within a second from now."""
         for entry in message.entries:
-            bot = self._truth.bot_of_entity.get(entry.entity_id, UNKNOWN)
             self._view.forget(entry.index)
-            self._bot_of_index[entry.index] = bot
-            self._known[entry.index] = True
+            self._entities[entry.index] = entry.entity_id
+            self._bot_of_index[entry.index] = UNKNOWN
+            self._find_bot(entry.index)
+            bot = self._bot_of_index[entry.index]
             if bot >= 0:
                 self._updated_ns[bot] = now_ns
 
@@ -108,7 +109,7 @@ class Probe:
             if index < limits.INDEXES_MAX:
                 self._view.forget(index)
             self._bot_of_index[index] = UNKNOWN
-            self._known[index] = False
+            self._entities.pop(index, None)
 
     def snapshot(self, payload: bytes, clock_ns: Clock, tally: Tally) -> None:
         """Decode one snapshot message in full and account for each of its records.
@@ -119,6 +120,8 @@ class Probe:
         assert isinstance(message, messages.Snapshot)
         touched = self._view.apply(message.tick, message.body)
         now_ns = clock_ns()
+        for index in touched[self._bot_of_index[touched] < 0].tolist():
+            self._find_bot(index)
         bots = self._bot_of_index[touched]
         sent_ns = np.zeros(len(touched), np.int64)
         frames.match_rows(
@@ -133,10 +136,15 @@ class Probe:
         tally.records += len(touched)
         tally.snapshots += 1
         tally.snapshot_bytes += len(payload) + frames.header_bytes(len(payload))
-        tally.visible += int(self._known.sum())
+        tally.visible += len(self._entities)
         if self._tick != UNKNOWN and message.tick > self._tick:
             self._compare(message.tick - self._tick, bots[ours], now_ns, tally)
         self._tick = message.tick
+
+    def _find_bot(self, index: int) -> None:
+        """Others may be shown to a probe before their own welcome has reached the generator."""
+        entity = self._entities.get(index, UNKNOWN)
+        self._bot_of_index[index] = self._truth.bot_of_entity.get(entity, UNKNOWN)
 
     def _compare(
         self, ticks: int, updated: npt.NDArray[np.int32], now_ns: int, tally: Tally

@@ -21,6 +21,8 @@ from atrium_loadtest.evidence import Evidence, Sample
 from atrium_loadtest.metrics import Histogram, Samples, histogram
 
 STEAL_RATIO_MAX: Final = 0.02
+DELAYED_RATIO_MAX: Final = 0.05
+"""Of the generator: more means that other programs ran on its CPU."""
 BUSY_RATIO_MAX: Final = 0.90
 LATE_MS_P99_MAX: Final = 10.0
 """A generator whose slots are later than this at p99 measures itself."""
@@ -90,6 +92,9 @@ class Report(msgspec.Struct, frozen=True):
     lost: dict[str, int]
     generator_late_ms: Quantiles
     generator_cpu_us_per_client_s: Number
+    generator_delayed_ratio: float
+    """Share of the window in which it was ready to run and something else had its CPU."""
+    server_delayed_ratio: Number
     scenario_figures: dict[str, float | int | None]
     age_bins_ms: list[float]
     """Edges of `age_counts`."""
@@ -100,7 +105,7 @@ class Report(msgspec.Struct, frozen=True):
 def build_report(evidence: Evidence) -> Report:
     """The figures of a run, and whether they hold."""
     window, tally, samples = evidence.window, evidence.window.tally, evidence.samples
-    per_client = 1.0 / (max(1e-9, window.seconds) * max(1.0, evidence.active))
+    per_client = 1.0 / (max(1e-9, window.seconds) * max(1.0, window.active))
     ages_ms = tally.ages_ms()
     late_ms = np.array(window.late_ns, np.float64) / 1e6
     bins, counts = _age_histogram(ages_ms)
@@ -115,7 +120,7 @@ def build_report(evidence: Evidence) -> Report:
         updates_seen_ratio=_ratio(tally.seen, tally.expected),
         bytes_per_client_s=round(window.counts["received_bytes"] * per_client, 1),
         bytes_per_avatar_update=_ratio(tally.snapshot_bytes, tally.records),
-        server_cpu_us_per_client_s=_server_cpu_us(first, last, evidence.active),
+        server_cpu_us_per_client_s=_server_cpu_us(first, last, window.active),
         server_rss_bytes=last.server_rss_bytes if last else None,
         tick_ms=_server_quantiles(first, last, TICK_METRIC, evidence.world_labels),
         tick_late_ms=_server_quantiles(first, last, LATE_METRIC, evidence.world_labels),
@@ -135,7 +140,9 @@ def build_report(evidence: Evidence) -> Report:
         join_ms=_quantiles(np.array(evidence.join_s) * 1e3),
         lost=evidence.lost,
         generator_late_ms=_quantiles(late_ms),
-        generator_cpu_us_per_client_s=_generator_cpu_us(first, last, evidence.active),
+        generator_cpu_us_per_client_s=_generator_cpu_us(first, last, window.active),
+        generator_delayed_ratio=_delayed(first, last, "generator_delayed_s") or 0.0,
+        server_delayed_ratio=_delayed(first, last, "server_delayed_s"),
         scenario_figures=evidence.scenario_figures,
         age_bins_ms=bins,
         age_counts=counts,
@@ -157,6 +164,11 @@ def why_invalid(report: Report, evidence: Evidence) -> list[str]:
         reasons.append(
             f"the generator was busy {report.generator_busy:.0%} of the time; use fewer clients"
             " or give it a core of its own"
+        )
+    if report.generator_delayed_ratio > DELAYED_RATIO_MAX:
+        reasons.append(
+            f"other programs had the generator's CPU for {report.generator_delayed_ratio:.0%} of"
+            " the time; stop them or give it another CPU"
         )
     late_ms = report.generator_late_ms.p99
     if late_ms is None or late_ms > LATE_MS_P99_MAX:
@@ -213,6 +225,8 @@ def rows(report: Report) -> list[tuple[str, str]]:
         ("generator busy", f"{report.generator_busy:.1%}"),
         ("generator late p50 / p99, ms", _join(report.generator_late_ms, "p50", "p99")),
         ("generator CPU per client and s, us", _number(report.generator_cpu_us_per_client_s, 1)),
+        ("generator / server waited for a CPU",
+         f"{report.generator_delayed_ratio:.1%} / {_percent(report.server_delayed_ratio)}"),
         ("steal", f"{report.steal_ratio:.2%}"),
     ]
     lines += [
@@ -272,6 +286,15 @@ def _generator_cpu_us(first: Sample | None, last: Sample | None, active: float) 
         return None
     spent_s, passed_s = last.generator_cpu_s - first.generator_cpu_s, last.at_s - first.at_s
     return round(spent_s / passed_s / max(1.0, active) * 1e6, 2)
+
+
+def _delayed(first: Sample | None, last: Sample | None, name: str) -> Number:
+    if first is None or last is None:
+        return None
+    before, after = getattr(first, name), getattr(last, name)
+    if before is None or after is None:
+        return None
+    return round((after - before) / (last.at_s - first.at_s), 5)
 
 
 def _steal(first: Sample | None, last: Sample | None) -> float:

@@ -66,6 +66,8 @@ class Settings:
     radius_m: float | None = None
     trace: Path | None = None
     """Where the server that is started here shall write its send trace."""
+    busy_thread: bool = False
+    """Start the server beside a thread of busy pure Python."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,9 @@ def run(settings: Settings, stage: Stage | None = None) -> Report:
     if not manifest.is_file():
         raise RunError(f"{manifest} is missing; install Atrium again")
     stage.tell("starting the server", 0.0, 0)
-    server = ServerProcess(atrium_command(manifest, settings.trace), settings.pin_server)
+    server = ServerProcess(
+        atrium_command(manifest, settings.trace, settings.busy_thread), settings.pin_server
+    )
     with server:
         target = replace(target_of(server.url, allow_remote=False), pid=server.pid)
         return measure(settings, target, stage, server)
@@ -170,13 +174,11 @@ def measure(
             gc.collect()
             gc.freeze()
             _drive(generator, "warming up", settings.warmup_s, stage)
-            active_first = generator.active
             generator.begin_window()
             observer.mark()
             start_s = time.monotonic()
             _drive(generator, "measuring", settings.seconds, stage)
             window = generator.end_window()
-            active_last = generator.active
             died = server is not None and not server.alive
             observer.mark()
             end_s = time.monotonic() + _SETTLE_S
@@ -192,9 +194,8 @@ def measure(
     return build_report(
         Evidence(
             settings.scenario, settings.clients, settings.rate_hz, settings.seed, window,
-            (active_first + active_last) / 2, observer.between(start_s, end_s),
-            generator.join_s, generator.corrections, lost, scenario.summary(),
-            None if server is None else server.stop(), died, target.probes,
+            observer.between(start_s, end_s), generator.join_s, generator.corrections, lost,
+            scenario.summary(), None if server is None else server.stop(), died, target.probes,
         )
     )
 

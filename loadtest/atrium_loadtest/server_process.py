@@ -38,6 +38,7 @@ class ServerProcess:
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
         self._ready = threading.Event()
         self._process: subprocess.Popen[str] | None = None
+        self._reader = threading.Thread(target=self._read, name="server output", daemon=True)
 
     def __enter__(self) -> ServerProcess:
         self._process = subprocess.Popen(
@@ -46,7 +47,7 @@ class ServerProcess:
         )
         if self._pinned_cpu is not None:
             os.sched_setaffinity(self._process.pid, {self._pinned_cpu})
-        threading.Thread(target=self._read, name="server output", daemon=True).start()
+        self._reader.start()
         if not self._ready.wait(READY_S_MAX) or not self.url:
             self.stop()
             raise ServerError(
@@ -86,6 +87,7 @@ class ServerProcess:
             except subprocess.TimeoutExpired:
                 process.kill()
                 self.exit_status = process.wait()
+            self._reader.join(timeout=1.0)  # the pipe may outlive the child in a child of its own
         return self.exit_status
 
     def _read(self) -> None:
@@ -100,10 +102,24 @@ class ServerProcess:
         self._ready.set()
 
 
-def atrium_command(world: Path, trace: Path | None) -> list[str]:
+_WITH_BUSY_THREAD = """
+import sys, threading
+def spin():
+    n = 0
+    while True:
+        n = (n * 31 + 7) % 1000003
+threading.Thread(target=spin, daemon=True).start()
+from atrium_server.__main__ import main
+sys.exit(main())
+"""
+"""A server whose interpreter also runs busy pure Python, as a careless extension would."""
+
+
+def atrium_command(world: Path, trace: Path | None, busy_thread: bool = False) -> list[str]:
     """How to start Atrium for a run: a free port of loopback and one world."""
+    program = ["-c", _WITH_BUSY_THREAD] if busy_thread else ["-m", "atrium_server"]
     command = [
-        sys.executable, "-m", "atrium_server", "serve", "--host", "127.0.0.1", "--port", "0",
+        sys.executable, *program, "serve", "--host", "127.0.0.1", "--port", "0",
         "--world", str(world),
     ]
     return command if trace is None else [*command, "--send-trace", str(trace)]

@@ -16,13 +16,15 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import secrets
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
@@ -34,7 +36,8 @@ from atrium_server.http.service import open_http_service
 from atrium_server.judge import AllowAll
 from atrium_server.net.addresses import Addresses, AddressRules
 from atrium_server.net.front_door import FrontDoor, FrontDoorParts
-from atrium_server.net.gateway import Gateway, GatewayParts, Guests
+from atrium_server.net.gateway import Gateway, GatewayParts
+from atrium_server.net.requests import Guests
 from atrium_server.net.socket_io import SocketIO, open_socket_io
 from atrium_server.process_metrics import add_process_metrics, observe_gc
 from atrium_server.recording import Recorder
@@ -42,11 +45,22 @@ from atrium_server.replication.replicator import warm_up
 from atrium_server.seats import SeatState
 from atrium_server.status import Status
 from atrium_server.telemetry import (
-    CONNECTIONS, CORRECTIONS_TOTAL, POSES_TOTAL, PROTOCOL_ERRORS_TOTAL, REFUSED_TOTAL, SESSIONS,
-    SNAPSHOT_BYTES_TOTAL, SNAPSHOTS_SKIPPED_TOTAL, SNAPSHOTS_TOTAL, TICK_LATE_SECONDS,
-    TICK_SECONDS, WORLD_RESTARTS_TOTAL, Counter, Registry,
+    CONNECTIONS,
+    CORRECTIONS_TOTAL,
+    POSES_TOTAL,
+    PROTOCOL_ERRORS_TOTAL,
+    REFUSED_TOTAL,
+    SESSIONS,
+    SNAPSHOT_BYTES_TOTAL,
+    SNAPSHOTS_SKIPPED_TOTAL,
+    SNAPSHOTS_TOTAL,
+    TICK_LATE_SECONDS,
+    TICK_SECONDS,
+    WORLD_RESTARTS_TOTAL,
+    Counter,
+    Registry,
 )
-from atrium_server.ticker import Sleeper, TrioSleeper, best_sleeper
+from atrium_server.ticker import Sleeper, best_sleeper
 from atrium_server.tokens import TokenSigner
 from atrium_server.trace import SendTrace
 from atrium_server.world.manifest import Manifest, parse_manifest
@@ -65,12 +79,10 @@ async def run(
     """
     sys.setswitchinterval(config.switch_interval_ms / 1000)
     warm_up()
-    with open_signals() as signals:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with open_server(config) as server, trio.open_nursery() as nursery:
             listeners = await _listen(config)
-            await nursery.start(
-                trio.serve_listeners, server.door.handle, listeners
-            )
+            await nursery.start(trio.serve_listeners, server.door.handle, listeners)
             port = listeners[0].socket.getsockname()[1]
             host = f"[{config.host}]" if ":" in config.host else config.host
             address = f"http://{host}:{port}"
@@ -82,11 +94,6 @@ async def run(
                 break
             await server.drain(config.drain_s)
             nursery.cancel_scope.cancel()
-
-
-def open_signals():  # type: ignore[no-untyped-def] -- trio's own context manager
-    """SIGTERM and SIGINT as a stream."""
-    return trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT)
 
 
 class Server:
@@ -103,8 +110,8 @@ class Server:
 
 @asynccontextmanager
 async def open_server(
-    config: Config, io: SocketIO | None = None, sleeper: type[TrioSleeper] | None = None
-) -> AsyncIterator[Server]:
+    config: Config, io: SocketIO | None = None, sleeper: Callable[[], Sleeper] = best_sleeper
+) -> AsyncGenerator[Server]:
     """Everything but the listeners. Tests give a `MemoryIO` and a sleeper for their clock."""
     registry = Registry()
     add_process_metrics(registry)
@@ -127,12 +134,14 @@ async def open_server(
     registry.gauge_read(CONNECTIONS, "Open connections.", lambda: addresses.open)
     trace = SendTrace(config.send_trace_file) if config.send_trace_file else None
     signer = TokenSigner(config.secret_key.encode() or secrets.token_bytes(32))
-    parts = _PartsMaker(config, gateway, registry, signer, epoch, sleeper or best_sleeper, trace)
-    hosts = Hosts([parts.host(path) for path in config.worlds], signer)
+    maker = _HostMaker(config, gateway, registry, signer, epoch, sleeper, trace)
+    hosts = Hosts(maker.hosts(), signer)
     status = Status(hosts)
     with observe_gc(registry):
         async with (
-            open_http_service(status, registry) as serve_http,
+            open_http_service(
+                status, registry, metrics_networks=config.trusted_networks
+            ) as serve_http,
             trio.open_nursery() as nursery,
         ):
             await nursery.start(gateway.run, hosts)
@@ -148,57 +157,71 @@ async def open_server(
                 yield Server(door, gateway, hosts, status)
             finally:
                 nursery.cancel_scope.cancel()
-                parts.close()
+                maker.close()
     io.close()
 
 
-class _PartsMaker:
+@dataclass(slots=True)
+class _HostMaker:
     """Makes the hosts, each with its own counters and recorder."""
 
-    def __init__(
-        self, config: Config, gateway: Gateway, registry: Registry, signer: TokenSigner,
-        epoch: float, sleeper: type[TrioSleeper] | type[Sleeper] | object, trace: SendTrace | None,
-    ) -> None:
-        self._config, self._gateway, self._registry = config, gateway, registry
-        self._signer, self._epoch, self._sleeper, self._trace = signer, epoch, sleeper, trace
-        self._recorders: list[Recorder] = []
+    config: Config
+    gateway: Gateway
+    registry: Registry
+    signer: TokenSigner
+    epoch: float
+    sleeper: Callable[[], Sleeper]
+    trace: SendTrace | None
+    recorders: list[Recorder] = field(default_factory=list[Recorder])
 
-    def host(self, path: Path) -> WorldHost:
-        """The host of the world in the manifest file `path`."""
+    def hosts(self) -> list[WorldHost]:
+        """The hosts of all worlds. Raises AtriumStartError for a world that cannot be made."""
+        hosts: list[WorldHost] = []
+        for path in self.config.worlds:
+            host = self._host(path)
+            if any(host.name == other.name for other in hosts):
+                raise AtriumStartError(
+                    f"Two worlds have the name {host.name!r}, the second one in {path}: rename one."
+                )
+            hosts.append(host)
+        return hosts
+
+    def _host(self, path: Path) -> WorldHost:
         text, manifest = read_manifest(path)
         recorder = self._recorder(manifest)
-        self._recorders.append(recorder)
+        self.recorders.append(recorder)
         host = WorldHost(manifest, text, HostParts(
-            sink=self._gateway, judge=AllowAll(), signer=self._signer,
+            sink=self.gateway, judge=AllowAll(), signer=self.signer,
             metrics=self._metrics(manifest.name), recorder=recorder,
-            collect=self._collect, dump=dump_inputs,
-            sleeper=self._sleeper,  # type: ignore[arg-type]
-            epoch=self._epoch, seed=self._config.seed, resume_s=self._config.resume_s,
-            send_trace=self._trace.take if self._trace else None,
+            collect=self._collect, dump=dump_inputs, sleeper=self.sleeper,
+            epoch=self.epoch, seed=self.config.seed, resume_s=self.config.resume_s,
+            send_trace=self.trace.take if self.trace else None,
         ))
         for state in SeatState:
-            self._registry.gauge_read(
+            self.registry.gauge_read(
                 SESSIONS, "Sessions by state.",
                 lambda state=state: host.seats.count(state), world=host.name, state=state.value,
             )
         return host
 
     def _collect(self) -> None:
-        self._gateway.collect()
+        self.gateway.collect()
 
     def _recorder(self, manifest: Manifest) -> Recorder:
-        if self._config.record_file is None:
+        if self.config.record_file is None:
             return Recorder(manifest.tick_rate_hz)
-        path = self._config.record_file
-        if len(self._config.worlds) > 1:
+        path = self.config.record_file
+        if len(self.config.worlds) > 1:
             path = path.with_name(f"{path.stem}-{manifest.name}{path.suffix}")
         try:
-            return Recorder(manifest.tick_rate_hz, path.open("wb"))
+            # What people say and where they go is in it: it is for its owner's eyes.
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            return Recorder(manifest.tick_rate_hz, open(file, "wb"))
         except OSError as error:
             raise AtriumStartError(f"Cannot record to {path}: {error.strerror}.") from None
 
     def _metrics(self, world: str) -> HostMetrics:
-        r = self._registry
+        r = self.registry
 
         def skipped(reason: str) -> Counter:
             return r.counter(
@@ -225,16 +248,17 @@ class _PartsMaker:
         )
 
     def close(self) -> None:
-        for recorder in self._recorders:
+        for recorder in self.recorders:
             recorder.close()
-        if self._trace is not None:
-            self._trace.close()
+        if self.trace is not None:
+            self.trace.close()
 
 
 def read_manifest(path: Path) -> tuple[str, Manifest]:
     """Text and manifest. Raises AtriumStartError with file, line and what is wrong."""
     try:
-        text = path.read_text()
+        with path.open("rb") as file:
+            text = file.read(limits.MANIFEST_BYTES_MAX + 1).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise AtriumStartError(f"Cannot read the world {path}: {error}.") from None
     try:

@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from atrium_server.config import AtriumStartError, Config, ConfigError, resolve_process
+from atrium_server.kernel_cache import is_cold
 from atrium_server.settings import SETTINGS, Setting, reference_markdown, shown
 from atrium_server.version import VERSION
 
@@ -174,6 +175,37 @@ def show_config(
     return 0
 
 
+REPLAY_HELP = """Live a recording again and check that it leads to the same world.
+
+For example:
+
+  atrium serve --record today.ticks
+
+  atrium replay today.ticks
+
+Exit status 1 when the file is no recording, or when a tick comes out differently.
+"""
+
+
+@app.command(name="replay", help=REPLAY_HELP)
+def replay(file: Annotated[Path, Parameter(help="A file written by serve --record.")]) -> int:
+    """Replay a recording; returns the exit status."""
+    from atrium_server.recording import RecordingError, replay_file
+
+    ticks, digest = 0, ""
+    try:
+        for world in replay_file(file):
+            ticks += 1
+            if ticks % 1000 == 0:
+                sys.stderr.write(f"tick {world.tick}\n")
+            digest = world.digest()
+    except (OSError, RecordingError) as error:
+        _tell_all([str(error)])
+        return EXIT_NOT_STARTED
+    sys.stdout.write(f"{ticks} ticks, the same world again: {digest}\n")
+    return 0
+
+
 @app.command(name="version", help="Print the version.")
 def show_version() -> int:
     """Print the version; returns the exit status."""
@@ -192,6 +224,11 @@ def _resolved(flags: Flags, config_file: Path | None) -> Config | None:
 def _run(config: Config) -> int:
     import trio
 
+    if is_cold():
+        sys.stderr.write(
+            "Compiling kernels for this machine, once: this takes about half a minute ...\n"
+        )
+        sys.stderr.flush()
     from atrium_server import app as server
 
     sentences: list[str] = []

@@ -1,8 +1,8 @@
 """Who decides whether a line may be published: a Protocol, and the judge that allows everything.
 
 The judge gets the requests of a tick and answers into the world's inbox, whenever it is done; the
-verdict is an ordinary command of a later tick. A judge that thinks (a model, a person) is a lane and
-must never be waited for.
+verdict is an ordinary command of a later tick. A judge that thinks (a model, a person) is a lane
+and must never be waited for.
 """
 
 from __future__ import annotations

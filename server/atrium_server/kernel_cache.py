@@ -22,8 +22,9 @@ def _sources() -> list[Path]:
     """Every file whose text can end up inside a compiled kernel."""
     server = Path(__file__).parent
     shared = Path(atrium_shared.__file__).parent
-    folders = [server / "world", server / "replication", server / "net", shared]
-    return sorted(path for folder in folders for path in folder.rglob("*.py"))
+    folders = [server / "world", server / "replication", shared]
+    inside = [path for folder in folders for path in folder.rglob("*.py")]
+    return sorted([*inside, *(server / "net").glob("*kernels.py")])
 
 
 def source_hash() -> str:

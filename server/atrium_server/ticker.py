@@ -1,13 +1,13 @@
 """Absolute deadlines: when the next tick is due, and how late it began.
 
-The n-th tick is due at `start + n * period`, whatever happened before, so rounding and delays do not
-add up. After a stall at most CATCH_UP_TICKS_MAX ticks run back to back and the others are skipped: the
-world loses time rather than falling into a spiral of catching up.
+The n-th tick is due at `start + n * period`, whatever happened before, so rounding and delays do
+not add up. After a stall at most CATCH_UP_TICKS_MAX ticks run back to back and the others are
+skipped: the world loses time rather than falling into a spiral of catching up.
 
-On Linux the wait is on a timerfd, whose wake is about three times as punctual as that of a timeout of
-epoll with its milliseconds. It is armed anew for each tick, which also clears it, through calls that
-keep the GIL: a `read` would let go of it and have to win it back. Elsewhere, and under a test's clock,
-it is `trio.sleep_until`.
+On Linux the wait is on a timerfd, whose wake is about three times as punctual as that of a timeout
+of epoll with its milliseconds. It is armed anew for each tick, which also clears it, through calls
+that keep the GIL: a `read` would let go of it and have to win it back. Elsewhere, and under a
+test's clock, it is `trio.sleep_until`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Resume tokens: signed, used once, not bound to an address. PURE.
 
 A token names a session and how many times it has been resumed. The signature keeps strangers out,
-the count makes each token good for one use, and the seat's own deadline ends its time. The key comes
-from the settings; without one it is made at start, and tokens end with the process.
+the count makes each token good for one use, and the seat's own deadline ends its time. The key
+comes from the settings; without one it is made at start, and tokens end with the process.
 """
 
 from __future__ import annotations

@@ -85,16 +85,21 @@ def _decode(
     try:
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ProtocolError(ErrorCode.MALFORMED, f"not a message of {SUBPROTOCOL}: {error}") from None
+        sentence = f"not a message of {SUBPROTOCOL}: {error}"
+        raise ProtocolError(ErrorCode.MALFORMED, sentence) from None
 
 
 def canonical_table() -> str:
-    """The wire as text: each message with its fields and bounds, the layouts of pose and records."""
+    """The wire as text: messages with their fields and bounds, layouts of poses and records."""
     lines = [SUBPROTOCOL]
-    for kind in (*messages.CLIENT_MESSAGES, *messages.SERVER_MESSAGES):
-        lines.append(f"{messages.op_of(kind)} {kind.__name__}({_fields_of(kind)})")
-    for kind in (messages.Capabilities, messages.EnterEntry):
-        lines.append(f"- {kind.__name__}({_fields_of(kind)})")
+    lines += [
+        f"{messages.op_of(kind)} {kind.__name__}({_fields_of(kind)})"
+        for kind in (*messages.CLIENT_MESSAGES, *messages.SERVER_MESSAGES)
+    ]
+    lines += [
+        f"- {kind.__name__}({_fields_of(kind)})"
+        for kind in (messages.Capabilities, messages.EnterEntry)
+    ]
     lines.append(f"yaw_steps={pose.YAW_STEPS} client_flags={pose.FLAGS_OF_CLIENT}")
     for parts in range(pose.PARTS_ALL + 1):
         lengths = [snapshot.record_length(form, parts) for form in snapshot.Form]

@@ -83,7 +83,7 @@ SPAWNS_MAX = 256
 WORLD_EXTENT_M_MAX = 8_388.0
 """Half the side of a world: x and z are 24-bit millimetres."""
 Y_EXTENT_MM_UNITS_MAX = 32_767
-TEXT_LINE_MANIFEST_BYTES_MAX = 1_048_576
+MANIFEST_BYTES_MAX = 1_048_576
 WORLD_RESTARTS_MAX = 3
 CATCH_UP_TICKS_MAX = 3
 """A late ticker runs at most this many ticks back to back, then skips."""

@@ -175,7 +175,7 @@ class RtcSignal(Message, tag=48, frozen=True):
 
 
 class Welcome(Message, tag=64, frozen=True):
-    """You are in; also sent when a `Travel` has succeeded. A new index epoch: forget all indexes."""
+    """You are in; also sent when a `Travel` has succeeded. A new index epoch: forget everybody."""
 
     session_id: U32
     resume_token: str

@@ -141,7 +141,9 @@ def encode_rotations(quaternions: Floats) -> npt.NDArray[np.uint32]:
     return tried[at, best]
 
 
-def _combine(largest: npt.NDArray[np.int64], codes: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
+def _combine(
+    largest: npt.NDArray[np.int64], codes: npt.NDArray[np.int64]
+) -> npt.NDArray[np.uint32]:
     packed = codes[:, 0] | (codes[:, 1] << 10) | (codes[:, 2] << 20) | (largest << 30)
     return packed.astype(np.uint32)
 

@@ -26,6 +26,7 @@ pytest.importorskip("playwright", reason="The package playwright is not installe
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
+WORLD = Path(__file__).with_name("meeting.toml")
 READY = re.compile(r"ready (http://\S+)")
 READY_S_MAX = 60.0
 """The first start of a fresh checkout compiles the kernels."""
@@ -42,7 +43,7 @@ def server_url() -> Iterator[str]:
     """A server of its own on a port of the system's choice."""
     paths = [entry for entry in sys.path if entry]
     process = subprocess.Popen(
-        [sys.executable, "-m", "atrium_server", "serve", "--port", "0"],
+        [sys.executable, "-m", "atrium_server", "serve", "--port", "0", "--world", str(WORLD)],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )
@@ -159,7 +160,7 @@ def entry_of(page: Page, name: str) -> Locator:
 
 def test_joins_and_shows_the_place(visit: Visit) -> None:
     page = visit("Ada")
-    expect(page.locator("#place")).to_have_text("The Plaza")
+    expect(page.locator("#place")).to_have_text("The Meeting Place")
     expect(page.locator("#link-state")).to_have_text("connected")
     expect(page.locator("#round-trip")).to_have_text(re.compile(r"^\d+ ms$"))
     expect(page.locator("#people-list")).to_contain_text("Ada (you)")

@@ -246,61 +246,74 @@ def code_of(decode: Any, data: bytes) -> int:
     raise AssertionError(f"{data.hex()} was taken")
 
 
-def build() -> dict[str, bytes]:
-    """All files by their path relative to this folder."""
-    files: dict[str, bytes] = {}
+class Writer:
+    """Collects the files, and makes the entries of the JSON that name them."""
 
-    def entry(folder: str, name: str, data: bytes) -> dict[str, Any]:
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+
+    def entry(self, folder: str, name: str, data: bytes) -> dict[str, Any]:
+        """One vector in a file of its own."""
         path = f"bin/{folder}/{name}.bin"
-        files[path] = data
+        self.files[path] = data
         short = {"hex": data.hex()} if len(data) <= HEX_BYTES_MAX else {}
         return {"name": name, "file": path, **short}
 
-    def said(folder: str, all_of: dict[str, Any]) -> list[dict[str, Any]]:
+    def said(self, folder: str, all_of: dict[str, Any]) -> list[dict[str, Any]]:
+        """Messages with their fields."""
         return [
-            {**entry(folder, name, codec.encode(message)), "type": type(message).__name__,
+            {**self.entry(folder, name, codec.encode(message)), "type": type(message).__name__,
              "op": messages.op_of(type(message)), "fields": fields_of(message)}
             for name, message in all_of.items()
         ]
 
-    def refused(folder: str, all_of: dict[str, bytes], decode: Any) -> list[dict[str, Any]]:
+    def refused(self, folder: str, all_of: dict[str, bytes], decode: Any) -> list[dict[str, Any]]:
+        """Bytes with the code of their refusal."""
         return [
-            {**entry(folder, name, data), "code": code_of(decode, data)}
+            {**self.entry(folder, name, data), "code": code_of(decode, data)}
             for name, data in all_of.items()
         ]
 
-    too_large = {"too_large": b"\xc4" + bytes(16_384)}
-    vectors = {
-        "subprotocol": codec.SUBPROTOCOL,
-        "protocol_hash": codec.PROTOCOL_HASH,
-        "client_messages": said("client", cases.client_messages()),
-        "server_messages": said("server", cases.server_messages()),
-        "client_other_forms": [
-            {"name": name, "hex": data.hex()} for name, data in cases.other_forms().items()
-        ],
-        "poses": pose_vectors(),
-        "rotations": rotation_vectors(),
-        "yaws": [
-            {"yaw_rad": yaw, "steps": pose.quantise_yaw(yaw)}
-            for yaw in (0.0, 1.0, -1.0, 3.0, 3.2, 6.28, 6.283, -0.0001, 63.0)
-        ],
-        "snapshots": [story_of_a_life(), story_of_many(), story_of_a_tall_world()],
-        "malformed_client": refused("malformed_client", cases.malformed_client() | too_large,
-                                    codec.decode_client),
-        "malformed_server": refused("malformed_server", cases.malformed_server(),
-                                    codec.decode_server),
+
+def malformed(writer: Writer) -> dict[str, Any]:
+    """The lists of what must be refused."""
+    client = cases.malformed_client() | {"too_large": b"\xc4" + bytes(16_384)}
+    server = cases.malformed_server()
+    code = int(ErrorCode.MALFORMED)
+    return {
+        "malformed_client": writer.refused("malformed_client", client, codec.decode_client),
+        "malformed_server": writer.refused("malformed_server", server, codec.decode_server),
         "malformed_snapshots": {
             "before": reference.section(0, 1, [(5, bytes(21))]).hex(),
-            "bodies": [{"name": name, "body": body.hex(), "code": int(ErrorCode.MALFORMED)}
+            "bodies": [{"name": name, "body": body.hex(), "code": code}
                        for name, body in cases.malformed_snapshots().items()],
         },
         "malformed_bodies": [
             {"name": name, "body": body.hex()} for name, body in cases.malformed_bodies().items()
         ],
     }
+
+
+def build() -> dict[str, bytes]:
+    """All files by their path relative to this folder."""
+    writer = Writer()
+    yaws = (0.0, 1.0, -1.0, 3.0, 3.2, 6.28, 6.283, -0.0001, 63.0)
+    vectors = {
+        "subprotocol": codec.SUBPROTOCOL,
+        "protocol_hash": codec.PROTOCOL_HASH,
+        "client_messages": writer.said("client", cases.client_messages()),
+        "server_messages": writer.said("server", cases.server_messages()),
+        "client_other_forms": [
+            {"name": name, "hex": data.hex()} for name, data in cases.other_forms().items()
+        ],
+        "poses": pose_vectors(),
+        "rotations": rotation_vectors(),
+        "yaws": [{"yaw_rad": yaw, "steps": pose.quantise_yaw(yaw)} for yaw in yaws],
+        "snapshots": [story_of_a_life(), story_of_many(), story_of_a_tall_world()],
+        **malformed(writer),
+    }
     text = json.dumps(vectors, indent=1, ensure_ascii=False) + "\n"
-    files["vectors.json"] = text.encode()
-    return files
+    return writer.files | {"vectors.json": text.encode()}
 
 
 def main() -> None:

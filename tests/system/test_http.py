@@ -338,6 +338,27 @@ async def test_half_a_request_is_not_waited_for(
         assert trio.current_time() - began_s == service.IDLE_S_MAX
 
 
+@pytest.mark.parametrize("half", [True, False])
+async def test_a_connection_is_over_when_its_peer_ends_it(
+    web: assets.WebAssets, half: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    client, server = trio.testing.memory_stream_pair()
+    async with (
+        service.open_http_service(FakeStatus(), Registry(), web) as serve_stream,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(serve_stream, server)
+        browser = Browser(client)
+        assert (await browser.get("/healthz")).status == 200
+        if half:
+            await client.send_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            await client.send_eof()
+            assert (await browser.answer()).status == 200
+        else:
+            await client.aclose()
+    assert trio.current_time() == 0
+
+
 class StuckStream(trio.abc.HalfCloseableStream):
     """Delivers one request; then neither takes nor sends anything."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import pairwise
@@ -31,18 +31,9 @@ from atrium_client import (
 from atrium_shared import codec, messages, pose
 from atrium_shared.messages import ChatState, EnterEntry, EntityKind, MoveReason
 
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-fake = _load("sdk_fake_server")
+# A neighbour, not an installed package.
+sys.path.insert(0, str(Path(__file__).parent))
+fake: Any = importlib.import_module("sdk_fake_server")
 URL = "ws://atrium.test"
 QUICK = Options(reconnect=ReconnectPolicy(seed=1, give_up_s=20.0))
 
@@ -291,7 +282,6 @@ async def test_a_request_whose_answer_never_comes_is_lost(
 
 
 async def test_a_silent_server_is_a_lost_link(server: Any, autojump_clock: MockClock) -> None:
-    server.greet = lambda hello: fake.welcome(resumed=bool(hello.resume_token))
     async with connect(URL, name="Ada", stream=server.dial, options=QUICK) as me:
         server.peer.protocol.send_binary = lambda data: None  # the server hangs
         assert "silent" in (await wait_for(me, atrium_client.LinkLost)).sentence
@@ -386,13 +376,6 @@ async def test_nobody_answers(server: Any, autojump_clock: MockClock) -> None:
     server.reachable = False
     with pytest.raises(ConnectionFailed, match=r"No server answers at ws://atrium\.test/ws"):
         async with connect(URL, name="Ada", stream=server.dial):
-            raise AssertionError("we are not in")
-
-
-@pytest.mark.parametrize("url", ["ftp://host", "ws://", "http:///ws"])
-async def test_addresses_that_are_none(url: str) -> None:
-    with pytest.raises(ConnectionFailed, match="ws://host:8080"):
-        async with connect(url, name="Ada"):
             raise AssertionError("we are not in")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,9 +132,10 @@ def test_addresses(given: str, opened: str) -> None:
     assert websocket_url(given) == opened
 
 
-def test_an_address_that_is_none_says_what_one_looks_like() -> None:
+@pytest.mark.parametrize("url", ["ftp://host", "ws://", "http:///ws", "mailto://x"])
+def test_an_address_that_is_none_says_what_one_looks_like(url: str) -> None:
     with pytest.raises(ConnectionFailed, match="ws://host:8080"):
-        websocket_url("mailto://x")
+        websocket_url(url)
 
 
 async def test_a_full_feed_drops_its_oldest_and_counts() -> None:
@@ -169,3 +171,10 @@ def test_everything_exported_is_there_and_nothing_else_is_public() -> None:
     public = {name for name, value in vars(atrium_client).items()
               if not name.startswith("_") and not isinstance(value, type(atrium_client))}
     assert public == set(atrium_client.__all__)
+
+
+def test_the_readme_shows_the_example_as_it_is() -> None:
+    folder = Path(__file__).parents[2] / "clients" / "python"
+    example = (folder / "examples" / "walk.py").read_text("utf-8")
+    code = example.split('"""\n\n', 1)[1]
+    assert f"```python\n{code}```" in (folder / "README.md").read_text("utf-8")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atrium_loadtest.metrics import Histogram, histogram, parse_prometheus, total
-from atrium_loadtest.observer import parse_host_cpu, parse_process_cpu, parse_rss
+from atrium_loadtest.observer import parse_delay, parse_host_cpu, parse_process_cpu, parse_rss
 
 EDGES = tuple(0.001 * 1.12**k for k in range(60))
 
@@ -89,3 +89,4 @@ def test_proc_is_read() -> None:
     assert parse_process_cpu(stat, 100) == 3.0
     assert parse_rss("Name:\tx\nVmRSS:\t   2048 kB\n") == 2_097_152
     assert parse_rss("Name:\tx\n") is None
+    assert parse_delay("1000 2500000000 7\n") == 2.5

@@ -127,3 +127,16 @@ def test_entities_that_are_no_bots_of_ours_are_left_out() -> None:
     bench.rows = np.zeros((10, pose.COLUMNS), np.int32)
     bench.show(10, [9], SECOND)
     assert (bench.tally.records, bench.tally.unmatched) == (1, 0)
+
+
+def test_a_bot_may_be_shown_before_its_own_welcome_has_arrived() -> None:
+    bench = Bench([5.0])
+    bot_of_entity, bench.truth.bot_of_entity = bench.truth.bot_of_entity, {}
+    entry = messages.EnterEntry(1, 101, messages.EntityKind.AVATAR, "", "")
+    bench.probe.enter(messages.Enter((entry,)), SECOND)
+    bench.say(1, 10, SECOND)
+    bench.show(10, [1], SECOND + 1_000_000)
+    assert (len(bench.tally.ages_ms()), bench.tally.unmatched) == (0, 0)
+    bench.truth.bot_of_entity = bot_of_entity
+    bench.show(11, [1], SECOND + 2_000_000)
+    assert bench.tally.ages_ms().tolist() == [2.0]

@@ -34,8 +34,9 @@ def metrics(ticks: int) -> str:
 
 def sample(at_s: float, **changes: object) -> Sample:
     made = Sample(
-        at_s=at_s, generator_cpu_s=0.5 * at_s, server_cpu_s=0.2 * at_s,
-        server_rss_bytes=80_000_000, host_ticks=int(200 * at_s), steal_ticks=0,
+        at_s=at_s, generator_cpu_s=0.5 * at_s, generator_delayed_s=0.01 * at_s,
+        server_cpu_s=0.2 * at_s, server_delayed_s=0.2 * at_s, server_rss_bytes=80_000_000,
+        host_ticks=int(200 * at_s), steal_ticks=0,
         received_bytes=int(1e6 * at_s), metrics=parse_prometheus(metrics(int(20 * at_s))),
     )
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
@@ -49,12 +50,12 @@ def evidence(**changes: object) -> Evidence:
     )
     window = Window(
         started_ns=0, base={}, tally=tally, waited_ns=6 * 10**9, late_ns=[500_000] * 2_000,
-        ended_ns=10 * 10**9,
+        ended_ns=10 * 10**9, actives=[90, 110] * 50,
         counts={"snapshots": 20_000, "received_bytes": 10_000_000, "chat_lines": 0,
                 "other_frames": 0, "poses": 20_000, "blocked": 0},
     )
     made = Evidence(
-        scenario="plaza", clients=100, rate_hz=20.0, seed=1, window=window, active=100.0,
+        scenario="plaza", clients=100, rate_hz=20.0, seed=1, window=window,
         samples=[sample(float(at_s)) for at_s in range(11)], join_s=[0.01, 0.02], corrections=3,
         lost={}, scenario_figures={"resumed": 4}, exit_status=0, died=False,
     )
@@ -75,6 +76,7 @@ def test_the_figures_of_a_sound_run() -> None:
     assert made.tick_ms.max == 2.0
     assert made.snapshots_skipped == {"credit": 20.0}
     assert made.server_rss_bytes == 80_000_000
+    assert (made.generator_delayed_ratio, made.server_delayed_ratio) == (0.01, 0.2)
     assert len(made.series) == 10
     assert made.series[3].server_cpu == pytest.approx(0.2)
 
@@ -94,6 +96,7 @@ def _window(**changes: object) -> Window:
 UNSOUND: dict[str, dict[str, object]] = {
     "stolen": {"samples": [sample(0.0), sample(10.0, steal_ticks=60)]},
     "busy": {"window": _window(waited_ns=10**8)},
+    "other programs": {"samples": [sample(0.0), sample(10.0, generator_delayed_s=0.6)]},
     "poses late": {"window": _window(late_ns=[50_000_000] * 100)},
     "lost: 2 x closed with 1011": {"lost": {"closed with 1011": 2}},
     "ended before": {"died": True},

@@ -173,7 +173,7 @@ def test_a_mistake_names_its_line(added: str, line: int, part: str):
         (SMALL.replace('"small"', '"small"\ntitle = "a\\tb"'), 3, "printable"),
         (SMALL[: SMALL.index("[[spawn]]")], 1, "at least one [[spawn]]"),
         ("spawn = []\n" + SMALL[: SMALL.index("[[spawn]]")], 1, "at least one [[spawn]]"),
-        ("x" * (limits.TEXT_LINE_MANIFEST_BYTES_MAX + 1), 1, "at most 1048576 characters"),
+        ("x" * (limits.MANIFEST_BYTES_MAX + 1), 1, "at most 1048576 characters"),
         ("interest = 5\n" + SMALL, 1, "write a table [interest]"),
     ],
 )

@@ -67,7 +67,7 @@ class World:
         self.wait(1.2)
 
     def wait(self, seconds: float) -> None:
-        accrue(self.state, self.rules, seconds)
+        accrue(self.state, self.rules, seconds, len(self.state.seq))
 
     def send(self, x: int, y: int, z: int, slot: int = 0, **more: int) -> MoveReason:
         """Send one newer pose; returns the rules it broke. `more` sets other columns by name."""
@@ -494,6 +494,18 @@ def rows_at(*xs: int) -> pose.IntRows:
     return rows
 
 
+def test_extra_bytes_are_taken_for_the_parts_that_a_row_has():
+    world = World()
+    world.put()
+    world.apply([0], [1], rows_at(0), parts=int(pose.Parts.FINGERS | pose.Parts.FACE))
+    sent = np.arange(pose.EXTRA_BYTES) % 251
+    taken = world.tables.extras[0]
+    joints = slice(pose.FINGER_BYTES, pose.FINGER_BYTES + pose.JOINT_BYTES)
+    assert (taken[: pose.FINGER_BYTES] == sent[: pose.FINGER_BYTES]).all()
+    assert (taken[joints] == 0).all()
+    assert (taken[joints.stop :] == sent[joints.stop :]).all()
+
+
 def test_the_newest_of_a_batch_wins_and_older_ones_are_stale():
     world = World()
     world.put()
@@ -502,7 +514,6 @@ def test_the_newest_of_a_batch_wins_and_older_ones_are_stale():
     assert result.reasons.tolist() == [0, 0, 0, 0]
     assert world.at() == (300, 0, 0)
     assert world.state.seq[0] == 9
-    assert world.tables.extras[0, 0] == pose.EXTRA_BYTES % 251
     # Only what was really walked is charged.
     assert world.state.motion[kernels.BUDGET, 0] == pytest.approx(6_000 - 300)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from atrium_client.view import Transform
 from atrium_shared import pose
+from atrium_shared.errors import ErrorCode, ProtocolError
 from atrium_shared.pose import Flags
 
 Vector = tuple[float, float, float]
@@ -98,3 +99,12 @@ def yaw_towards(source: Vector, target: Vector) -> float | None:
     """The yaw that looks from one place to another; None when they are above each other."""
     x, z = target[0] - source[0], target[2] - source[2]
     return None if x == z == 0 else math.atan2(-x, -z)
+
+
+def root_of(body: bytes) -> pose.IntRows:
+    """The row of a pose body, shape (COLUMNS,). Raises ProtocolError when it is malformed."""
+    try:
+        rows, _ = pose.decode_bodies(np.frombuffer(body, np.uint8)[None])
+    except ValueError as error:
+        raise ProtocolError(ErrorCode.MALFORMED, str(error)) from None
+    return rows[0]

@@ -23,7 +23,7 @@ import trio
 
 from atrium_client import events
 from atrium_client.backoff import ReconnectPolicy
-from atrium_client.body import Body
+from atrium_client.body import Body, root_of
 from atrium_client.errors import (
     ConnectionFailed,
     ConnectionRefused,
@@ -35,7 +35,7 @@ from atrium_client.events import ChatLine, Event
 from atrium_client.feed import Feed
 from atrium_client.link import Address, Link, open_link
 from atrium_client.playout import Playout
-from atrium_client.session import ClientSession, State, root_of
+from atrium_client.session import ClientSession, State
 from atrium_client.view import Interpolator
 from atrium_shared import pose
 from atrium_shared.messages import ChatStatus, MoveReason, Result, Welcome

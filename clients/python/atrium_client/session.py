@@ -32,9 +32,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-import numpy as np
-
 from atrium_client import events
+from atrium_client.body import root_of
 from atrium_client.clock import ServerClock
 from atrium_client.events import Event
 from atrium_shared import codec, limits, messages, pose
@@ -395,12 +394,3 @@ class ClientSession:
             message.text, self.clock.seconds(message.server_ms),
             message.sender_id == self.welcome.entity_id,
         )]
-
-
-def root_of(body: bytes) -> pose.IntRows:
-    """The row of a pose body, shape (COLUMNS,). Raises ProtocolError when it is malformed."""
-    try:
-        rows, _ = pose.decode_bodies(np.frombuffer(body, np.uint8)[None])
-    except ValueError as error:
-        raise ProtocolError(ErrorCode.MALFORMED, str(error)) from None
-    return rows[0]

@@ -24,6 +24,7 @@ from typing import Any, Final, cast
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config as HypercornConfig
+from hypercorn.events import Event, Updated
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import LifespanState
@@ -79,7 +80,7 @@ async def open_http_service(
         try:
             async with trio.open_nursery() as nursery:
                 link = _Link(stream, on_lost=nursery.cancel_scope.cancel)
-                server = TCPServer(wrapper, config, context, LifespanState({}), cast(Any, link))
+                server = _Connection(wrapper, config, context, LifespanState({}), cast(Any, link))
                 nursery.start_soon(link.abort_when_cancelled)
                 await server.run()
                 nursery.cancel_scope.cancel()
@@ -103,6 +104,25 @@ def _hypercorn_config() -> HypercornConfig:
     config.keep_alive_timeout = IDLE_S_MAX
     config.keep_alive_max_requests = REQUESTS_PER_CONNECTION_MAX
     return config
+
+
+class _Connection(TCPServer):
+    """Hypercorn's connection, but over as soon as the peer has ended it.
+
+    Hypercorn would wait for its idle timer, and until then the connection would count against
+    the limit of its address.
+    """
+
+    _peer_ended = False
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        self._peer_ended = True
+        await self.idle_task.stop()
+
+    async def protocol_send(self, event: Event) -> None:
+        if not (self._peer_ended and isinstance(event, Updated)):
+            await super().protocol_send(event)
 
 
 class _Address:

@@ -1,7 +1,8 @@
 """How many connections one address may have, and how fast it may open them. PURE.
 
-Addresses in trusted networks (a load test, a school behind one router) are not limited; the limit on
-all connections together still holds. IPv6 addresses count by their /64, which one person has whole.
+Addresses in trusted networks (a load test, a school behind one router) are not limited; the limit
+on all connections together still holds. IPv6 addresses count by their /64, which one person has
+whole.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Addresses:
         """A counted connection has ended."""
         self.open -= 1
         key = self._key(address)
-        entry = self._known.get(key) if key is not None else None
+        entry = None if key is None else self._known.get(key)
         if entry is not None:
             entry.open -= 1
 
@@ -82,11 +83,11 @@ class Addresses:
         raise Overload("The server has no room for more addresses: try again later.", 10_000)
 
     def _key(self, address: str) -> str | None:
-        """What the address counts as; None when it is trusted or not an IP address."""
+        """What the address counts as; None when it is trusted."""
         try:
             ip = ipaddress.ip_address(address.partition("%")[0])
         except ValueError:
-            return None
+            return ""  # no address, or none that we know: all of these together are one
         if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
             ip = ip.ipv4_mapped
         if any(ip.version == network.version and ip in network for network in self._rules.trusted):

@@ -1,12 +1,15 @@
 """One WebSocket connection of the gateway: what is kept in Python about it.
 
-What the hot path needs lies in the gateway's arrays, by connection number; this object holds the rest:
-the RFC 6455 protocol object, the walker beside it, the session, and bytes that could not be sent.
+What the hot path needs lies in the columns of `atrium_server.net.connections`, by connection
+number; this object holds the rest: the RFC 6455 protocol object, the walker beside it, the session,
+and bytes that could not be sent.
 """
 
 from __future__ import annotations
 
+import enum
 from collections import deque
+from dataclasses import dataclass
 from typing import Protocol
 
 from websockets.server import ServerProtocol
@@ -20,46 +23,72 @@ from atrium_server.net.walker import FrameWalker
 class Cipher(Protocol):
     """The seam where TLS sits: between the socket's bytes and the frames.
 
-    A connection with a cipher leaves the bulk path: its chunks are decrypted one by one and its
-    pieces encrypted one by one, after credit has been checked. `ssl.SSLObject` on two memory BIOs is
-    such a thing with a few lines around it.
+    The front door does the handshake and hands the cipher over with the socket. What the pump
+    receives is decrypted before it is decoded; what it sends is encrypted piece by piece, after
+    credit has been checked. `ssl.SSLObject` on two memory BIOs is such a thing with a few lines
+    around it.
     """
 
     def decrypt(self, data: bytes) -> tuple[bytes, bytes]:
-        """(plaintext, bytes to send back at once). Raises OSError when the stream is broken."""
+        """(plaintext, bytes to send back at once). Raises OSError when the stream is over."""
         ...
 
     def encrypt(self, data: bytes) -> bytes: ...
+
+
+class Ending(enum.Enum):
+    """How far the end of a connection has come."""
+
+    NONE = 0
+    CLOSING = 1
+    """Our close frame is on its way; the peer's answer, or its end of stream, is awaited."""
+    CLOSED = 2
+    """Nothing that the peer says counts any more: both close frames have passed, or it has broken
+    the protocol. Only what the socket has not taken yet is awaited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A peer whose handshake is done, as the front door hands it over."""
+
+    endpoint: Endpoint
+    protocol: ServerProtocol
+    address: str
+    rest: bytes = b""
+    """What followed the handshake."""
+    cipher: Cipher | None = None
 
 
 class Connection:
     """One peer, from the end of its handshake on."""
 
     __slots__ = (
-        "address", "cipher", "closing_by", "door", "endpoint", "number", "opened_at", "protocol",
-        "rates", "reliable", "reliable_bytes", "session_id", "slot", "state", "strikes", "tail",
-        "walker",
+        "address", "cipher", "closing_by", "door", "ending", "endpoint", "ignored_bytes", "number",
+        "protocol", "rates", "reliable", "reliable_bytes", "session_id", "since", "slot", "state",
+        "strikes", "tail", "walker",
     )
 
-    def __init__(
-        self, number: int, endpoint: Endpoint, protocol: ServerProtocol, address: str, now: float
-    ) -> None:
+    def __init__(self, number: int, arrival: Arrival, now: float) -> None:
         self.number = number
-        self.endpoint = endpoint
-        self.protocol = protocol
-        self.address = address
-        self.opened_at = now
+        self.endpoint = arrival.endpoint
+        self.protocol = arrival.protocol
+        self.address = arrival.address
+        self.cipher = arrival.cipher
+        self.since = now
+        """When it began to join: after the handshake, or with a `Travel`."""
         self.state = SessionState.HELLO
         self.walker = FrameWalker()
         self.rates = Rates(now)
-        self.cipher: Cipher | None = None
         self.tail = b""
         """Bytes that the socket did not take yet; they go before anything else."""
-        self.reliable: deque[bytes] = deque()
+        self.reliable: deque[bytes] | None = None
         """Framed messages that wait for the next snapshot."""
         self.reliable_bytes = 0
         self.session_id = 0
         self.door: WorldDoor | None = None
         self.slot = -1
         self.strikes = 0
+        self.ending = Ending.NONE
         self.closing_by = float("inf")
+        self.ignored_bytes = 0
+        """What came after our close frame."""

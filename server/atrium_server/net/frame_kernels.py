@@ -15,14 +15,21 @@ numba is not wanted.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from atrium_server.net.jit import kernel, kernel_inline
 from atrium_shared import codec, messages, pose
+
+U8 = npt.NDArray[np.uint8]
+U32 = npt.NDArray[np.uint32]
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
+Integer = int | np.int64
+"""What a kernel computes with; outside of kernels it is always an int."""
 
 _POSE_OP = messages.op_of(messages.Pose)
 _HEAD = codec.POSE_HEAD_BYTES
@@ -34,63 +41,58 @@ _X, _Y, _Z, _YAW, _FLAGS = pose.X, pose.Y, pose.Z, pose.YAW, pose.FLAGS
 _F_BYTES, _J_BYTES, _FACE = pose.FINGER_BYTES, pose.JOINT_BYTES, pose.FACE_BYTES
 
 
-@dataclass(slots=True)
 class PoseBuffer:
     """Decoded poses in order of arrival; the first `count` rows are valid.
 
-    `extras` of a row are valid only for the parts among FINGERS, JOINTS and FACE that it has.
+    `slots` are connection numbers. `extras` of a row are valid only for the parts among FINGERS,
+    JOINTS and FACE that it has.
     """
 
-    capacity: int
-    count: int = 0
-    slots: npt.NDArray[np.int32] = None  # type: ignore[assignment] -- made in __post_init__
-    seqs: npt.NDArray[np.uint32] = None  # type: ignore[assignment]
-    client_ms: npt.NDArray[np.uint32] = None  # type: ignore[assignment]
-    ack_ticks: npt.NDArray[np.uint32] = None  # type: ignore[assignment]
-    parts: npt.NDArray[np.uint8] = None  # type: ignore[assignment]
-    rows: npt.NDArray[np.int32] = None  # type: ignore[assignment]
-    extras: npt.NDArray[np.uint8] = None  # type: ignore[assignment]
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.count = 0
+        self.slots = np.zeros(capacity, np.int32)
+        self.seqs = np.zeros(capacity, np.uint32)
+        self.client_ms = np.zeros(capacity, np.uint32)
+        self.ack_ticks = np.zeros(capacity, np.uint32)
+        self.parts = np.zeros(capacity, np.uint8)
+        self.rows = np.zeros((capacity, pose.COLUMNS), np.int32)
+        self.extras = np.zeros((capacity, pose.EXTRA_BYTES), np.uint8)
 
-    def __post_init__(self) -> None:
-        n = self.capacity
-        self.slots = np.zeros(n, np.int32)
-        self.seqs = np.zeros(n, np.uint32)
-        self.client_ms = np.zeros(n, np.uint32)
-        self.ack_ticks = np.zeros(n, np.uint32)
-        self.parts = np.zeros(n, np.uint8)
-        self.rows = np.zeros((n, pose.COLUMNS), np.int32)
-        self.extras = np.zeros((n, pose.EXTRA_BYTES), np.uint8)
+    @property
+    def full(self) -> bool:
+        return self.count == self.capacity
 
 
-@nb.njit(inline="always")
-def _u32(raw, at):
+@kernel_inline
+def _u32(raw: U8, at: Integer) -> np.uint32:
     return (
         np.uint32(raw[at]) << np.uint32(24) | np.uint32(raw[at + 1]) << np.uint32(16)
         | np.uint32(raw[at + 2]) << np.uint32(8) | np.uint32(raw[at + 3])
     )
 
 
-@nb.njit(inline="always")
-def _i16(raw, at):
+@kernel_inline
+def _i16(raw: U8, at: Integer) -> np.int32:
     return np.int32(np.int16(np.uint16(raw[at]) | np.uint16(raw[at + 1]) << np.uint16(8)))
 
 
-@nb.njit(inline="always")
-def _i24(raw, at):
+@kernel_inline
+def _i24(raw: U8, at: Integer) -> np.int32:
     low = np.int32(raw[at]) | np.int32(raw[at + 1]) << 8
     return np.int32(low | np.int32(np.int8(raw[at + 2])) << 16)
 
 
-@nb.njit(inline="always")
-def _i32le(raw, at):
+@kernel_inline
+def _i32le(raw: U8, at: Integer) -> np.int32:
     return np.int32(
         np.uint32(raw[at]) | np.uint32(raw[at + 1]) << np.uint32(8)
         | np.uint32(raw[at + 2]) << np.uint32(16) | np.uint32(raw[at + 3]) << np.uint32(24)
     )
 
 
-@nb.njit("void(uint8[::1], int64, int64, int32[::1], uint8[::1])", cache=True)
-def read_body(raw, at, parts, row, extra):
+@kernel("void(uint8[::1], int64, int64, int32[::1], uint8[::1])")
+def read_body(raw: U8, at: Integer, parts: Integer, row: I32, extra: U8) -> None:
     """Decode the body at `raw[at:]`, whose length has been checked, into one row."""
     row[_FLAGS] = raw[at + 1]
     row[_X] = _i24(raw, at + 2)
@@ -118,8 +120,8 @@ def read_body(raw, at, parts, row, extra):
         extra[_F_BYTES + _J_BYTES :] = raw[p : p + _FACE]
 
 
-@nb.njit(inline="always")
-def _pose_at(raw, at, end):
+@kernel_inline
+def _pose_at(raw: U8, at: Integer, end: Integer) -> tuple[Integer, Integer, Integer]:
     """(frame length, header length, body length) of the pose frame at `at`; zeros if not one."""
     if end - at < 8 or raw[at] != 0x82 or raw[at + 1] < 0x80:
         return 0, 0, 0
@@ -138,8 +140,8 @@ def _pose_at(raw, at, end):
     return head + payload, head, payload
 
 
-@nb.njit(inline="always")
-def _check_pose(clear, payload):
+@kernel_inline
+def _check_pose(clear: U8, payload: Integer) -> Integer:
     """Where the body starts in the unmasked payload, or 0 if this is not a pose."""
     if clear[0] != 0x95 or clear[1] != _POSE_OP:
         return 0
@@ -162,13 +164,16 @@ def _check_pose(clear, payload):
     return start
 
 
-@nb.njit("int64(uint8[::1], int32[::1], int64[::1], int64[::1], int64, uint8[::1], int64[::1],"
-         " int64, int32[::1], uint32[::1], uint32[::1], uint32[::1], uint8[::1], int32[:, ::1],"
-         " uint8[:, ::1])", cache=True)
-def _decode(  # noqa: PLR0913 -- a kernel takes plain arrays
-    arena, slots, offsets, lengths, chunks, fast_open, consumed,
-    count, out_slots, seqs, client_ms, ack_ticks, parts, rows, extras,
-):
+@kernel(
+    "int64(uint8[::1], int32[::1], int64[::1], int64[::1], int64, uint8[::1], int64[::1], int64,"
+    " int32[::1], uint32[::1], uint32[::1], uint32[::1], uint8[::1], int32[:, ::1],"
+    " uint8[:, ::1])"
+)
+def _decode(
+    arena: U8, slots: I32, offsets: I64, lengths: I64, chunks: int, fast_open: U8, consumed: I64,
+    count: int, out_slots: I32, seqs: U32, client_ms: U32, ack_ticks: U32, parts: U8, rows: I32,
+    extras: U8,
+) -> int:
     clear = np.zeros(512, np.uint8)
     for k in range(chunks):
         consumed[k] = 0
@@ -202,17 +207,26 @@ def _decode(  # noqa: PLR0913 -- a kernel takes plain arrays
 class Chunks:
     """What one pump pass received: chunk k is `arena[offsets[k] : offsets[k] + lengths[k]]`."""
 
-    arena: npt.NDArray[np.uint8]
-    slots: npt.NDArray[np.int32]
-    offsets: npt.NDArray[np.int64]
-    lengths: npt.NDArray[np.int64]
+    arena: U8
+    slots: I32
+    offsets: I64
+    lengths: I64
     """0: the peer has ended its stream. Negative: -errno."""
     count: int
 
 
-def decode_poses(
-    chunks: Chunks, fast_open: npt.NDArray[np.uint8], batch: PoseBuffer
-) -> npt.NDArray[np.int64]:
+def chunks_of(pieces: Sequence[tuple[int, int, bytes]]) -> Chunks:
+    """Chunks made of (number, length or end, bytes)."""
+    lengths = np.array([length for _, length, _ in pieces], np.int64)
+    taken = np.maximum(lengths, 0)
+    joined = bytearray().join(data for _, _, data in pieces) or bytearray(1)
+    return Chunks(
+        np.frombuffer(joined, np.uint8), np.array([number for number, _, _ in pieces], np.int32),
+        np.cumsum(taken) - taken, lengths, len(pieces),
+    )
+
+
+def decode_poses(chunks: Chunks, fast_open: U8, batch: PoseBuffer) -> I64:
     """Append the leading poses of each chunk to `batch`; returns how many bytes they took.
 
     `fast_open[slot]` says whether that connection may use the fast path. Frames beyond the room
@@ -245,9 +259,7 @@ def append_body(batch: PoseBuffer, slot: int, message: messages.Pose) -> bool:
     return True
 
 
-def decode_poses_reference(
-    chunks: Chunks, fast_open: npt.NDArray[np.uint8], batch: PoseBuffer
-) -> npt.NDArray[np.int64]:
+def decode_poses_reference(chunks: Chunks, fast_open: U8, batch: PoseBuffer) -> I64:
     """`decode_poses`, written for reading: frame by frame through the codec."""
     consumed = np.zeros(max(chunks.count, 1), np.int64)
     for k in range(chunks.count):
@@ -276,7 +288,7 @@ def _exact_pose(data: bytes) -> tuple[int, messages.Pose | None]:
     key = data[head - 4 : head]
     clear = bytes(b ^ key[i & 3] for i, b in enumerate(data[head : head + length]))
     try:
-        message: Any = codec.decode_client(clear)
+        message = codec.decode_client(clear)
     except codec.ProtocolError:
         return 0, None
     if not isinstance(message, messages.Pose) or codec.encode(message) != clear:

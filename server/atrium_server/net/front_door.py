@@ -1,12 +1,15 @@
 """One port for pages, API and WebSocket: who comes in, and where each is led.
 
 A new connection is counted against its address, then its first bytes are read, bounded in size and
-time. A request for `/ws` becomes a WebSocket and its socket is handed to the gateway; everything else
-is handed, with the bytes already read, to the HTTP service.
+time. A request for `/ws` becomes a WebSocket and its socket is handed to the gateway; everything
+else is handed, with the bytes already read, to the HTTP service.
 
 Origin is checked for every WebSocket: a page of any site can open a socket to a server that its
-visitor can reach. Allowed are programs (no Origin header), pages that this server itself served, and
-the origins in the settings.
+visitor can reach. Allowed are programs (no Origin header), pages that this server itself served,
+and the origins in the settings.
+
+Who is turned away hears an HTTP status and a sentence. A few at a time are given a moment to read
+it; in a flood the others are closed without a word.
 """
 
 from __future__ import annotations
@@ -16,27 +19,40 @@ import socket
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 import trio
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
 from atrium_server.net.addresses import Addresses
+from atrium_server.net.connection import Arrival, Cipher
 from atrium_server.net.gateway import Gateway
 from atrium_server.net.memory_io import MemoryStream
 from atrium_server.net.socket_io import Endpoint
 from atrium_server.telemetry import Counter
 from atrium_shared import codec
-from atrium_shared.errors import Overload
+from atrium_shared.errors import CloseCode, Overload
 from atrium_shared.limits import HANDSHAKE_S_MAX, HTTP_HEAD_BYTES_MAX, MESSAGE_BYTES_MAX
 
 WEBSOCKET_PATH = "/ws"
+LINGERING_MAX = 64
+"""Refused peers that are given time to read why, all together."""
+LINGER_S = 1.0
 _protocol_logger = logging.getLogger(f"{__name__}.protocol")
 _protocol_logger.setLevel(logging.WARNING)
+
+
+@runtime_checkable
+class SecureStream(Protocol):
+    """A stream of plaintext whose TLS handshake is done, and which can be taken apart."""
+
+    def detach(self) -> tuple[trio.abc.Stream, Cipher]:
+        """The transport below, and what stands between it and the plaintext from now on."""
+        ...
 
 
 class PrefixedStream(trio.abc.Stream):
@@ -85,6 +101,7 @@ class FrontDoor:
 
     def __init__(self, parts: FrontDoorParts) -> None:
         self._parts = parts
+        self._lingering = 0
 
     async def handle(self, stream: trio.abc.Stream) -> None:
         """One connection, from accept until the gateway or the HTTP service has it."""
@@ -93,7 +110,8 @@ class FrontDoor:
             self._parts.addresses.enter(address, trio.current_time())
         except Overload as overload:
             self._parts.refused("address").add()
-            await _answer(stream, HTTPStatus.TOO_MANY_REQUESTS, overload.sentence)
+            await self._linger(stream, _answer(HTTPStatus.TOO_MANY_REQUESTS, overload.sentence))
+            await trio.aclose_forcefully(stream)
             return
         adopted = False
         try:
@@ -107,24 +125,38 @@ class FrontDoor:
 
     async def _lead(self, stream: trio.abc.Stream, address: str) -> bool:
         """True when the gateway has taken the connection over."""
-        with trio.move_on_after(HANDSHAKE_S_MAX) as scope:
-            head = await _read_until(stream, b"", b"\r\n")
-            if not _is_websocket(head):
-                scope.deadline = float("inf")
-                await self._parts.serve_http(PrefixedStream(head, stream))
-                return False
-            head = await _read_until(stream, head, b"\r\n\r\n")
-            end = head.find(b"\r\n\r\n")
-            if end < 0:
-                self._parts.refused("handshake").add()
-                await _answer(
-                    stream, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-                    f"A handshake has at most {HTTP_HEAD_BYTES_MAX} bytes.",
-                )
-                return False
-            return await self._upgrade(stream, address, head[: end + 4], head[end + 4 :])
+        head = bytearray()
+        with trio.move_on_after(HANDSHAKE_S_MAX) as reading:
+            await _read_until(stream, head, b"\r\n")
+            if b"\r\n" not in head or _is_websocket(head):
+                await _read_until(stream, head, b"\r\n\r\n")
+        if b"\r\n" in head and not _is_websocket(head):
+            await self._parts.serve_http(PrefixedStream(bytes(head), stream))
+            return False
+        end = head.find(b"\r\n\r\n") + 4
+        if end < 4:
+            await self._refuse_head(stream, len(head), late=reading.cancelled_caught)
+            return False
+        with trio.move_on_after(HANDSHAKE_S_MAX):
+            return await self._upgrade(stream, address, bytes(head[:end]), bytes(head[end:]))
         self._parts.refused("slow").add()
         return False
+
+    async def _refuse_head(self, stream: trio.abc.Stream, size: int, *, late: bool) -> None:
+        """A handshake that is too long, too late, or broken off."""
+        if size >= HTTP_HEAD_BYTES_MAX:
+            self._parts.refused("handshake").add()
+            await self._linger(stream, _answer(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                f"A handshake has at most {HTTP_HEAD_BYTES_MAX} bytes.",
+            ))
+        elif late:
+            self._parts.refused("slow").add()
+            if size:
+                await self._linger(stream, _answer(
+                    HTTPStatus.REQUEST_TIMEOUT,
+                    f"A handshake must be finished within {HANDSHAKE_S_MAX:g} s.",
+                ))
 
     async def _upgrade(
         self, stream: trio.abc.Stream, address: str, head: bytes, rest: bytes
@@ -134,45 +166,89 @@ class FrontDoor:
             logger=_protocol_logger,
         )
         protocol.receive_data(head)
-        events = protocol.events_received()
-        if events:
-            request = events[0]
+        for request in protocol.events_received():
             assert isinstance(request, Request)
-            origin = request.headers.get("Origin")
-            if _is_allowed(origin, request.headers.get("Host", ""), self._parts.allowed_origins):
-                response = protocol.accept(request)
-            else:
-                response = protocol.reject(
-                    HTTPStatus.FORBIDDEN, "This page may not connect: its origin is not allowed.\n"
-                )
-            protocol.send_response(response)
-        for data in protocol.data_to_send():
-            if data:
-                await stream.send_all(data)
+            protocol.send_response(self._response_to(request, protocol))
+        answer = b"".join(protocol.data_to_send())
         if protocol.state is not State.OPEN:
             self._parts.refused("handshake").add()
+            await self._linger(
+                stream, answer or _answer(HTTPStatus.BAD_REQUEST, "This is no handshake.")
+            )
             return False
-        try:
-            self._parts.gateway.adopt(_detach(stream), protocol, address, rest)
-        except Overload:
+        await stream.send_all(answer)
+        if not self._parts.gateway.has_room:
+            # Somebody else was faster, or the server has begun to stop.
             self._parts.refused("full").add()
+            protocol.send_close(int(CloseCode.TRY_AGAIN_LATER), "no room: try again later")
+            await self._linger(stream, b"".join(protocol.data_to_send()))
             return False
+        endpoint, cipher = _detach(stream)
+        self._parts.gateway.adopt(Arrival(endpoint, protocol, address, rest, cipher))
         return True
 
+    def _response_to(self, request: Request, protocol: ServerProtocol) -> Response:
+        if not self._parts.gateway.has_room:
+            self._parts.refused("full").add()
+            return protocol.reject(
+                HTTPStatus.SERVICE_UNAVAILABLE, "There is no room now: try again later.\n"
+            )
+        origins, hosts = request.headers.get_all("Origin"), request.headers.get_all("Host")
+        if len(origins) > 1 or len(hosts) != 1:
+            return protocol.reject(
+                HTTPStatus.BAD_REQUEST, "A handshake has one Host and at most one Origin.\n"
+            )
+        origin = origins[0] if origins else None
+        if not _is_allowed(origin, hosts[0], self._parts.allowed_origins):
+            return protocol.reject(
+                HTTPStatus.FORBIDDEN, "This page may not connect: its origin is not allowed.\n"
+            )
+        return protocol.accept(request)
 
-async def _read_until(stream: trio.abc.Stream, head: bytes, mark: bytes) -> bytes:
+    # --- refusals ------------------------------------------------------------------------
+
+    async def _linger(self, stream: trio.abc.Stream, last_words: bytes) -> None:
+        """Say the last words and read on for a moment: a socket that is closed with unread bytes
+        sends a reset, which takes the words with it."""
+        if self._lingering >= LINGERING_MAX:
+            return
+        self._lingering += 1
+        try:
+            with trio.move_on_after(LINGER_S):
+                await stream.send_all(last_words)
+                if isinstance(stream, trio.abc.HalfCloseableStream):
+                    await stream.send_eof()
+                while await stream.receive_some(HTTP_HEAD_BYTES_MAX):
+                    pass
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the peer went away
+        finally:
+            self._lingering -= 1
+
+
+def _answer(status: HTTPStatus, sentence: str) -> bytes:
+    """A refusal in plain text."""
+    body = sentence.encode() + b"\n"
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\n"
+        f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
+        "Retry-After: 10\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def _read_until(stream: trio.abc.Stream, head: bytearray, mark: bytes) -> None:
     """Read until `mark` has come, the head is as long as it may be, or the stream has ended."""
     while mark not in head and len(head) < HTTP_HEAD_BYTES_MAX:
         data = await stream.receive_some(HTTP_HEAD_BYTES_MAX - len(head))
         if not data:
-            break
+            return
         head += data
-    return head
 
 
-def _is_websocket(head: bytes) -> bool:
+def _is_websocket(head: bytearray) -> bool:
     """Whether the request line asks for the WebSocket."""
-    words = head.split(b"\r\n", 1)[0].split(b" ")
+    words = bytes(head).split(b"\r\n", 1)[0].split(b" ")
     return len(words) == 3 and words[1].split(b"?", 1)[0] == WEBSOCKET_PATH.encode()
 
 
@@ -188,35 +264,28 @@ def _is_allowed(origin: str | None, host: str, allowed: Collection[str]) -> bool
 
 
 def _address_of(stream: trio.abc.Stream) -> str:
+    if isinstance(stream, MemoryStream):
+        return stream.peer_address
     try:
         return str(stream.socket.getpeername()[0])  # type: ignore[attr-defined]
     except (AttributeError, OSError):
         return ""
 
 
-def _detach(stream: trio.abc.Stream) -> Endpoint:
-    """Take the socket out of trio's hands."""
+def _detach(stream: trio.abc.Stream) -> tuple[Endpoint, Cipher | None]:
+    """Take the socket out of trio's hands, and the cipher off it if there is one."""
+    cipher: Cipher | None = None
+    if isinstance(stream, SecureStream):
+        stream, cipher = stream.detach()
     if isinstance(stream, MemoryStream):
-        return stream
+        return stream, cipher
     assert isinstance(stream, trio.SocketStream)
     raw = socket.socket(fileno=stream.socket.detach())
     raw.setblocking(False)
-    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 16_384)
-    return raw
-
-
-async def _answer(stream: trio.abc.Stream, status: HTTPStatus, sentence: str) -> None:
-    """A short refusal, as far as the peer takes it within a second."""
-    body = sentence.encode() + b"\n"
-    head = (
-        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\nRetry-After: 10\r\nConnection: close\r\n\r\n"
-    )
-    with trio.move_on_after(1.0):
-        try:
-            await stream.send_all(head.encode() + body)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            return
-    await trio.aclose_forcefully(stream)
+    try:
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 16_384)
+    except OSError:
+        pass  # the peer is gone already: the first read will say so
+    return raw, cipher

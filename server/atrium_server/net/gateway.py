@@ -1,4 +1,4 @@
-"""The gateway: all WebSocket connections, the pump that reads them, and what their messages mean.
+"""The gateway: all WebSocket connections, and the pump that reads them.
 
 Theory of operation
 -------------------
@@ -6,74 +6,46 @@ The pump waits until any socket has bytes, lets more gather for a moment, and th
 
     receive all -> decode poses as a matrix -> offer them to their worlds -> the rest, one by one
 
-A world also asks for a pass right before its tick (`collect`), so that a pose waits for no tick longer
-than it must. A chunk whose every byte was a pose costs no Python at all; anything else goes to the
-connection's protocol object, which speaks all of RFC 6455, and each message that it yields through the
-state table, the rate limits and `_handle`. That is the one boundary where errors of a peer end: the
-peer is told a code and a sentence, and closed; nobody else notices.
+A world also asks for a pass right before its tick (`collect`), so that a pose waits for no tick
+longer than it must. A chunk whose every byte was a pose costs no Python at all; anything else goes
+to the connection's protocol object, which speaks all of RFC 6455, and each message that it yields
+through the rates and the state table to `Requests`. `_on_frame` is the one boundary where errors of
+a peer end: the peer is told a code and a sentence, and closed; nobody else notices.
 
-Connections are numbered; all arrays are indexed by that number. A number is reused, but never within the
-pass in which it was freed.
+How connections end is in `endings`, what messages mean in `requests`, what goes out in `outgoing`,
+and the way of poses in `poses`; the gateway is what they share and what the worlds see of them.
 """
 
 from __future__ import annotations
 
-import logging
-from collections import deque
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import trio
-from websockets.frames import Opcode
+from websockets.frames import Frame, Opcode
 from websockets.protocol import State
-from websockets.server import ServerProtocol
 
-from atrium_server.doors import I32, I64, U8, Bools, Directory, JoinRequest, WorldDoor
+from atrium_server.doors import I32, I64, U8, Bools, Directory, WorldDoor
 from atrium_server.frames import binary_frame
-from atrium_server.net import frame_kernels
 from atrium_server.net.addresses import Addresses
-from atrium_server.net.connection import Connection
+from atrium_server.net.connection import Arrival, Connection
+from atrium_server.net.connections import Connections
+from atrium_server.net.endings import CounterOf, Endings
+from atrium_server.net.frame_kernels import Chunks, chunks_of
 from atrium_server.net.outgoing import Outgoing
-from atrium_server.net.session_state import SessionState, check
-from atrium_server.net.socket_io import Endpoint, SocketIO
-from atrium_server.telemetry import Counter
-from atrium_server.world.commands import AnyCommand, Gesture, Jump, Say
-from atrium_server.world.movement import PoseBatch
-from atrium_server.world.text import clean_name
+from atrium_server.net.poses import Poses
+from atrium_server.net.requests import Identifier, RequestParts, Requests
+from atrium_server.net.session_state import SessionState
+from atrium_server.net.socket_io import SocketIO
 from atrium_shared import codec, limits
 from atrium_shared import messages as m
-from atrium_shared.errors import (
-    CLOSE_CODE_OF, CloseCode, ErrorCode, Overload, ProtocolError, RequestRefused,
-)
+from atrium_shared.errors import CloseCode, ErrorCode, ProtocolError
 
-logger = logging.getLogger(__name__)
-
-GATHER_S = 0.02
-"""After a busy pass the pump lets bytes gather for this long; ticks collect by themselves."""
+GATHER_S = 0.06
+"""After a busy pass the pump leaves its sockets alone for this long. Worlds collect right before
+their ticks, and no pose can matter sooner; at 20 Hz the pump itself then makes no pass at all."""
 GATHER_IDLE_S = 0.002
 _BUSY_CHUNKS = 16
-CLOSE_S = 2.0
-"""How long a closed peer has for its answer."""
-
-
-class Identifier(Protocol):
-    """Says who a client is; the seam where accounts come in."""
-
-    async def identify(self, hello: m.Hello) -> str:
-        """The name the client goes by. Raises ProtocolError or RequestRefused."""
-        ...
-
-
-class Guests:
-    """Everybody is who they say, as long as the name is a proper one and no account is claimed."""
-
-    async def identify(self, hello: m.Hello) -> str:
-        if hello.auth_token:
-            raise RequestRefused(
-                ErrorCode.NOT_ALLOWED, "This server has no accounts: join without a token."
-            )
-        return clean_name(hello.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,39 +55,27 @@ class GatewayParts:
     io: SocketIO
     identifier: Identifier
     addresses: Addresses
-    protocol_errors: "CounterOf"
+    protocol_errors: CounterOf
     epoch: float
     """The clock's time at which the wire's milliseconds are 0."""
     connections_max: int = limits.CONNECTIONS_MAX
 
 
-class CounterOf(Protocol):
-    """The counter for one value of a label."""
-
-    def __call__(self, value: str) -> Counter: ...
-
-
 class Gateway:
-    """All connections of this process. Implements `ClientSink`."""
+    """All connections of this process. Implements `ClientSink` and `Links`."""
 
     def __init__(self, parts: GatewayParts) -> None:
         self._parts = parts
         self._io = parts.io
-        n = parts.connections_max
-        self._connections: list[Connection | None] = [None] * n
-        self._free = deque(range(n))
-        self._freed: list[int] = []
-        self._out = Outgoing(parts.io, self._connections)
-        self._fast_open = np.zeros(n, np.uint8)
-        self._slot_of = np.full(n, -1, np.int32)
-        self._door_of = np.full(n, -1, np.int32)
-        self._heard_at = np.zeros(n, np.float64)
-        self._poses_in_window = np.zeros(n, np.int32)
-        self._doors: list[WorldDoor] = []
-        self._buffer = frame_kernels.PoseBuffer(max(4096, n))
-        self._directory: Directory | None = None
-        self._nursery: trio.Nursery | None = None
+        self._all = Connections(parts.connections_max)
+        self._out = Outgoing(parts.io, self._all)
+        self._poses = Poses(self._all)
+        self._endings = Endings(
+            parts.io, self._all, self._out, parts.addresses, parts.protocol_errors
+        )
+        self._requests: Requests | None = None
         self._draining = False
+        self._busy_until = 0.0
 
     # --- life ----------------------------------------------------------------------------
 
@@ -123,37 +83,44 @@ class Gateway:
         self, directory: Directory, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Pump for ever."""
-        self._directory = directory
+        self._endings.directory = directory
         async with trio.open_nursery() as nursery:
-            self._nursery = nursery
+            self._requests = Requests(RequestParts(
+                links=self, endings=self._endings, out=self._out,
+                identifier=self._parts.identifier, directory=directory, nursery=nursery,
+            ))
             nursery.start_soon(self._housekeeping)
             task_status.started()
             while True:
+                gathering_s = self._busy_until - trio.current_time()
+                if gathering_s > 0:
+                    await trio.sleep(gathering_s)
+                    continue
                 await self._io.wait_readable()
-                await trio.sleep(GATHER_S if self.collect() >= _BUSY_CHUNKS else GATHER_IDLE_S)
+                self.collect()
+                await trio.sleep(GATHER_IDLE_S)
 
-    def adopt(
-        self, endpoint: Endpoint, protocol: ServerProtocol, address: str, rest: bytes
-    ) -> None:
-        """Take over a connection whose handshake is done; `rest` is what followed it.
+    @property
+    def has_room(self) -> bool:
+        """Whether `adopt` may be called."""
+        return self._all.has_room and not self._draining
 
-        Raises Overload, and leaves the endpoint alone, when all numbers are taken.
-        """
-        if not self._free or self._draining:
-            raise Overload("The server has no room for more connections.", 10_000)
-        now = trio.current_time()
-        connection = Connection(self._free.popleft(), endpoint, protocol, address, now)
-        self._connections[connection.number] = connection
-        self._heard_at[connection.number] = now
-        self._fast_open[connection.number] = 1
-        self._io.add(connection.number, endpoint)
-        if rest:
+    def adopt(self, arrival: Arrival) -> None:
+        """Take over a connection whose handshake is done. There must be room."""
+        assert not self._draining
+        connection = self._all.add(arrival, trio.current_time())
+        self._io.add(connection.number, arrival.endpoint)
+        rest = arrival.rest
+        if arrival.cipher is not None:
+            # The handshake may have decrypted more than it needed.
+            rest += self._decrypt(connection, b"") or b""
+        if rest and self._all.has(connection):
             self._feed(connection, rest)
 
     @property
     def open(self) -> int:
         """Connections there are."""
-        return sum(1 for connection in self._connections if connection is not None)
+        return len(self._all)
 
     def now_ms(self) -> int:
         """The wire's clock."""
@@ -165,256 +132,157 @@ class Gateway:
         notice = binary_frame(codec.encode(m.Notice(
             ErrorCode.DRAINING, "The server is going down; come back in a moment."
         )))
-        for connection in self._all():
+        for connection in self._all:
             if connection.state is SessionState.ACTIVE:
                 self._out.queue(connection, notice)
-            self._close(connection, CloseCode.GOING_AWAY, "the server is going down")
+            self._endings.close(connection, CloseCode.GOING_AWAY, "the server is going down")
         with trio.move_on_after(seconds):
-            while any(self._all()):
+            while len(self._all):
                 self.collect()
-                await trio.sleep(0.02)
-        for connection in self._all():
-            self._drop(connection)
-
-    def _all(self) -> list[Connection]:
-        return [connection for connection in self._connections if connection is not None]
+                await trio.sleep(GATHER_S)
+        for connection in self._all:
+            self._endings.drop(connection)
 
     # --- the pump ------------------------------------------------------------------------
 
     def collect(self) -> int:
         """One pass over all ready sockets; returns how many there were."""
-        self._free.extend(self._freed)
-        self._freed.clear()
         chunks = self._io.receive()
         if chunks.count:
             self._take(chunks)
-        if self._out.has_tail.any():
+        if chunks.count >= _BUSY_CHUNKS:
+            self._busy_until = trio.current_time() + GATHER_S
+        if self._all.has_tail.any():
             self._out.flush_tails()
-        self._end_failed()
+        self._endings.end_failed()
         return chunks.count
 
-    def _take(self, chunks: frame_kernels.Chunks) -> None:
+    def _take(self, chunks: Chunks) -> None:
+        self._all.heard_at[chunks.slots[: chunks.count]] = trio.current_time()
+        if self._all.ciphered[chunks.slots[: chunks.count]].any():
+            chunks = self._decrypted(chunks)
         slots, lengths = chunks.slots[: chunks.count], chunks.lengths[: chunks.count]
-        self._heard_at[slots] = trio.current_time()
-        buffer = self._buffer
-        consumed = frame_kernels.decode_poses(chunks, self._fast_open, buffer)[: chunks.count]
+        consumed = self._poses.decode(chunks)
         for k in np.flatnonzero((consumed < lengths) | (lengths <= 0)).tolist():
-            connection = self._connections[int(slots[k])]
+            connection = self._all.find(int(slots[k]))
             if connection is None:
                 continue
             if lengths[k] <= 0:
-                self._drop(connection)
+                self._endings.drop(connection)
                 continue
             start = int(chunks.offsets[k] + consumed[k])
             self._feed(
                 connection, chunks.arena[start : int(chunks.offsets[k] + lengths[k])].tobytes()
             )
-        if buffer.count:
-            self._offer_poses()
+        self._poses.offer()
 
-    def _offer_poses(self) -> None:
-        """Give the decoded poses to the worlds of their connections."""
-        buffer, n = self._buffer, self._buffer.count
-        numbers = buffer.slots[:n]
-        self._poses_in_window += np.bincount(
-            numbers, minlength=len(self._poses_in_window)
-        ).astype(np.int32)
-        doors = self._door_of[numbers]
-        for index in np.unique(doors).tolist():
-            if index < 0:
-                continue  # between two worlds, or not in one yet
-            which = np.flatnonzero(doors == index) if (doors != index).any() else slice(0, n)
-            batch = PoseBatch(
-                self._slot_of[numbers[which]], buffer.seqs[:n][which], buffer.rows[:n][which],
-                buffer.parts[:n][which], buffer.extras[:n][which],
-            )
-            self._doors[index].offer_poses(batch, buffer.ack_ticks[:n][which])
-        buffer.count = 0
+    def _decrypted(self, chunks: Chunks) -> Chunks:
+        """The same pass with the plaintext of those who encrypt."""
+        pieces: list[tuple[int, int, bytes]] = []
+        for k in range(chunks.count):
+            number, at, length = int(chunks.slots[k]), int(chunks.offsets[k]), chunks.lengths[k]
+            data: bytes | None = chunks.arena[at : at + max(int(length), 0)].tobytes()
+            if data and self._all.ciphered[number]:
+                data = self._decrypt(self._all.at(number), data)
+                if not data:
+                    continue  # not a whole record yet, or dropped
+            pieces.append((number, len(data) if data else int(length), data or b""))
+        return chunks_of(pieces)
+
+    def _decrypt(self, connection: Connection, data: bytes) -> bytes | None:
+        """Plaintext; None after the connection has been dropped because its stream is over."""
+        assert connection.cipher is not None
+        try:
+            plain, answer = connection.cipher.decrypt(data)
+        except OSError:
+            self._endings.drop(connection)
+            return None
+        self._out.send_raw(connection, answer)
+        return plain
+
+    # --- the slow path -------------------------------------------------------------------
 
     def _feed(self, connection: Connection, data: bytes) -> None:
-        """The slow path: bytes that are not exactly poses."""
-        if connection.cipher is not None:
-            try:
-                data, answer = connection.cipher.decrypt(data)
-            except OSError:
-                self._drop(connection)
-                return
-            self._out.send_raw(connection, answer)
+        """Bytes that are not exactly poses."""
         protocol = connection.protocol
+        if connection.state is SessionState.CLOSING:
+            connection.ignored_bytes += len(data)
+            if connection.ignored_bytes > limits.MESSAGE_BYTES_MAX:
+                return  # no close frame in all this: CLOSE_S will end it
         connection.walker.feed(data)
         protocol.receive_data(data)
-        for event in protocol.events_received():
-            self._on_frame(connection, event)
-            if self._connections[connection.number] is not connection:
-                return
-        self._send_protocol_bytes(connection)
-        open_ = protocol.state is State.OPEN and connection.walker.at_boundary
-        self._fast_open[connection.number] = open_ and connection.cipher is None
-        if protocol.close_expected() and protocol.state is not State.OPEN:
-            # Both close frames have passed, or the stream is broken: nothing more will come.
-            connection.closing_by = min(connection.closing_by, trio.current_time() + CLOSE_S)
-            if protocol.state is State.CLOSED or protocol.close_rcvd is not None:
-                self._drop(connection)
+        for frame in protocol.events_received():
+            assert isinstance(frame, Frame)
+            self._on_frame(connection, frame)
+        if protocol.state is not State.OPEN:
+            self._endings.on_protocol_end(connection)
+        self._out.send_protocol(connection)
+        self._open_fast_path(connection)
 
-    def _send_protocol_bytes(self, connection: Connection) -> None:
-        data = b"".join(connection.protocol.data_to_send())
-        if data:
-            self._out.send_now(connection, data)
+    def _open_fast_path(self, connection: Connection) -> None:
+        """Let exact poses pass, from where the stream stands now, if they may be said at all."""
+        self._all.fast_open[connection.number] = (
+            connection.state in (SessionState.JOINING, SessionState.ACTIVE)
+            and connection.protocol.state is State.OPEN
+            and connection.walker.at_boundary
+            and self._all.has(connection)
+        )
 
-    # --- messages ------------------------------------------------------------------------
-
-    def _on_frame(self, connection: Connection, event: object) -> None:
+    def _on_frame(self, connection: Connection, frame: Frame) -> None:
         """One frame of the peer. Errors of the peer end here."""
-        opcode, data = event.opcode, bytes(event.data)  # type: ignore[attr-defined]
-        if opcode in (Opcode.PING, Opcode.PONG, Opcode.CLOSE):
+        if connection.state is SessionState.CLOSING or frame.opcode is Opcode.CLOSE:
             return  # the protocol object answers
+        now = trio.current_time()
         try:
-            if opcode is not Opcode.BINARY or not event.fin:  # type: ignore[attr-defined]
+            connection.rates.take_frame(now)
+            if frame.opcode in (Opcode.PING, Opcode.PONG):
+                return
+            if frame.opcode is not Opcode.BINARY or not frame.fin:
                 raise ProtocolError(
                     ErrorCode.MALFORMED, "messages are binary and come in one frame"
                 )
-            self._on_message(connection, codec.decode_client(data))
+            message = codec.decode_client(bytes(frame.data))
+            assert self._requests is not None
+            self._requests.take(connection, message, now)
         except ProtocolError as error:
-            self._parts.protocol_errors(error.code.name).add()
-            self.end(connection.number, error.code, error.sentence)
-        except RequestRefused as refused:
-            self.end(connection.number, refused.code, refused.sentence)
+            self._endings.refuse(connection, error)
 
-    def _on_message(self, connection: Connection, message: m.ClientMessage) -> None:
-        check(connection.state, message)
-        now = trio.current_time()
-        in_rate = connection.rates.take(type(message), now)
-        if connection.state is SessionState.CLOSING:
-            return
-        match message:
-            case m.Pose():
-                self._on_pose(connection, message)
-            case m.Ack():
-                if connection.door is not None:
-                    connection.door.offer_ack(connection.slot, message.ack_tick)
-            case m.ClockPing():
-                if in_rate:
-                    pong = m.ClockPong(message.client_ms, self.now_ms(), 0)
-                    self._out.send_now(connection, binary_frame(codec.encode(pong)))
-            case m.Hello():
-                self._on_hello(connection, message)
-            case m.Bye():
-                self._leave(connection)
-                self._close(connection, CloseCode.GOING_AWAY, "goodbye")
-            case _:
-                self._on_request(connection, message, in_rate)
+    # --- Links ---------------------------------------------------------------------------
 
-    def _on_pose(self, connection: Connection, message: m.Pose) -> None:
-        try:
-            frame_kernels.append_body(self._buffer, connection.number, message)
-        except ValueError as error:
-            raise ProtocolError(ErrorCode.MALFORMED, str(error)) from None
+    def joining(self, connection: Connection) -> bool:
+        """See `Links.joining`."""
+        if not self._all.has(connection) or connection.state is not SessionState.AUTH:
+            return False
+        connection.state = SessionState.JOINING
+        self._open_fast_path(connection)
+        return True
 
-    def _on_hello(self, connection: Connection, hello: m.Hello) -> None:
-        if hello.protocol_hash not in ACCEPTED_HASHES:
-            raise ProtocolError(
-                ErrorCode.VERSION,
-                f"this server speaks {codec.SUBPROTOCOL} {codec.PROTOCOL_HASH}: update the client",
-            )
-        connection.state = SessionState.AUTH
-        assert self._nursery is not None
-        self._nursery.start_soon(self._admit, connection, hello, name="admit")
-
-    async def _admit(self, connection: Connection, hello: m.Hello) -> None:
-        """Find out who it is, then ask the directory for a seat."""
-        number = connection.number
-        try:
-            name = await self._parts.identifier.identify(hello)
-            if self._connections[number] is not connection or (
-                connection.state is not SessionState.AUTH
-            ):
-                return
-            connection.state = SessionState.JOINING
-            assert self._directory is not None
-            self._directory.admit(JoinRequest(
-                number, name, hello.avatar, hello.world, hello.capabilities, hello.resume_token,
-                hello.last_chat_seq,
-            ))
-        except ProtocolError as error:
-            self._parts.protocol_errors(error.code.name).add()
-            self.end(number, error.code, error.sentence)
-        except RequestRefused as refused:
-            self.end(number, refused.code, refused.sentence)
-        except Overload as overload:
-            self.end(number, ErrorCode.FULL, overload.sentence, overload.retry_ms)
-
-    def _on_request(
-        self, connection: Connection, message: m.ClientMessage, in_rate: bool
-    ) -> None:
-        """What gets exactly one first answer, and only an ACTIVE session may ask."""
-        assert connection.door is not None
-        if not in_rate:
-            self._refuse(connection, message, ErrorCode.RATE_LIMITED, "Not so fast.", 1_000)
-            return
-        if isinstance(message, m.RtcSignal):
-            self._refuse(connection, message, ErrorCode.RESERVED, "Voice is not here yet.", 0)
-            return
-        if isinstance(message, m.Travel):
-            self._on_travel(connection, message)
-            return
-        if not connection.door.offer(_command_of(connection.session_id, message)):
-            self._refuse(
-                connection, message, ErrorCode.RATE_LIMITED, "The world is very busy.", 1_000
-            )
-
-    def _on_travel(self, connection: Connection, message: m.Travel) -> None:
-        assert self._directory is not None
-        try:
-            self._directory.travel(
-                connection.number, connection.session_id, message.request_id, message.world
-            )
-        except RequestRefused as refused:
-            self._refuse(connection, message, refused.code, refused.sentence, refused.retry_ms)
-        except Overload as overload:
-            self._refuse(
-                connection, message, ErrorCode.WORLD_FULL, overload.sentence, overload.retry_ms
-            )
-        else:
-            self.moving(connection.number)
-
-    def _refuse(
-        self, connection: Connection, message: m.ClientMessage, code: ErrorCode, sentence: str,
-        retry_ms: int,
-    ) -> None:
-        if isinstance(message, m.ChatSubmit):
-            answer: m.Message = m.ChatStatus(
-                message.request_id, m.ChatState.REJECTED, 0, sentence
-            )
-        else:
-            request_id = getattr(message, "request_id", 0)
-            answer = m.Result(request_id, code, sentence, retry_ms)
-        self._out.queue(connection, binary_frame(codec.encode(answer)))
+    def take_pose(self, connection: Connection, message: m.Pose) -> None:
+        """See `Links.take_pose`."""
+        self._poses.take(connection, message)
 
     # --- ClientSink ----------------------------------------------------------------------
 
     def joined(self, connection: int, session_id: int, door: WorldDoor, slot: int) -> None:
         """See `ClientSink.joined`."""
-        one = self._connections[connection]
+        one = self._all.find(connection)
         if one is None or one.state is SessionState.CLOSING:
             return
         one.state = SessionState.ACTIVE
         one.session_id, one.door, one.slot = session_id, door, slot
-        if door not in self._doors:
-            self._doors.append(door)
-        self._door_of[connection] = self._doors.index(door)
-        self._slot_of[connection] = slot
+        self._all.door_of[connection] = self._poses.index_of(door)
+        self._all.slot_of[connection] = slot
 
     def moving(self, connection: int) -> None:
         """See `ClientSink.moving`."""
-        one = self._connections[connection]
-        if one is not None:
-            one.state, one.door, one.slot = SessionState.JOINING, None, -1
-            one.opened_at = trio.current_time()
-            self._door_of[connection] = self._slot_of[connection] = -1
+        one = self._all.at(connection)
+        one.state, one.door, one.slot = SessionState.JOINING, None, -1
+        one.since = trio.current_time()
+        self._all.door_of[connection] = self._all.slot_of[connection] = -1
 
     def tell(self, connection: int, frame: bytes) -> None:
         """See `ClientSink.tell`."""
-        one = self._connections[connection]
+        one = self._all.find(connection)
         if one is not None and one.state is not SessionState.CLOSING:
             self._out.queue(one, frame)
 
@@ -424,7 +292,7 @@ class Gateway:
 
     def pending(self, connections: I32) -> I32:
         """See `ClientSink.pending`."""
-        return self._out.pending[connections]
+        return self._all.pending[connections]
 
     def send(
         self, connections: I32, prefixes: I32, arena: U8, offsets: I64, lengths: I64
@@ -432,137 +300,22 @@ class Gateway:
         """See `ClientSink.send`."""
         return self._out.send(connections, prefixes, arena, offsets, lengths)
 
-    def end(self, connection: int, code: ErrorCode, sentence: str, retry_ms: int = 0) -> None:
+    def end(self, connection: int, code: ErrorCode, sentence: str) -> None:
         """See `ClientSink.end`."""
-        one = self._connections[connection]
-        if one is None or one.state is SessionState.CLOSING:
-            return
-        error = m.Error(code, sentence[: limits.SENTENCE_CHARS_MAX], retry_ms)
-        self._out.queue(one, binary_frame(codec.encode(error)))
-        if code not in (ErrorCode.REPLACED, ErrorCode.INTERNAL):
-            self._leave(one)
-        self._close(one, CLOSE_CODE_OF.get(code, CloseCode.UNEXPECTED), sentence)
-
-    # --- endings -------------------------------------------------------------------------
-
-    def _leave(self, connection: Connection) -> None:
-        """The session is over, not only the link."""
-        door, connection.door = connection.door, None
-        self._door_of[connection.number] = -1
-        if door is not None:
-            door.leave(connection.session_id)
-        elif connection.state in (SessionState.AUTH, SessionState.JOINING):
-            assert self._directory is not None
-            self._directory.lost(connection.number)
-
-    def _close(self, connection: Connection, code: CloseCode, reason: str) -> None:
-        """Start the closing handshake, after everything that is queued."""
-        if connection.state is SessionState.CLOSING:
-            return
-        if connection.door is not None and not self._draining:
-            connection.door.link_lost(connection.session_id, connection.number)
-        connection.door = None
-        self._door_of[connection.number] = -1
-        connection.state = SessionState.CLOSING
-        connection.closing_by = trio.current_time() + CLOSE_S
-        self._out.flush_reliable(connection)
-        if connection.protocol.state is State.OPEN:
-            connection.protocol.send_close(int(code), _reason(reason))
-        self._send_protocol_bytes(connection)
-
-    def _drop(self, connection: Connection) -> None:
-        """The connection is gone: free all that it had."""
-        if self._connections[connection.number] is not connection:
-            return
-        number = connection.number
-        if connection.door is not None:
-            connection.door.link_lost(connection.session_id, number)
-        elif connection.state in (SessionState.AUTH, SessionState.JOINING):
-            assert self._directory is not None
-            self._directory.lost(number)
-        self._io.remove(number)
-        connection.endpoint.close()
-        self._connections[number] = None
-        self._door_of[number] = self._slot_of[number] = -1
-        self._fast_open[number] = 0
-        self._poses_in_window[number] = 0
-        self._out.forget(number)
-        self._freed.append(number)
-        self._parts.addresses.leave(connection.address)
-
-    def _end_failed(self) -> None:
-        """Drop whose sockets failed, end those who do not read."""
-        for number in self._take_all(self._out.broken):
-            connection = self._connections[number]
-            if connection is not None:
-                self._drop(connection)
-        for number in self._take_all(self._out.overflowed):
-            connection = self._connections[number]
-            if connection is not None:
-                # Nothing that we say would be read: the rest of the queue goes with the link.
-                connection.reliable.clear()
-                logger.info("a client was dropped because it does not read")
-                self._drop(connection)
-
-    @staticmethod
-    def _take_all(numbers: list[int]) -> list[int]:
-        taken = sorted(set(numbers))
-        numbers.clear()
-        return taken
+        one = self._all.find(connection)
+        if one is not None:
+            self._endings.end(one, code, sentence)
 
     # --- once a second -------------------------------------------------------------------
 
     async def _housekeeping(self) -> None:
         while True:
+            before = trio.current_time()
             await trio.sleep(1.0)
             now = trio.current_time()
-            for connection in self._all():
-                self._look_after(connection, now)
-            self._poses_in_window[:] = 0
-            self._end_failed()
-
-    def _look_after(self, connection: Connection, now: float) -> None:
-        silent_s = now - self._heard_at[connection.number]
-        if now >= connection.closing_by or silent_s > limits.SILENCE_S_MAX:
-            self._drop(connection)
-            return
-        waiting = connection.state in (
-            SessionState.HELLO, SessionState.AUTH, SessionState.JOINING
-        )
-        if waiting and now - connection.opened_at > limits.JOIN_S_MAX:
-            self.end(connection.number, ErrorCode.TIMEOUT, "Joining took too long.")
-        elif silent_s > limits.SILENCE_PING_S and connection.protocol.state is State.OPEN:
-            connection.protocol.send_ping(b"")
-            self._send_protocol_bytes(connection)
-        elif self._poses_in_window[connection.number] > limits.MESSAGES_PER_S_MAX:
-            connection.strikes += 1
-            if connection.strikes > 2:
-                self.end(connection.number, ErrorCode.TOO_FAST, "Too many poses a second.")
-        else:
-            connection.strikes = 0
-
-
-ACCEPTED_HASHES = frozenset({codec.PROTOCOL_HASH})
-"""The present wire table and those before it that this server still speaks."""
-
-
-def _command_of(session_id: int, message: m.ClientMessage) -> AnyCommand:
-    match message:
-        case m.ChatSubmit():
-            return Say(
-                session_id, message.request_id, message.channel, message.target, message.text
-            )
-        case m.EmoteSubmit():
-            return Gesture(session_id, message.emote)
-        case m.Teleport():
-            return Jump(
-                session_id, message.request_id, message.kind, message.target,
-                message.x, message.y, message.z, message.yaw,
-            )
-        case _:
-            raise AssertionError(f"{type(message).__name__} is no request")
-
-
-def _reason(sentence: str) -> str:
-    """A close reason: at most 123 bytes of UTF-8."""
-    return sentence.encode()[:120].decode(errors="ignore")
+            # While the whole process stood still nobody was listened to: that is no silence.
+            self._all.heard_at += max(0.0, now - before - 1.0)
+            for connection in self._all:
+                self._endings.look_after(connection, now)
+            self._all.poses[:] = 0
+            self._endings.end_failed()

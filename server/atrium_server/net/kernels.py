@@ -17,8 +17,14 @@ from __future__ import annotations
 
 import platform
 
-import numba as nb
+import numpy as np
+import numpy.typing as npt
 from numba import types
+
+from atrium_server.net.jit import kernel
+
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
 
 MSG_DONTWAIT = 0x40
 MSG_NOSIGNAL = 0x4000
@@ -41,12 +47,15 @@ _epoll_wait = types.ExternalFunction(
 _errno_location = types.ExternalFunction("__errno_location", types.CPointer(types.int32)())
 
 
-@nb.njit("int64(int32, int32[:, ::1], intp, int32[::1], intp, int64, int64, int32[::1],"
-         " int64[::1], int64[::1])", cache=True, nogil=True)
-def receive_ready(  # noqa: PLR0913 -- a kernel takes plain arrays
-    epoll_fd, events, events_address, slot_of_fd, arena_address, arena_bytes, bytes_max,
-    slots, offsets, lengths,
-):
+@kernel(
+    "int64(int32, int32[:, ::1], intp, int32[::1], intp, int64, int64, int32[::1], int64[::1],"
+    " int64[::1])",
+    nogil=True,
+)
+def receive_ready(
+    epoll_fd: int, events: I32, events_address: int, slot_of_fd: I32, arena_address: int,
+    arena_bytes: int, bytes_max: int, slots: I32, offsets: I64, lengths: I64,
+) -> int:
     """Receive once from every ready socket, at most `bytes_max` from each, into one arena.
 
     Fills `slots`, `offsets` and `lengths` (0 = end of stream, negative = -errno) and returns how
@@ -78,8 +87,10 @@ def receive_ready(  # noqa: PLR0913 -- a kernel takes plain arrays
     return count
 
 
-@nb.njit("void(int32[::1], intp, int64[::1], int64[::1], int64[::1])", cache=True, nogil=True)
-def send_all(fds, arena_address, offsets, lengths, results):
+@kernel("void(int32[::1], intp, int64[::1], int64[::1], int64[::1])", nogil=True)
+def send_all(
+    fds: I32, arena_address: int, offsets: I64, lengths: I64, results: I64
+) -> None:
     """Send `lengths[i]` bytes at `offsets[i]` of the arena to `fds[i]`, for all i.
 
     `results[i]` becomes the bytes taken (possibly fewer) or -errno.

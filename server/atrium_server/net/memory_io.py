@@ -15,13 +15,14 @@ from __future__ import annotations
 import errno
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import trio
 
-from atrium_server.net.frame_kernels import Chunks
+from atrium_server.net.frame_kernels import Chunks, chunks_of
 from atrium_server.net.socket_io import Endpoint, Sizes, Slots
 from atrium_shared.limits import RECEIVE_BYTES_MAX
 
@@ -51,10 +52,14 @@ class Pipe:
         self._stalled = False
         self._changed = trio.Event()
         self.bytes_passed = 0
+        self.on_change: Callable[[], None] | None = None
+        """Called whenever there may be an answer to `next_arrival` other than before."""
 
     def _notify(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
+        if self.on_change is not None:
+            self.on_change()
 
     def room(self) -> int:
         """Bytes that can be written now."""
@@ -144,8 +149,10 @@ class Pipe:
 class MemoryStream(trio.abc.Stream):
     """One end of a link, as a trio stream."""
 
-    def __init__(self, incoming: Pipe, outgoing: Pipe) -> None:
+    def __init__(self, incoming: Pipe, outgoing: Pipe, peer_address: str) -> None:
         self.incoming, self.outgoing = incoming, outgoing
+        self.peer_address = peer_address
+        """Where the other end claims to be, for the limits per address."""
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await trio.lowlevel.checkpoint()
@@ -188,11 +195,14 @@ class MemoryStream(trio.abc.Stream):
 
 
 def memory_link(
-    up: Conditions | None = None, down: Conditions | None = None
+    up: Conditions | None = None, down: Conditions | None = None, address: str = "127.0.0.1"
 ) -> tuple[MemoryStream, MemoryStream]:
-    """(client's end, server's end) of a new link."""
+    """(client's end, server's end) of a new link; the client is at `address`."""
     to_server, to_client = Pipe(up or Conditions()), Pipe(down or Conditions())
-    return MemoryStream(to_client, to_server), MemoryStream(to_server, to_client)
+    return (
+        MemoryStream(to_client, to_server, "server"),
+        MemoryStream(to_server, to_client, address),
+    )
 
 
 class MemoryIO:
@@ -200,31 +210,30 @@ class MemoryIO:
 
     def __init__(self) -> None:
         self._links: dict[int, MemoryStream] = {}
-        self._added = trio.Event()
+        self._changed = trio.Event()
+
+    def _wake(self) -> None:
+        self._changed.set()
 
     def add(self, slot: int, endpoint: Endpoint) -> None:
         assert isinstance(endpoint, MemoryStream)
         self._links[slot] = endpoint
-        self._added.set()
-        self._added = trio.Event()
+        endpoint.incoming.on_change = self._wake
+        self._wake()
 
     def remove(self, slot: int) -> None:
-        del self._links[slot]
+        self._links.pop(slot).incoming.on_change = None
 
     async def wait_readable(self) -> None:
         await trio.lowlevel.checkpoint()
-        async with trio.open_nursery() as nursery:
-            async def watch(link: MemoryStream) -> None:
-                await link.incoming.wait_arrival()
-                nursery.cancel_scope.cancel()
-
-            async def watch_added() -> None:
-                await self._added.wait()
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(watch_added)
-            for link in self._links.values():
-                nursery.start_soon(watch, link)
+        while True:
+            self._changed = trio.Event()
+            due = [link.incoming.next_arrival() for link in self._links.values()]
+            first = min((at for at in due if at is not None), default=float("inf"))
+            if first <= trio.current_time():
+                return
+            with trio.move_on_at(first):
+                await self._changed.wait()
 
     def receive(self) -> Chunks:
         pieces: list[tuple[int, int, bytes]] = []
@@ -236,13 +245,7 @@ class MemoryIO:
                 continue
             if data is not None:
                 pieces.append((slot, len(data), data))
-        arena = np.frombuffer(b"".join(data for _, _, data in pieces) or b"\0", np.uint8)
-        lengths = np.array([length for _, length, _ in pieces], np.int64)
-        taken = np.maximum(lengths, 0)
-        return Chunks(
-            arena.copy(), np.array([slot for slot, _, _ in pieces], np.int32),
-            np.cumsum(taken) - taken, lengths, len(pieces),
-        )
+        return chunks_of(pieces)
 
     def send(
         self, slots: Slots, arena: npt.NDArray[np.uint8], offsets: Sizes, lengths: Sizes
@@ -259,6 +262,9 @@ class MemoryIO:
         except OSError as error:
             return -(error.errno or errno.EIO)
         return taken if taken or not data else -errno.EAGAIN
+
+    def end_output(self, slot: int) -> None:
+        self._links[slot].outgoing.end()
 
     def close(self) -> None:
         self._links.clear()

@@ -67,11 +67,6 @@ class Bucket:
         self._tokens -= 1
         return True
 
-    @property
-    def full(self) -> bool:
-        """As full as when it was made, by what was known at the last `take`."""
-        return self._tokens >= self._burst - 1
-
 
 _RATES: dict[type[m.Message], tuple[float, float]] = {
     m.ChatSubmit: (limits.CHAT_PER_S_MAX, limits.CHAT_BURST_MAX),
@@ -90,10 +85,10 @@ class Rates:
 
     def __init__(self, now: float) -> None:
         self._all = Bucket(limits.MESSAGES_PER_S_MAX, limits.MESSAGES_BURST_MAX, now)
-        self._buckets: dict[type[m.Message], Bucket] = {}
+        self._buckets: dict[type[m.Message], Bucket] | None = None
 
-    def take(self, kind: type[m.Message], now: float) -> bool:
-        """Count one message; False when its class is over its rate.
+    def take_frame(self, now: float) -> None:
+        """Count one frame of any kind, control frames included.
 
         Raises ProtocolError(TOO_FAST) when the session is over its rate as a whole.
         """
@@ -102,9 +97,14 @@ class Rates:
                 ErrorCode.TOO_FAST,
                 f"more than {limits.MESSAGES_PER_S_MAX} messages a second",
             )
+
+    def take(self, kind: type[m.Message], now: float) -> bool:
+        """Count one message; False when its class is over its rate."""
         rate = _RATES.get(kind)
         if rate is None:
             return True
+        if self._buckets is None:
+            self._buckets = {}
         bucket = self._buckets.get(kind)
         if bucket is None:
             bucket = self._buckets[kind] = Bucket(*rate, now)

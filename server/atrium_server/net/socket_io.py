@@ -1,15 +1,17 @@
 """The two ways to move bytes between the pump and real sockets, behind one interface.
 
-`KernelIO` keeps all sockets in one epoll, whose own descriptor trio waits for, and uses the compiled
-loops of `atrium_server.net.kernels`. `PortableIO` does the same one call at a time, for systems
-without epoll and for tests. `atrium_server.net.memory_io.MemoryIO` is the third implementation, over
-in-process links with a virtual clock. One contract suite runs on all three.
+`KernelIO` keeps all sockets in one epoll, whose own descriptor trio waits for, and uses the
+compiled loops of `atrium_server.net.kernels`. `PortableIO` does the same one call at a time, for
+systems without epoll and for tests. `atrium_server.net.memory_io.MemoryIO` is the third
+implementation, over in-process links with a virtual clock. One contract suite runs on all three.
 
 A *slot* is a small integer the gateway gives to each connection; all arrays are indexed by it.
 """
 
 from __future__ import annotations
 
+import bisect
+import contextlib
 import errno
 import select
 import selectors
@@ -21,11 +23,12 @@ import numpy as np
 import numpy.typing as npt
 import trio
 
-from atrium_server.net.frame_kernels import Chunks
+from atrium_server.net.frame_kernels import Chunks, chunks_of
 from atrium_shared.limits import RECEIVE_BYTES_MAX
 
-ARENA_BYTES = 4 * 1024 * 1024
-"""Room for one pump pass; sockets that do not fit wait for the next."""
+SOCKETS_PER_PASS_MAX = 4_096
+"""Sockets read in one pump pass; the others are first in the next. The arena has room for all of
+them at their largest, so that those who send much cannot crowd out the rest."""
 
 Slots = npt.NDArray[np.int32]
 Sizes = npt.NDArray[np.int64]
@@ -64,6 +67,10 @@ class SocketIO(Protocol):
         """Bytes taken of `data`, or -errno."""
         ...
 
+    def end_output(self, slot: int) -> None:
+        """Tell the peer that nothing will follow; what it sends can still be received."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -76,10 +83,12 @@ class _Received:
     """The arena of one pump pass and the arrays that describe it."""
 
     def __init__(self, slots_max: int) -> None:
-        self.arena = np.zeros(ARENA_BYTES, np.uint8)
-        self.slots = np.zeros(slots_max, np.int32)
-        self.offsets = np.zeros(slots_max, np.int64)
-        self.lengths = np.zeros(slots_max, np.int64)
+        n = min(slots_max, SOCKETS_PER_PASS_MAX)
+        # Zeroed pages cost memory only once they are used, and the first ones serve most passes.
+        self.arena = np.zeros(n * RECEIVE_BYTES_MAX, np.uint8)
+        self.slots = np.zeros(n, np.int32)
+        self.offsets = np.zeros(n, np.int64)
+        self.lengths = np.zeros(n, np.int64)
 
     def chunks(self, count: int) -> Chunks:
         return Chunks(self.arena, self.slots, self.offsets, self.lengths, count)
@@ -94,7 +103,7 @@ class KernelIO:
         self._kernels = kernels
         self._epoll = select.epoll()
         self._received = _Received(slots_max)
-        self._events = np.zeros((min(slots_max, 4096), kernels.EVENT_WORDS), np.int32)
+        self._events = np.zeros((len(self._received.slots), kernels.EVENT_WORDS), np.int32)
         self._sockets: dict[int, socket.socket] = {}
         self._fd_of_slot = np.full(slots_max, -1, np.int32)
         self._slot_of_fd = np.full(1024, -1, np.int32)
@@ -140,6 +149,9 @@ class KernelIO:
     def send_one(self, slot: int, data: bytes | memoryview) -> int:
         return _send(self._sockets[slot], data)
 
+    def end_output(self, slot: int) -> None:
+        _end_output(self._sockets[slot])
+
     def close(self) -> None:
         self._epoll.close()
 
@@ -150,9 +162,10 @@ class PortableIO:
     POLL_S = 0.005
     """Selectors of other systems cannot be nested in trio's loop: they are polled."""
 
-    def __init__(self, slots_max: int) -> None:
+    def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
-        self._received = _Received(slots_max)
+        self._last = -1
+        """The slot that was read last, when there were too many for one pass."""
         self._sockets: dict[int, socket.socket] = {}
 
     def add(self, slot: int, endpoint: Endpoint) -> None:
@@ -164,39 +177,46 @@ class PortableIO:
         self._selector.unregister(self._sockets.pop(slot))
 
     async def wait_readable(self) -> None:
-        while not (self._sockets and self._selector.select(0)):
+
+        while not (self._sockets and self._selector.select(0)):  # noqa: ASYNC110
             await trio.sleep(self.POLL_S)
 
     def receive(self) -> Chunks:
-        got, used, count = self._received, 0, 0
-        view = memoryview(got.arena)
-        ready = self._selector.select(0) if self._sockets else []
-        for key, _ in ready:
-            if used + RECEIVE_BYTES_MAX > len(got.arena):
-                break
+        pieces: list[tuple[int, int, bytes]] = []
+        for slot in self._next_ready():
             try:
-                length = self._sockets[key.data].recv_into(view[used : used + RECEIVE_BYTES_MAX])
+                data = self._sockets[slot].recv(RECEIVE_BYTES_MAX)
             except (BlockingIOError, InterruptedError):
                 continue
             except OSError as error:
-                length = -(error.errno or errno.EIO)
-            got.slots[count], got.offsets[count], got.lengths[count] = key.data, used, length
-            used += max(length, 0)
-            count += 1
-        return got.chunks(count)
+                pieces.append((slot, -(error.errno or errno.EIO), b""))
+            else:
+                pieces.append((slot, len(data), data))
+        return chunks_of(pieces)
+
+    def _next_ready(self) -> list[int]:
+        """At most SOCKETS_PER_PASS_MAX slots that can be read, in turn."""
+        ready = sorted(key.data for key, _ in self._selector.select(0)) if self._sockets else []
+        if len(ready) > SOCKETS_PER_PASS_MAX:
+            start = bisect.bisect_right(ready, self._last) % len(ready)
+            ready = (ready[start:] + ready[:start])[:SOCKETS_PER_PASS_MAX]
+            self._last = ready[-1]
+        return ready
 
     def send(
         self, slots: Slots, arena: npt.NDArray[np.uint8], offsets: Sizes, lengths: Sizes
     ) -> Sizes:
-        view = memoryview(arena)
         results = np.zeros(len(slots), np.int64)
         for k, slot in enumerate(slots.tolist()):
-            at = int(offsets[k])
-            results[k] = _send(self._sockets[slot], view[at : at + int(lengths[k])])
+            piece = arena[int(offsets[k]) : int(offsets[k] + lengths[k])]
+            results[k] = _send(self._sockets[slot], piece.tobytes())
         return results
 
     def send_one(self, slot: int, data: bytes | memoryview) -> int:
         return _send(self._sockets[slot], data)
+
+    def end_output(self, slot: int) -> None:
+        _end_output(self._sockets[slot])
 
     def close(self) -> None:
         self._selector.close()
@@ -209,8 +229,13 @@ def _send(endpoint: socket.socket, data: bytes | memoryview) -> int:
         return -(error.errno or errno.EIO)
 
 
+def _end_output(endpoint: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # the peer is gone: the next read will say so
+        endpoint.shutdown(socket.SHUT_WR)
+
+
 def open_socket_io(kind: str, slots_max: int) -> SocketIO:
     """`kernel`, `portable`, or `auto`: the kernel one wherever epoll exists."""
     if kind == "auto":
         kind = "kernel" if sys.platform == "linux" else "portable"
-    return KernelIO(slots_max) if kind == "kernel" else PortableIO(slots_max)
+    return KernelIO(slots_max) if kind == "kernel" else PortableIO()

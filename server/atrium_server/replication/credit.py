@@ -2,20 +2,43 @@
 
 Theory of operation
 -------------------
-What a kernel or a peer's buffer has swallowed is out of our hands: a client that stops reading takes
-150 kB before a socket refuses anything, and then shows the past for seconds. So the client's
+What a kernel or a peer's buffer has swallowed is out of our hands: a client that stops reading
+takes 150 kB before a socket refuses anything, and then shows the past for seconds. So the client's
 `ack_tick`, in every pose, is the credit. For each viewer we remember the bytes sent up to each of
 the last CREDIT_RING_TICKS ticks; an ack turns into bytes acknowledged, and a snapshot is built only
 while::
 
     sent - acked + one snapshot  <=  max(one snapshot, CREDIT_S * rate)
 
-`rate` is what we believe the link carries. It starts low and grows by a quarter with each ack while
-the acks come back without extra delay; when they come late (a queue is building up somewhere) it
-falls to what was really delivered in the last half second. It never needs to exceed eight times what
-we send. The delay is counted in ticks against the least one seen in the last ten seconds, so it needs
-no clock of the client's.
+`rate` is what we believe the link carries; nothing is sent faster. It is found as follows.
+
+*Delay.* An ack's age in ticks is a round trip; what it exceeds the shortest one by is time spent in
+a queue. A snapshot that was sent with (nearly) nothing outstanding waits in no queue of ours: when
+its round trip is longer than the shortest one known, the route has changed, and it counts from now.
+
+*Windows.* The rate is judged every `_WINDOW_S` by the lesser delay of the last two acks of
+snapshots that were sent in it: a single late one is no congestion.
+
+- More than `_QUEUE_S`: the link is full. The rate becomes a little less than what was delivered, so
+  that the queue drains, but at most half of it is given up at once: a stall is not a slow link.
+- Not even half of that, and the rate mattered (half of it was delivered, or half of the credit was
+  outstanding): more is tried. The rate grows by a half until the first queue is met, and by a
+  twelfth from then on.
+
+So a rate is believed at most twice as high as what was tried. While a link of undeclared speed is
+being found out it may have up to 0.7 s of itself outstanding for a moment, and up to 0.45 s later
+on. A declared rate is never exceeded. What the acks cannot tell apart is who shares
+the link: a queue of others slows us down as well.
+
+*Lies.* An ack of a tick that was not sent to this viewer, or is older than the newest ack, is
+ignored. Who claims ticks that are still on their way fills only its own socket, which then refuses.
 """
+
+# Kernels are compiled for the types they are called with; pyright would want annotations that
+# numba does not read.
+# pyright: reportMissingParameterType=false, reportUnknownParameterType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUntypedFunctionDecorator=false
 
 from __future__ import annotations
 
@@ -24,16 +47,18 @@ from typing import NamedTuple
 import numba as nb
 import numpy as np
 
-from atrium_server.replication.state import F64, I32, I64
+from atrium_server.replication.state import F64, I32, I64, U8
 from atrium_shared.limits import BYTES_PER_S_MAX, CREDIT_RING_TICKS, CREDIT_S
 
+RATE_START = 8_000.0
+RATE_MIN = 2_000.0
+"""No queue makes it less; its credit is what counts as nearly nothing."""
 _RING = CREDIT_RING_TICKS
-_RATE_START = 16_000.0
-_RATE_MIN = 2_000.0
+_WINDOW_S = 0.25
 _QUEUE_S = 0.1
-"""A round trip this much longer than the shortest one means a queue."""
-_WINDOW_S = 0.5
-_SHORTEST_S = 10.0
+_DRAIN, _GIVE_UP_MAX = 0.85, 0.5
+_SEARCH, _PROBE = 1.5, 13.0 / 12.0
+_NONE = 1 << 30
 
 
 class Credit(NamedTuple):
@@ -46,17 +71,24 @@ class Credit(NamedTuple):
     """Bytes of the last snapshot sent."""
     ring_tick: I32
     ring_sent: I64
+    ring_clear: U8
+    """1 where (nearly) nothing else was outstanding when the snapshot of that tick was sent."""
     rate: F64
     """Bytes per second that the link is believed to carry."""
     rate_max: F64
     """What the client declared."""
-    round_trip: F64
-    """Shortest seen in this period and in the one before, in seconds."""
-    round_trip_before: F64
-    round_trip_from: F64
-    """When this period began."""
-    window_from: F64
+    searching: U8
+    """1 until the first queue is met."""
+    round_trip: I32
+    """Shortest one in ticks."""
+    window_tick: I32
+    """When the present window began."""
     window_acked: I64
+    """Bytes that were acknowledged by then."""
+    last_delay: I32
+    """Delay in ticks of the newest acknowledged snapshot of this window."""
+    window_peak: I64
+    """Most bytes outstanding in this window."""
 
 
 def make_credit(viewers: int) -> Credit:
@@ -65,15 +97,16 @@ def make_credit(viewers: int) -> Credit:
         acked_tick=np.full(viewers, -1, np.int32), last_size=np.zeros(viewers, np.int64),
         ring_tick=np.full((viewers, _RING), -1, np.int32),
         ring_sent=np.zeros((viewers, _RING), np.int64),
-        rate=np.full(viewers, _RATE_START), rate_max=np.full(viewers, _RATE_START),
-        round_trip=np.full(viewers, np.inf), round_trip_before=np.full(viewers, np.inf),
-        round_trip_from=np.zeros(viewers), window_from=np.zeros(viewers),
-        window_acked=np.zeros(viewers, np.int64),
+        ring_clear=np.zeros((viewers, _RING), np.uint8),
+        rate=np.full(viewers, RATE_START), rate_max=np.full(viewers, RATE_START),
+        searching=np.ones(viewers, np.uint8), round_trip=np.full(viewers, _NONE, np.int32),
+        window_tick=np.zeros(viewers, np.int32), window_acked=np.zeros(viewers, np.int64),
+        last_delay=np.full(viewers, _NONE, np.int32), window_peak=np.zeros(viewers, np.int64),
     )
 
 
 @nb.njit(cache=True)
-def reset_credit(credit: Credit, v, now, bytes_per_s):
+def reset_credit(credit: Credit, v, tick, bytes_per_s):
     """A new client sits at `v`, who declared `bytes_per_s`."""
     credit.sent[v] = 0
     credit.acked[v] = 0
@@ -81,30 +114,45 @@ def reset_credit(credit: Credit, v, now, bytes_per_s):
     credit.last_size[v] = 0
     credit.ring_tick[v, :] = -1
     credit.rate_max[v] = min(bytes_per_s, BYTES_PER_S_MAX)
-    credit.rate[v] = min(_RATE_START, bytes_per_s)
-    credit.round_trip[v] = np.inf
-    credit.round_trip_before[v] = np.inf
-    credit.round_trip_from[v] = now
-    credit.window_from[v] = now
-    credit.window_acked[v] = 0
+    credit.rate[v] = min(RATE_START, bytes_per_s)
+    credit.searching[v] = 1
+    credit.round_trip[v] = _NONE
+    _open_window(credit, v, tick)
 
 
 @nb.njit(inline="always")
-def _shortest(credit, v, sample, now):
-    if now - credit.round_trip_from[v] > _SHORTEST_S:
-        credit.round_trip_before[v] = credit.round_trip[v]
-        credit.round_trip[v] = sample
-        credit.round_trip_from[v] = now
-    credit.round_trip[v] = min(credit.round_trip[v], sample)
-    return min(credit.round_trip[v], credit.round_trip_before[v])
+def _open_window(credit, v, tick):
+    credit.window_tick[v] = tick
+    credit.window_acked[v] = credit.acked[v]
+    credit.last_delay[v] = _NONE
+    credit.window_peak[v] = credit.sent[v] - credit.acked[v]
+
+
+@nb.njit(inline="always")
+def _judge(credit, v, elapsed_s, delay, queue_ticks):
+    """Set the rate by what the window has shown."""
+    delivered = (credit.acked[v] - credit.window_acked[v]) / elapsed_s
+    rate = credit.rate[v]
+    if delay > queue_ticks:
+        credit.searching[v] = 0
+        drained = _DRAIN * min(rate, delivered)
+        credit.rate[v] = max(drained, _GIVE_UP_MAX * rate, min(RATE_MIN, rate))
+    elif 2 * delay <= queue_ticks and (
+        2 * delivered >= rate or 2 * credit.window_peak[v] >= CREDIT_S * rate
+    ):
+        factor = _SEARCH if credit.searching[v] else _PROBE
+        credit.rate[v] = min(rate * factor, credit.rate_max[v])
 
 
 @nb.njit(cache=True)
-def take_acks(credit: Credit, which, ticks, now, tick, tick_s):
+def take_acks(credit: Credit, which, ticks, tick, tick_s):
     """Acks of the viewers `which` (-1 skips): `ticks[k]` is the newest tick that one decoded.
 
-    Acks of ticks that were never sent, are too old or go backwards are ignored.
+    `tick` is the newest tick of the world. Acks of ticks that were never sent, are too old or go
+    backwards are ignored.
     """
+    queue_ticks = max(2, int(np.ceil(_QUEUE_S / tick_s - 1e-6)))
+    window_ticks = max(2, int(np.ceil(_WINDOW_S / tick_s - 1e-6)))
     for k in range(which.shape[0]):
         v = which[k]
         acked_tick = np.int64(ticks[k])
@@ -113,21 +161,23 @@ def take_acks(credit: Credit, which, ticks, now, tick, tick_s):
         at = acked_tick % _RING
         if credit.ring_tick[v, at] != acked_tick:
             continue
+        age = tick - acked_tick
+        longer = age - credit.round_trip[v]  # far below 0 while no round trip is known
+        if credit.ring_clear[v, at] and longer > queue_ticks:
+            credit.round_trip[v] = age
+            credit.searching[v] = 1
         credit.acked_tick[v] = acked_tick
         credit.acked[v] = credit.ring_sent[v, at]
-        sample = (tick - acked_tick) * tick_s
-        delay = sample - _shortest(credit, v, sample, now)
-        elapsed = now - credit.window_from[v]
-        if delay <= _QUEUE_S:
-            useful = 8.0 * credit.last_size[v] / tick_s
-            ceiling = min(credit.rate_max[v], max(useful, _RATE_START))
-            credit.rate[v] = max(credit.rate[v], min(credit.rate[v] * 1.25, ceiling))
-        elif elapsed >= _WINDOW_S:
-            delivered = (credit.acked[v] - credit.window_acked[v]) / elapsed
-            credit.rate[v] = max(min(credit.rate[v], delivered), _RATE_MIN)
-        if elapsed >= _WINDOW_S:
-            credit.window_from[v] = now
-            credit.window_acked[v] = credit.acked[v]
+        credit.round_trip[v] = min(credit.round_trip[v], age)
+        if acked_tick >= credit.window_tick[v]:
+            delay = age - credit.round_trip[v]
+            elapsed = tick - credit.window_tick[v]
+            if elapsed >= window_ticks and credit.last_delay[v] < _NONE:
+                least = min(delay, credit.last_delay[v])
+                _judge(credit, v, elapsed * tick_s, least, queue_ticks)
+                _open_window(credit, v, tick)
+            else:
+                credit.last_delay[v] = delay
 
 
 @nb.njit(cache=True)
@@ -147,7 +197,10 @@ def note_sent(credit: Credit, which, lengths, accepted, tick):
         if accepted[k] == 0:
             continue
         v = which[k]
+        at = tick % _RING
         credit.sent[v] += lengths[k]
+        credit.ring_clear[v, at] = credit.sent[v] - credit.acked[v] <= CREDIT_S * RATE_MIN
         credit.last_size[v] = lengths[k]
-        credit.ring_tick[v, tick % _RING] = tick
-        credit.ring_sent[v, tick % _RING] = credit.sent[v]
+        credit.ring_tick[v, at] = tick
+        credit.ring_sent[v, at] = credit.sent[v]
+        credit.window_peak[v] = max(credit.window_peak[v], credit.sent[v] - credit.acked[v])

@@ -1,10 +1,17 @@
 """Records of entities: one full and one delta per age, made once per tick. PURE.
 
-Only what changed is encoded: a full record stays right until its entity changes, and a delta can only
-be wanted of an entity that changed within the oldest age. All records of an entity lie together, each
-complete and in the byte order of the wire, so that for nearly every viewer a record is one copy.
+Only what changed is encoded: a full record stays right until its entity changes, and a delta can
+only be wanted of an entity that changed within the oldest age. All records of an entity lie
+together, each complete and in the byte order of the wire, so that for nearly every viewer a record
+is one copy.
 The forms are those of `atrium_shared.snapshot`.
 """
+
+# Kernels are compiled for the types they are called with; pyright would want annotations that
+# numba does not read.
+# pyright: reportMissingParameterType=false, reportUnknownParameterType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUntypedFunctionDecorator=false
 
 from __future__ import annotations
 
@@ -12,7 +19,15 @@ import numba as nb
 import numpy as np
 
 from atrium_server.replication.state import (
-    AGES, CHANGE_BEFORE, DELTA_AT, DELTA_BYTES, FIT, LAST_CHANGE, PARTS, RECORD_STRIDE, RING,
+    AGES,
+    CHANGE_BEFORE,
+    DELTA_AT,
+    DELTA_BYTES,
+    FIT,
+    LAST_CHANGE,
+    PARTS,
+    RECORD_STRIDE,
+    RING,
     WIDE_BYTES,
 )
 from atrium_shared import pose
@@ -98,7 +113,7 @@ def _encode_points(ring, now, then, e, out, at):
 
 @nb.njit("void(int64, int64, uint8[::1], uint32[::1], int32[:, ::1], uint8[::1], int32[:, :, ::1],"
          " uint32[::1], uint8[::1], int32[:, ::1])", cache=True)
-def take_frame(  # noqa: PLR0913 -- a kernel takes plain arrays
+def take_frame(
     tick, high, alive, ids, rows, parts, ring, held_ids, records, brief,
 ):
     """Copy a frame into the ring, note what changed since the tick before, encode that.

@@ -1,10 +1,16 @@
 """Who sees whom: a grid over the floor, a hard radius with hysteresis, a cap by priority. PURE.
 
-A viewer keeps an entity until it is farther than radius + hysteresis, and takes a new one within the
-radius. When more are near than the cap allows, those of least *effective distance* stay: the distance,
-doubled in importance for what the viewer looks at, times the entity's own boost; one that is already
-seen must be beaten by a fifth, so that a crowd does not flicker.
+A viewer keeps an entity until it is farther than radius + hysteresis, and takes a new one within
+the radius. When more are near than the cap allows, those of least *effective distance* stay: the
+distance, half as much again for what is behind the viewer, times the entity's own boost; one that
+is already seen must be beaten by a fifth, so that a crowd does not flicker.
 """
+
+# Kernels are compiled for the types they are called with; pyright would want annotations that
+# numba does not read.
+# pyright: reportMissingParameterType=false, reportUnknownParameterType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUntypedFunctionDecorator=false
 
 from __future__ import annotations
 
@@ -53,7 +59,7 @@ def _effective(dx, dz, squared, look_x, look_z, boost):
 
 @nb.njit(inline="always")
 def keep_visible(v, high, entity, held_ids, distance, far, alive, ids, rows, boost, stamps, stamp,
-                 x, z, look_x, look_z):  # noqa: PLR0913 -- kernel
+                 x, z, look_x, look_z):
     """Refresh distances of what `v` holds and stamp it; returns how many of them stay.
 
     Indexes whose entity is gone or too far are freed (entity -2, until the leave is written).
@@ -79,7 +85,7 @@ def keep_visible(v, high, entity, held_ids, distance, far, alive, ids, rows, boo
 
 @nb.njit(inline="always")
 def find_candidates(start, items, shape, origin, near, own, rows, boost, stamps, stamp, x, z,
-                    look_x, look_z, found, scores):  # noqa: PLR0913 -- kernel
+                    look_x, look_z, found, scores):
     """Entities within the radius that are not stamped yet; returns how many."""
     width, depth, side = shape[0], shape[1], origin[2]
     cx = min(width - 1, max(0, int((x - origin[0]) / side)))
@@ -114,18 +120,25 @@ def best_of(v, held, cap, entity, distance, found, scores, count, keep):
             pool[at] = distance[v, i] * np.float32(_KEEP)
             at += 1
     pool[at : at + count] = scores[:count]
-    limit = np.partition(pool[: at + count], cap - 1)[cap - 1]
-    kept = 0
+    at += count
+    limit = np.partition(pool[:at], cap - 1)[cap - 1]
+    # Whoever is below the limit has a place; at the very limit there may be more than places left,
+    # and of those the ones already seen go first.
+    room = cap
+    for k in range(at):
+        if pool[k] < limit:
+            room -= 1
     for i in range(held):
-        if entity[v, i] >= 0:
-            if distance[v, i] * np.float32(_KEEP) > limit:
-                entity[v, i] = -2
+        if entity[v, i] >= 0 and distance[v, i] * np.float32(_KEEP) >= limit:
+            if distance[v, i] * np.float32(_KEEP) == limit and room > 0:
+                room -= 1
             else:
-                kept += 1
+                entity[v, i] = -2
     chosen = 0
     for k in range(count):
-        if scores[k] <= limit and kept + chosen < cap:
-            found[chosen] = found[k]
-            scores[chosen] = scores[k]
+        if scores[k] < limit or (scores[k] == limit and room > 0):
+            if scores[k] == limit:
+                room -= 1
+            found[chosen], scores[chosen] = found[k], scores[k]
             chosen += 1
     return chosen

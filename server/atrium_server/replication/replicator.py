@@ -7,8 +7,8 @@
     ... the caller offers each piece to its socket ...
     replicator.commit(built, taken)       what each socket took decides what its client holds
 
-Nothing here knows of sockets, sessions or worlds. See `gather` for how one viewer's bytes come about
-and `credit` for who may be sent to.
+Nothing here knows of sockets, sessions or worlds. See `gather` for how one viewer's bytes come
+about and `credit` for who may be sent to.
 """
 
 from __future__ import annotations
@@ -21,7 +21,15 @@ from atrium_server.frame import PublishedFrame
 from atrium_server.replication import credit as credits
 from atrium_server.replication import encode, gather, interest
 from atrium_server.replication.state import (
-    I32, I64, U8, Rules, make_entities, make_grid, make_viewers,
+    I32,
+    I64,
+    U8,
+    Rules,
+    Shown,
+    make_entities,
+    make_grid,
+    make_scratch,
+    make_viewers,
 )
 from atrium_shared import limits, pose
 
@@ -89,14 +97,16 @@ class Replicator:
         self.viewers = make_viewers(settings.viewers_max, settings.cap)
         self.credit = credits.make_credit(settings.viewers_max)
         self.grid = make_grid(self.rules, settings.low_mm, settings.high_mm, slots)
-        self._scratch = gather.make_scratch(slots)
+        self._scratch = make_scratch(slots)
         self._arena = np.zeros(ARENA_BYTES, np.uint8)
-        self._shown: gather.Shown | None = None
+        self._shown: Shown | None = None
         self._tick = -1
         self._tick_s = 1.0 / settings.tick_rate_hz
         self._stride = 1
 
-    def add_viewer(self, viewer: int, own_slot: int, cap: int, parts: int, bytes_per_s: int) -> None:
+    def add_viewer(
+        self, viewer: int, own_slot: int, cap: int, parts: int, bytes_per_s: int
+    ) -> None:
         """A client begins, or begins anew after a resume: it holds nothing.
 
         `cap` is the granted cap, `parts` what the client wants of others.
@@ -110,7 +120,7 @@ class Replicator:
         share = limits.BANDWIDTH_SHARE * bytes_per_s
         v.bytes_per_tick[viewer] = share * self._tick_s
         v.tokens[viewer] = max(4 * share * self._tick_s, 1024)
-        credits.reset_credit(self.credit, viewer, self._tick * self._tick_s, float(bytes_per_s))
+        credits.reset_credit(self.credit, viewer, self._tick, float(bytes_per_s))
 
     def remove_viewer(self, viewer: int) -> None:
         """The client is gone; its row is free."""
@@ -120,8 +130,7 @@ class Replicator:
 
     def take_acks(self, which: I32, ticks: I64) -> None:
         """Newest ticks that the viewers `which` (-1: nobody) say they have decoded."""
-        now = self._tick * self._tick_s
-        credits.take_acks(self.credit, which, ticks, now, self._tick, self._tick_s)
+        credits.take_acks(self.credit, which, ticks, self._tick, self._tick_s)
 
     def with_credit(self, which: I32) -> I32:
         """Those of `which` that may be sent a snapshot now."""
@@ -138,7 +147,7 @@ class Replicator:
         )
         interest.fill_grid(self.grid, frame.high, frame.alive, frame.rows)
         self._tick = frame.tick
-        self._shown = gather.Shown(
+        self._shown = Shown(
             frame.alive, frame.entity_ids, frame.rows, frame.extras, frame.boost, frame.seqs,
             frame.enter_tails, frame.enter_lengths,
         )
@@ -172,10 +181,6 @@ class Replicator:
         """`accepted[k]` = 1 where the socket took at least the first byte of piece k."""
         gather.commit(self.viewers, built.which, accepted, built.lengths)
         credits.note_sent(self.credit, built.which, built.lengths, accepted, built.tick)
-
-    def note_bytes(self, viewer: int, count: int) -> None:
-        """Bytes sent to this viewer outside of `build`: they count as outstanding too."""
-        self.credit.sent[viewer] += count
 
     def _stride_for(self, viewers: int) -> int:
         """Every how many ticks interest is refreshed, from how crowded the cells are."""

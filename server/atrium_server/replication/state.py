@@ -78,10 +78,11 @@ class Viewers(NamedTuple):
     """Entity slot, -1 for a free index."""
     ids: U32
     last_tick: I32
-    """Tick of the last accepted record; -1 before the first."""
+    """Tick of the last accepted record; before the first one -1 - (tick of the enter)."""
     last_parts: U8
     distance: F32
-    """Effective distance in millimetres, from the last pass over interest."""
+    """Effective distance in millimetres, from the last pass over interest. Only a priority: it is
+    kept once, and a refused send leaves it as it is."""
     next_entity: I32
     next_ids: U32
     next_last_tick: I32
@@ -110,6 +111,37 @@ class Grid(NamedTuple):
     """(cells along x, cells along z)."""
     origin: F64
     """x, z of the corner and the side of a cell, in millimetres."""
+
+
+class Scratch(NamedTuple):
+    """Work space of one viewer, made once."""
+
+    stamps: I32
+    """By entity slot: the pass that last saw it."""
+    pass_number: I64
+    found: I32
+    scores: F32
+    due: I32
+    """Indexes that get a record."""
+    due_code: U8
+    """Section code of each."""
+    due_from: I32
+    """Where each one's record begins in an entity's bytes."""
+    counts: I32
+    """Records by section code; zero between viewers."""
+
+
+class Shown(NamedTuple):
+    """The arrays of a published frame that are needed here."""
+
+    alive: U8
+    ids: U32
+    rows: I32
+    extras: U8
+    boost: F32
+    seqs: U32
+    enter_tails: U8
+    enter_lengths: I32
 
 
 def make_entities(slots: int) -> Entities:
@@ -147,4 +179,13 @@ def make_grid(rules: Rules, low_mm: tuple[int, int], high_mm: tuple[int, int], s
         start=np.zeros(width * depth + 1, np.int32), items=np.zeros(slots, np.int32),
         cell_of=np.zeros(slots, np.int32), shape=np.array([width, depth], np.int32),
         origin=np.array([low_mm[0], low_mm[1], side], np.float64),
+    )
+
+
+def make_scratch(slots: int) -> Scratch:
+    return Scratch(
+        stamps=np.zeros(slots, np.int32), pass_number=np.zeros(1, np.int64),
+        found=np.zeros(slots, np.int32), scores=np.zeros(slots, np.float32),
+        due=np.zeros(256, np.int32), due_code=np.zeros(256, np.uint8),
+        due_from=np.zeros(256, np.int32), counts=np.zeros(256, np.int32),
     )

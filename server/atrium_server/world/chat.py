@@ -5,8 +5,8 @@ and a judge is asked; the verdict comes back as an ordinary command of a later t
 sender in one channel are published in the order in which they were submitted, however the verdicts
 arrive: a decided line waits for those before it.
 
-Published lines stay in a bounded history with who was told, so that a session that resumes gets what
-it missed, and a line can be taken back.
+Published lines stay in a bounded history with who was told, so that a session that resumes gets
+what it missed (the newest lines, as many as fit its queue), and a line can be taken back.
 """
 
 from __future__ import annotations
@@ -16,6 +16,11 @@ from dataclasses import dataclass
 
 from atrium_shared import limits
 from atrium_shared.messages import ChatChannel, ChatPublished, ChatState, ChatStatus
+
+SINCE_BYTES_MAX = limits.RELIABLE_BYTES_MAX // 4
+"""Most bytes of missed lines for one session: its queue has to hold them, and more, at once."""
+_LINE_BYTES = 64
+"""More than a line has in its message besides text and name."""
 
 
 @dataclass(slots=True)
@@ -51,6 +56,11 @@ class ChatRules:
         self._history: deque[Published] = deque(maxlen=limits.CHAT_HISTORY_MAX)
         self._next_line = 1
         self._next_seq = 1
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the newest published line, 0 before the first."""
+        return self._next_seq - 1
 
     def submit(self, line: Line) -> bool:
         """Hold a line for its verdict and give it its id; False when the sender has too many."""
@@ -102,10 +112,20 @@ class ChatRules:
         return None
 
     def since(self, session_id: int, chat_seq: int) -> list[ChatPublished]:
-        """What this session would have been told after `chat_seq`, as far as it is remembered."""
-        return [
-            published.message
-            for published in self._history
-            if published.message.chat_seq > chat_seq
-            and (published.sessions is None or session_id in published.sessions)
-        ]
+        """What this session would have been told after `chat_seq`, as far as it is remembered.
+
+        The newest lines within SINCE_BYTES_MAX, in their order.
+        """
+        missed: list[ChatPublished] = []
+        room = SINCE_BYTES_MAX
+        for published in reversed(self._history):
+            message = published.message
+            if message.chat_seq <= chat_seq:
+                break
+            if published.sessions is not None and session_id not in published.sessions:
+                continue
+            room -= len(message.text.encode()) + len(message.sender_name.encode()) + _LINE_BYTES
+            if room < 0:
+                break
+            missed.append(message)
+        return missed[::-1]

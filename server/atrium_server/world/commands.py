@@ -19,7 +19,7 @@ class Command(msgspec.Struct, frozen=True, array_like=True):
     """Base of all commands."""
 
 
-class Join(Command, tag="join"):
+class Join(Command, tag="join", frozen=True):
     """A session with a reserved seat wants its avatar. Answered with `Joined`."""
 
     session_id: int
@@ -27,20 +27,20 @@ class Join(Command, tag="join"):
     avatar: str
 
 
-class Leave(Command, tag="leave"):
+class Leave(Command, tag="leave", frozen=True):
     """The session is over; its avatar goes."""
 
     session_id: int
 
 
-class LinkChange(Command, tag="link"):
+class LinkChange(Command, tag="link", frozen=True):
     """The session's link was lost, or is back with a new connection."""
 
     session_id: int
     lost: bool
 
 
-class Say(Command, tag="say"):
+class Say(Command, tag="say", frozen=True):
     session_id: int
     request_id: int
     channel: ChatChannel
@@ -48,7 +48,7 @@ class Say(Command, tag="say"):
     text: str
 
 
-class Judged(Command, tag="judged"):
+class Judged(Command, tag="judged", frozen=True):
     """The verdict on a line that was sent to the judge."""
 
     line_id: int
@@ -58,18 +58,18 @@ class Judged(Command, tag="judged"):
     reason: str
 
 
-class Retract(Command, tag="retract"):
+class Retract(Command, tag="retract", frozen=True):
     """Take back a published line."""
 
     chat_seq: int
 
 
-class Gesture(Command, tag="gesture"):
+class Gesture(Command, tag="gesture", frozen=True):
     session_id: int
     emote: int
 
 
-class Jump(Command, tag="jump"):
+class Jump(Command, tag="jump", frozen=True):
     """A teleport request, as in `messages.Teleport`."""
 
     session_id: int

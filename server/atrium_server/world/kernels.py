@@ -189,6 +189,20 @@ def _cell(at: float, origin: float, side: float, cells: float) -> int:
     return int(min(max(math.floor((at - origin) / side), 0.0), cells - 1.0))
 
 
+@kernel("boolean(int32[::1], float64[::1], float64, float64, float64, float64)")
+def _is_open(
+    cell_starts: Ints, grid: Floats, x: float, z: float, to_x: float, to_z: float
+) -> bool:
+    """Whether the whole way lies in one cell that no shape reaches: nearly always, outdoors."""
+    column = _cell(x, grid[ORIGIN_X], grid[CELL], grid[CELLS_X])
+    row = _cell(z, grid[ORIGIN_Z], grid[CELL], grid[CELLS_Z])
+    if (column != _cell(to_x, grid[ORIGIN_X], grid[CELL], grid[CELLS_X])
+            or row != _cell(to_z, grid[ORIGIN_Z], grid[CELL], grid[CELLS_Z])):
+        return False
+    cell = row * int(grid[CELLS_X]) + column
+    return cell_starts[cell] == cell_starts[cell + 1]
+
+
 @kernel("boolean(float64[:, ::1], int64, float64, float64)")
 def _blocks(shapes: Floats, shape: int, feet: float, head: float) -> bool:
     return shapes[shape, TOP] > feet + STEP_UP_MM and shapes[shape, BOTTOM] < head
@@ -341,14 +355,19 @@ def _move_root(
     x, y, z = float(row[0]), row[1] * rules[Y_UNIT], float(row[2])
     to_x, leap_y, to_z, near_y, reasons = _granted(rules, motion, slot, x, y, z, wanted)
     feet, head = max(y, leap_y), min(y, leap_y) + BODY_HEIGHT_MM
-    end_x, end_z = walk(
-        shapes, cell_starts, cell_ids, grid, rules, x, z, to_x, to_z, feet, head
-    )
+    is_open = _is_open(cell_starts, grid, x, z, to_x, to_z)
+    end_x, end_z = to_x, to_z
+    if not is_open:
+        end_x, end_z = walk(
+            shapes, cell_starts, cell_ids, grid, rules, x, z, to_x, to_z, feet, head
+        )
     end_x = min(max(np.rint(end_x), rules[MIN_X]), rules[MAX_X])
     end_z = min(max(np.rint(end_z), rules[MIN_Z]), rules[MAX_Z])
-    low, high, ground, blocked = levels(
-        shapes, cell_starts, cell_ids, grid, end_x, end_z, feet, head, rules[FLOOR]
-    )
+    low, high, ground, blocked = rules[FLOOR], np.inf, rules[FLOOR], False
+    if not is_open:
+        low, high, ground, blocked = levels(
+            shapes, cell_starts, cell_ids, grid, end_x, end_z, feet, head, rules[FLOOR]
+        )
     lowest = math.ceil(low / rules[Y_UNIT])
     highest = math.floor(min(high, rules[MAX_Y]) / rules[Y_UNIT])
     if blocked or lowest > highest:

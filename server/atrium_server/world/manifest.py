@@ -122,9 +122,9 @@ def parse_manifest(text: str, source: str) -> Manifest:
 
     Raises ManifestError with all mistakes, or with the one that keeps the text from being TOML.
     """
-    if len(text) > limits.TEXT_LINE_MANIFEST_BYTES_MAX:
+    if len(text) > limits.MANIFEST_BYTES_MAX:
         raise ManifestError(
-            [f"{source}:1: a manifest has at most {limits.TEXT_LINE_MANIFEST_BYTES_MAX} characters"]
+            [f"{source}:1: a manifest has at most {limits.MANIFEST_BYTES_MAX} characters"]
         )
     try:
         values = tomllib.loads(text)

@@ -174,14 +174,14 @@ class Spot:
     yaw_rad: float
 
 
-def accrue(state: MoveState, rules: MoveRules, dt_s: float) -> None:
-    """Once a tick, before its poses: let `dt_s` seconds pass for the budgets of all slots.
+def accrue(state: MoveState, rules: MoveRules, dt_s: float, high: int) -> None:
+    """Once a tick, before its poses: let `dt_s` seconds pass for the slots below `high`.
 
     Raises ValueError unless `dt_s` is positive.
     """
     if not dt_s > 0.0:
         raise ValueError("time goes forward only")
-    motion = state.motion
+    motion = state.motion[:, :high]
     kept = math.exp(-dt_s / SPEED_SMOOTHING_S)
     speed, budget = motion[kernels.SPEED], motion[kernels.BUDGET]
     climb, lift = motion[kernels.CLIMB], motion[kernels.LIFT]
@@ -195,7 +195,7 @@ def accrue(state: MoveState, rules: MoveRules, dt_s: float) -> None:
     np.minimum(climb, VERTICAL_SPEED_MM_PER_S_MAX * BUDGET_S_MAX, out=climb)
     lift -= LIFT_SINKS_MM_PER_S * dt_s
     np.maximum(lift, motion[kernels.GROUND], out=lift)
-    state.has_jumped[:] = False
+    state.has_jumped[:high] = False
 
 
 def apply_poses(

@@ -32,6 +32,7 @@ _SEQ_SPAN: Final = 2**32
 _OF_CLIENT: Final = pose.FLAGS_OF_CLIENT
 _SNAP: Final = int(pose.Flags.SNAP)
 _DISCONTINUITY: Final = int(pose.Flags.DISCONTINUITY)
+_EXTRA_PARTS: Final = int(pose.Parts.FINGERS | pose.Parts.JOINTS | pose.Parts.FACE)
 _REACH_BROKEN: Final = int(MoveReason.REACH)
 
 Seqs = npt.NDArray[np.uint32]
@@ -92,6 +93,7 @@ def take_points(
 ) -> None:
     """Take flags, yaw, points, parts and extra bytes of the `taken` rows; adds to `reasons`.
 
+    Extra bytes of parts that a row has not keep what they were: nobody is shown them.
     A change of SNAP toggles DISCONTINUITY, once in a tick: a second toggle would hide the first.
     """
     for k in range(slots.shape[0]):
@@ -106,5 +108,9 @@ def take_points(
         has_parts = int(wanted_parts[k]) & pose.PARTS_ALL
         parts[slot] = has_parts
         reasons[k] |= _take_row(rows[slot], wanted[k], has_parts, reach)
-        for byte in range(pose.EXTRA_BYTES):
-            extras[slot, byte] = wanted_extras[k, byte]
+        if has_parts & _EXTRA_PARTS:
+            for part in range(3):
+                if has_parts & pose.EXTRA_PART[part][0]:
+                    first = pose.EXTRA_PART[part][1]
+                    for byte in range(first, first + pose.EXTRA_PART[part][2]):
+                        extras[slot, byte] = wanted_extras[k, byte]

@@ -38,8 +38,13 @@ class Tables:
         self._freed_now: list[int] = []
         self._next_id = 1
 
+    @property
+    def has_room(self) -> bool:
+        """Whether `add` has a slot to give in this tick."""
+        return bool(self._free)
+
     def add(self, session_id: int, name: str, avatar: str) -> int:
-        """A slot for the avatar of a session. Raises IndexError when there is none left."""
+        """A slot for the avatar of a session. Raises IndexError when there is none in this tick."""
         slot = self._free.popleft()
         self.alive[slot] = 1
         self.kinds[slot] = EntityKind.AVATAR
@@ -53,6 +58,7 @@ class Tables:
         self.poses.rows[slot] = 0
         self.poses.extras[slot] = 0
         self.poses.parts[slot] = 0
+        self.boost[slot] = 1.0
         self.moves.forget_seq(slot)
         self._next_id += 1
         self.high = max(self.high, slot + 1)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import unicodedata
 
 from atrium_shared.errors import ErrorCode, ProtocolError
-from atrium_shared.limits import NAME_BYTES_MAX, NAME_CHARS_MAX
+from atrium_shared.limits import CHAT_CHARS_MAX, NAME_BYTES_MAX, NAME_CHARS_MAX
 
 _JOINERS = {"\u200c", "\u200d"}
 """Zero-width (non-)joiner: spelling in Persian and Indic scripts, and compound emoji."""
+_BLANKS = {"\u115f", "\u1160", "\u2800", "\u3164", "\uffa0"}
+"""Letters and symbols, by their category, that show nothing: a name of them looks like none."""
 _MARKS_MAX = 4
 """Combining marks in a row; more is meant to spill over other lines."""
 
@@ -25,24 +27,34 @@ def clean_name(raw: str) -> str:
     if len(raw) > 4 * NAME_CHARS_MAX:
         raise _bad_name()
     name = " ".join(unicodedata.normalize("NFC", raw).split())
-    if not name or len(name) > NAME_CHARS_MAX or len(name.encode()) > NAME_BYTES_MAX:
+    if not name or len(name) > NAME_CHARS_MAX or _hidden(name):
         raise _bad_name()
-    if _hidden(name) or not any(unicodedata.category(c)[0] in "LNSP" for c in name):
+    if len(name.encode()) > NAME_BYTES_MAX or not _shows(name):
         raise _bad_name()
     return name
 
 
 def clean_line(raw: str) -> str:
-    """A chat line without characters one cannot see; may be empty."""
-    text = unicodedata.normalize("NFC", raw).replace("\n", " ").replace("\t", " ")
+    """A chat line without characters one cannot see, at most CHAT_CHARS_MAX; may be empty."""
     kept: list[str] = []
     marks = 0
-    for c in text:
+    for c in unicodedata.normalize("NFC", raw):
         category = unicodedata.category(c)
         marks = marks + 1 if category[0] == "M" else 0
-        if marks <= _MARKS_MAX and (category[0] != "C" or c in _JOINERS):
+        if category[0] == "Z" or c in "\n\t\r":
+            kept.append(" ")
+        elif marks <= _MARKS_MAX and (category[0] != "C" or c in _JOINERS):
             kept.append(c)
-    return "".join(kept).strip()
+    line = "".join(kept)
+    if not _shows(line):
+        return ""
+    # The normal form may be longer than what was sent.
+    return line[:CHAT_CHARS_MAX].strip()
+
+
+def _shows(text: str) -> bool:
+    """Whether there is anything to be seen in it."""
+    return any(unicodedata.category(c)[0] in "LNSP" and c not in _BLANKS for c in text)
 
 
 def _hidden(text: str) -> bool:
@@ -50,7 +62,7 @@ def _hidden(text: str) -> bool:
     for c in text:
         category = unicodedata.category(c)
         marks = marks + 1 if category[0] == "M" else 0
-        if marks > _MARKS_MAX or (category[0] == "C" and c not in _JOINERS):
+        if marks > _MARKS_MAX or (category[0] == "C" and c not in _JOINERS) or c in _BLANKS:
             return True
     return False
 

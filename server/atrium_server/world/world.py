@@ -1,9 +1,12 @@
 """A world: tables, rules, and the one function that moves it on. PURE.
 
-`step` takes what the host drained from the inbox, applies it in a fixed order (time passes, commands
-in their order, poses in theirs) and says what is to be told. It reads no clock and draws chance only
-from its own seeded generator, so the same inputs leave the same tables: `digest` is what a replay is
-compared by.
+`step` takes what the host drained from the inbox, applies it in a fixed order (time passes,
+commands in their order, poses in theirs) and says what is to be told. It reads no clock and draws
+chance only from its own seeded generator, so the same inputs leave the same tables: `digest` is
+what a replay is compared by.
+
+A join may find all slots taken although it has a reserved seat, because a slot that was freed in
+this tick rests until the next one: it then waits for that tick.
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ from atrium_shared.messages import (
 
 _CORRECTION_TICKS = 2
 """One who pushes against a wall is told so at most every second tick."""
+_LONG_AGO = -(10**9)
 _LINK_LOST, _SEATED = int(pose.Flags.LINK_LOST), int(pose.Flags.SEATED)
 
 
@@ -57,10 +61,14 @@ class World:
         self._colliders = build_colliders(manifest)
         self._random = np.random.default_rng([seed, manifest.seed])
         self._slot_of_session: dict[int, int] = {}
+        self._seq_at_join: dict[int, int] = {}
+        self._waiting: list[c.Join] = []
+        self._returned: set[int] = set()
+        """Slots whose owner came back on a new link in this tick."""
         self._seat_of_slot = np.full(manifest.capacity, -1, np.int32)
         self._slot_of_seat = np.full(len(manifest.seats), -1, np.int32)
-        self._jump_tick = np.full(manifest.capacity, -(10**9), np.int64)
-        self._told_tick = np.full(manifest.capacity, -(10**9), np.int64)
+        self._jump_tick = np.full(manifest.capacity, _LONG_AGO, np.int64)
+        self._told_tick = np.full(manifest.capacity, _LONG_AGO, np.int64)
 
     def step(
         self, commands: Sequence[c.AnyCommand], poses: PoseBatch | None, server_ms: int
@@ -72,11 +80,17 @@ class World:
         self.tick += 1
         self.server_ms = server_ms
         out = c.TickOutput()
-        movement.accrue(self.tables.moves, self.rules, 1.0 / self.manifest.tick_rate_hz)
-        for command in commands:
+        movement.accrue(
+            self.tables.moves, self.rules, 1.0 / self.manifest.tick_rate_hz, self.tables.high
+        )
+        waiting, self._waiting = self._waiting, []
+        for command in (*waiting, *commands):
             self._apply(command, out)
         if poses is not None and len(poses.slots):
             self._move(poses, out)
+        for slot in self._returned:
+            self.tables.moves.forget_seq(slot)
+        self._returned.clear()
         self.tables.end_tick()
         return out
 
@@ -117,14 +131,16 @@ class World:
             return
         slot = self._slot_of_session.get(command.session_id)
         if slot is None:
-            return  # it left in the meantime
+            # It left in the meantime, or does so before it has got a slot.
+            self._waiting = [j for j in self._waiting if j.session_id != command.session_id]
+            return
         match command:
             case c.Leave():
                 self._leave(command.session_id, slot)
             case c.LinkChange():
                 self._set_flag(slot, _LINK_LOST, command.lost)
                 if not command.lost:
-                    self.tables.moves.forget_seq(slot)
+                    self._returned.add(slot)
             case c.Say():
                 self._say(command, slot, out)
             case c.Gesture():
@@ -134,8 +150,14 @@ class World:
                 self._jump(command, slot, out)
 
     def _join(self, command: c.Join, out: c.TickOutput) -> None:
+        if not self.tables.has_room:
+            self._waiting.append(command)
+            return
         slot = self.tables.add(command.session_id, command.name, command.avatar)
         self._slot_of_session[command.session_id] = slot
+        # What the slot's last owner did is no concern of this one.
+        self._jump_tick[slot] = self._told_tick[slot] = _LONG_AGO
+        self._seq_at_join[command.session_id] = self.chat.last_seq
         self._place(slot, self._spawn())
         out.joined.append(
             c.Joined(command.session_id, slot, int(self.tables.entity_ids[slot]))
@@ -143,7 +165,8 @@ class World:
 
     def _leave(self, session_id: int, slot: int) -> None:
         self._stand(slot)
-        del self._slot_of_session[session_id]
+        del self._slot_of_session[session_id], self._seq_at_join[session_id]
+        self._returned.discard(slot)
         self.tables.remove(slot)
 
     def _spawn(self) -> Spot:
@@ -223,8 +246,9 @@ class World:
         return tuple(t.sessions[: t.high][near].tolist())
 
     def chat_since(self, session_id: int, chat_seq: int) -> list[ChatPublished]:
-        """What a resuming session has missed."""
-        return self.chat.since(session_id, chat_seq)
+        """What a resuming session has missed; nothing that was said before it joined."""
+        joined_at = self._seq_at_join.get(session_id, self.chat.last_seq)
+        return self.chat.since(session_id, max(chat_seq, joined_at))
 
     # --- jumps ---------------------------------------------------------------------------
 
@@ -319,11 +343,14 @@ class World:
     # --- poses ---------------------------------------------------------------------------
 
     def _move(self, poses: PoseBatch, out: c.TickOutput) -> None:
-        alive = self.tables.alive[poses.slots] == 1
-        if not alive.all():
+        counts = self.tables.alive[poses.slots] == 1
+        for slot in self._returned:
+            # These were sent on the old link; the new one's counting begins after its welcome.
+            counts &= poses.slots != slot
+        if not counts.all():
             poses = PoseBatch(
-                poses.slots[alive], poses.seqs[alive], poses.rows[alive], poses.parts[alive],
-                poses.extras[alive],
+                poses.slots[counts], poses.seqs[counts], poses.rows[counts], poses.parts[counts],
+                poses.extras[counts],
             )
         result = movement.apply_poses(
             self.tables.moves, self.rules, self._colliders, poses, self.tables.poses

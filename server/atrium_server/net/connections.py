@@ -1,0 +1,80 @@
+"""The numbered connections, and the columns by which the hot path knows them.
+
+A connection's *number* is its row in every column, from the handshake to the end, and then somebody
+else's. That is safe because a number is given out only between two passes of the pump, when nothing
+that was received from its old owner is outstanding, and because whoever keeps a number (a world) is
+told when its owner goes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+import numpy as np
+
+from atrium_server.net.connection import Arrival, Connection
+
+
+class Connections:
+    """All connections of the gateway; `n` is how many there can be."""
+
+    def __init__(self, n: int) -> None:
+        self._of: list[Connection | None] = [None] * n
+        self._free = deque(range(n))
+        self.fast_open = np.zeros(n, np.uint8)
+        """Exact pose frames may be decoded without the protocol object."""
+        self.door_of = np.full(n, -1, np.int32)
+        """Index of the world that it is in; -1 for none."""
+        self.slot_of = np.full(n, -1, np.int32)
+        self.heard_at = np.zeros(n, np.float64)
+        self.poses = np.zeros(n, np.int32)
+        """Poses decoded in this second."""
+        self.has_tail = np.zeros(n, np.bool_)
+        self.closing = np.zeros(n, np.bool_)
+        """A close frame has been sent: nothing may follow it."""
+        self.ciphered = np.zeros(n, np.bool_)
+        self.pending = np.zeros(n, np.int32)
+        """Bytes of reliable messages that wait."""
+
+    def __len__(self) -> int:
+        return len(self._of) - len(self._free)
+
+    def __iter__(self) -> Iterator[Connection]:
+        """Those there are now; they may be removed meanwhile."""
+        return iter([connection for connection in self._of if connection is not None])
+
+    def find(self, number: int) -> Connection | None:
+        return self._of[number]
+
+    def at(self, number: int) -> Connection:
+        """The connection of a number that is known to be in use."""
+        connection = self._of[number]
+        assert connection is not None
+        return connection
+
+    def has(self, connection: Connection) -> bool:
+        """Whether it is still there (its number may have a new owner)."""
+        return self._of[connection.number] is connection
+
+    @property
+    def has_room(self) -> bool:
+        return bool(self._free)
+
+    def add(self, arrival: Arrival, now: float) -> Connection:
+        """Give a number to a new connection. There must be room."""
+        connection = Connection(self._free.popleft(), arrival, now)
+        self._of[connection.number] = connection
+        self.heard_at[connection.number] = now
+        self.ciphered[connection.number] = arrival.cipher is not None
+        return connection
+
+    def remove(self, connection: Connection) -> None:
+        """Free its number and clear its row."""
+        number = connection.number
+        self._of[number] = None
+        self.fast_open[number] = 0
+        self.door_of[number] = self.slot_of[number] = -1
+        self.poses[number] = self.pending[number] = 0
+        self.has_tail[number] = self.closing[number] = self.ciphered[number] = False
+        self._free.append(number)

@@ -1,0 +1,180 @@
+"""What the messages of clients mean: hello, the clock, requests, goodbye.
+
+`Requests.take` is called with each message that the slow path has decoded, after the state table
+and the rates have let it pass. Whatever a client asks for gets exactly one first answer: from the
+world where the request could be queued, from here where it could not. Raises ProtocolError or
+RequestRefused for what ends the session; the gateway tells the peer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import trio
+
+from atrium_server.doors import Directory, JoinRequest
+from atrium_server.frames import binary_frame
+from atrium_server.net.connection import Connection
+from atrium_server.net.endings import Endings
+from atrium_server.net.outgoing import Outgoing
+from atrium_server.net.session_state import SessionState, check
+from atrium_server.world.commands import AnyCommand, Gesture, Jump, Say
+from atrium_server.world.text import clean_name
+from atrium_shared import codec
+from atrium_shared import messages as m
+from atrium_shared.errors import ErrorCode, Overload, ProtocolError, RequestRefused
+
+ACCEPTED_HASHES = frozenset({codec.PROTOCOL_HASH})
+"""The present wire table and those before it that this server still speaks."""
+
+
+class Identifier(Protocol):
+    """Says who a client is; the seam where accounts come in."""
+
+    async def identify(self, hello: m.Hello) -> str:
+        """The name the client goes by. Raises ProtocolError or RequestRefused."""
+        ...
+
+
+class Guests:
+    """Everybody is who they say, as long as the name is a proper one and no account is claimed."""
+
+    async def identify(self, hello: m.Hello) -> str:
+        if hello.auth_token:
+            raise RequestRefused(
+                ErrorCode.NOT_ALLOWED, "This server has no accounts: join without a token."
+            )
+        return clean_name(hello.name)
+
+
+class Links(Protocol):
+    """What the gateway does for a message."""
+
+    def now_ms(self) -> int: ...
+
+    def take_pose(self, connection: Connection, message: m.Pose) -> None: ...
+
+    def joining(self, connection: Connection) -> bool:
+        """Go from AUTH to JOINING; False when the connection is gone or on its way out."""
+        ...
+
+    def moving(self, connection: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RequestParts:
+    """What the requests need of the others."""
+
+    links: Links
+    endings: Endings
+    out: Outgoing
+    identifier: Identifier
+    directory: Directory
+    nursery: trio.Nursery
+
+
+class Requests:
+    """The meaning of messages."""
+
+    def __init__(self, parts: RequestParts) -> None:
+        self._parts = parts
+
+    def take(self, connection: Connection, message: m.ClientMessage, now: float) -> None:
+        """Do what a message asks for. Raises ProtocolError."""
+        check(connection.state, message)
+        in_rate = connection.rates.take(type(message), now)
+        match message:
+            case m.Pose():
+                self._parts.links.take_pose(connection, message)
+            case m.Ack():
+                if connection.door is not None:
+                    connection.door.offer_ack(connection.slot, message.ack_tick)
+            case m.ClockPing():
+                if in_rate:
+                    pong = m.ClockPong(message.client_ms, self._parts.links.now_ms(), 0)
+                    self._parts.out.send_now(connection, binary_frame(codec.encode(pong)))
+            case m.Hello():
+                self._on_hello(connection, message)
+            case m.Bye():
+                self._parts.endings.goodbye(connection)
+            case _:
+                self._on_request(connection, message, in_rate)
+
+    # --- joining -------------------------------------------------------------------------
+
+    def _on_hello(self, connection: Connection, hello: m.Hello) -> None:
+        if hello.protocol_hash not in ACCEPTED_HASHES:
+            raise ProtocolError(
+                ErrorCode.VERSION,
+                f"this server speaks {codec.SUBPROTOCOL} {codec.PROTOCOL_HASH}: update the client",
+            )
+        connection.state = SessionState.AUTH
+        self._parts.nursery.start_soon(self._admit, connection, hello, name="admit")
+
+    async def _admit(self, connection: Connection, hello: m.Hello) -> None:
+        """Find out who it is, then ask the directory for a seat."""
+        try:
+            name = await self._parts.identifier.identify(hello)
+            if self._parts.links.joining(connection):
+                self._parts.directory.admit(JoinRequest(
+                    connection.number, name, hello.avatar, hello.world, hello.capabilities,
+                    hello.resume_token, hello.last_chat_seq,
+                ))
+        except (ProtocolError, RequestRefused, Overload) as error:
+            self._parts.endings.refuse(connection, error)
+
+    # --- requests ------------------------------------------------------------------------
+
+    def _on_request(
+        self, connection: Connection, message: m.ClientMessage, in_rate: bool
+    ) -> None:
+        """What only an ACTIVE session may ask."""
+        assert connection.door is not None
+        try:
+            if not in_rate:
+                raise RequestRefused(ErrorCode.RATE_LIMITED, "Not so fast.", 1_000)
+            if isinstance(message, m.RtcSignal):
+                raise RequestRefused(ErrorCode.RESERVED, "Voice is not here yet.")
+            if isinstance(message, m.Travel):
+                self._travel(connection, message)
+            elif not connection.door.offer(_command_of(connection.session_id, message)):
+                raise RequestRefused(ErrorCode.RATE_LIMITED, "The world is very busy.", 1_000)
+        except RequestRefused as refused:
+            answer = _refusal_of(message, refused)
+            self._parts.out.queue(connection, binary_frame(codec.encode(answer)))
+
+    def _travel(self, connection: Connection, message: m.Travel) -> None:
+        try:
+            self._parts.directory.travel(
+                connection.number, connection.session_id, message.request_id, message.world
+            )
+        except Overload as overload:
+            raise RequestRefused(
+                ErrorCode.WORLD_FULL, overload.sentence, overload.retry_ms
+            ) from None
+        self._parts.links.moving(connection.number)
+
+
+def _refusal_of(message: m.ClientMessage, refused: RequestRefused) -> m.Message:
+    if isinstance(message, m.ChatSubmit):
+        return m.ChatStatus(message.request_id, m.ChatState.REJECTED, 0, refused.sentence)
+    request_id = message.request_id if isinstance(message, m.Teleport | m.Travel) else 0
+    return m.Result(request_id, refused.code, refused.sentence, refused.retry_ms)
+
+
+def _command_of(session_id: int, message: m.ClientMessage) -> AnyCommand:
+    match message:
+        case m.ChatSubmit():
+            return Say(
+                session_id, message.request_id, message.channel, message.target, message.text
+            )
+        case m.EmoteSubmit():
+            return Gesture(session_id, message.emote)
+        case m.Teleport():
+            return Jump(
+                session_id, message.request_id, message.kind, message.target,
+                message.x, message.y, message.z, message.yaw,
+            )
+        case _:
+            raise AssertionError(f"{type(message).__name__} is no request")

@@ -1,0 +1,205 @@
+"""Messages and records as bytes: leaves, enters, and the snapshot with its sections. PURE.
+
+All of it is WebSocket frames of `docs/PROTOCOL.md`, headers included, written straight into the
+arena. Calls into a kernel copy every array header and count references, so what runs per record is
+inlined and takes few arrays.
+"""
+
+# Kernels are compiled for the types they are called with; pyright would want annotations that
+# numba does not read.
+# pyright: reportMissingParameterType=false, reportUnknownParameterType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUntypedFunctionDecorator=false
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+from atrium_server.replication.state import Shown, Viewers
+from atrium_shared import messages, pose, snapshot
+
+HEAD_BYTES = 20
+"""A snapshot less its body and the header of its frame."""
+_SNAPSHOT_OP = messages.op_of(messages.Snapshot)
+_ENTER_OP = messages.op_of(messages.Enter)
+_LEAVE_OP = messages.op_of(messages.Leave)
+_POINTS = np.array(
+    [sum(1 for part in pose.POINT_PART if part & p) for p in range(64)], np.int32
+)
+_POINT_PART = np.array(pose.POINT_PART, np.uint8)
+_WIDE = int(snapshot.Form.WIDE)
+_EXTRA = np.array(pose.EXTRA_PART, np.int32)
+_PREFIX = np.array([p in (0, 1, 3, 7) for p in range(8)], np.bool_)
+"""Part sets whose points lie next to each other in an encoded record."""
+
+
+@nb.njit(inline="always")
+def _frame_head(out, at, payload):
+    """Write a WebSocket binary header; returns where the payload begins."""
+    out[at] = 0x82
+    if payload < 126:
+        out[at + 1] = payload
+        return at + 2
+    out[at + 1] = 126
+    out[at + 2] = payload >> 8
+    out[at + 3] = payload & 255
+    return at + 4
+
+
+@nb.njit(inline="always")
+def _put32(out, at, value):
+    out[at] = 0xCE
+    out[at + 1] = (value >> 24) & 255
+    out[at + 2] = (value >> 16) & 255
+    out[at + 3] = (value >> 8) & 255
+    out[at + 4] = value & 255
+
+
+@nb.njit(inline="always")
+def write_leaves(v, next_high, next_entity, next_last_tick, out, at):
+    """Free the indexes marked -2 and write their leave message; returns the end."""
+    high = next_high[v]
+    count = 0
+    for i in range(high):
+        if next_entity[v, i] == -2:
+            count += 1
+    if count == 0:
+        return at
+    p = _frame_head(out, at, 4 + count)
+    out[p], out[p + 1], out[p + 2], out[p + 3] = 0x92, _LEAVE_OP, 0xC4, count
+    p += 4
+    for i in range(high):
+        if next_entity[v, i] == -2:
+            out[p] = i
+            p += 1
+            next_entity[v, i] = -1
+            next_last_tick[v, i] = -1
+    while high and next_entity[v, high - 1] == -1:
+        high -= 1
+    next_high[v] = high
+    return p
+
+
+@nb.njit(cache=True)
+def write_enters(viewers: Viewers, v, shown: Shown, tick, found, scores, count, bytes_max, out, at):
+    """Give indexes to new entities, nearest first, and write their enter message.
+
+    At most `bytes_max` bytes, but one entry at least; the others come with later ticks.
+    """
+    order = np.argsort(scores[:count])
+    # Room for the longer header; it is written last, when the length is known.
+    body = at + 4
+    p = body + 5
+    taken = 0
+    free = 0
+    for k in order:
+        e = found[k]
+        if p - body + shown.enter_lengths[e] + 3 > bytes_max and taken:
+            break
+        while free < viewers.next_high[v] and viewers.next_entity[v, free] != -1:
+            free += 1
+        if free >= viewers.cap[v]:
+            break
+        if free == viewers.next_high[v]:
+            viewers.next_high[v] += 1
+        viewers.next_entity[v, free] = e
+        viewers.next_ids[v, free] = shown.ids[e]
+        viewers.next_last_tick[v, free] = -1 - tick
+        viewers.next_last_parts[v, free] = 0
+        viewers.distance[v, free] = scores[k]
+        p = _write_entry(free, shown.enter_tails, shown.enter_lengths[e], e, out, p)
+        taken += 1
+    if taken == 0:
+        return at
+    out[body], out[body + 1], out[body + 2] = 0x92, _ENTER_OP, 0xDC
+    out[body + 3], out[body + 4] = taken >> 8, taken & 255
+    payload = p - body
+    if payload < 126:
+        for b in range(payload):
+            out[at + 2 + b] = out[body + b]
+    return _frame_head(out, at, payload) + payload
+
+
+@nb.njit(inline="always")
+def _write_entry(index, tails, length, e, out, p):
+    out[p] = 0x95
+    p += 1
+    if index >= 128:
+        out[p] = 0xCC
+        p += 1
+    out[p] = index
+    p += 1
+    for b in range(length):
+        out[p + b] = tails[e, b]
+    return p + length
+
+
+@nb.njit(inline="always")
+def _write_record(records, start, form, want, out, p):
+    """Copy one record without its extra parts; returns the end."""
+    root = 11 if form == 0 else (8 if form == _WIDE else 4)
+    width = 10 if form == 0 else 6
+    if _PREFIX[want & 7]:
+        length = root + width * _POINTS[want]
+        if length == 22:
+            # By far the most frequent: a delta of head and hands, a length the compiler knows.
+            for b in range(22):
+                out[p + b] = records[start + b]
+        else:
+            for b in range(length):
+                out[p + b] = records[start + b]
+        return p + length
+    for b in range(root):
+        out[p + b] = records[start + b]
+    p += root
+    for point in range(6):
+        if want & _POINT_PART[point]:
+            for b in range(width):
+                out[p + b] = records[start + root + width * point + b]
+            p += width
+    return p
+
+
+@nb.njit(inline="always")
+def write_sections(v, tick, count, entity, last_tick, last_parts, records, extras, due, due_code,
+                   due_from, counts, out, p):
+    """Write the body, section by section, and note what the viewer will then hold."""
+    for first in range(count):
+        code = np.int64(due_code[first])
+        n = counts[code]
+        if n == 0:
+            continue
+        counts[code] = 0
+        form, want = code >> 6, code & 63
+        out[p], out[p + 1] = code, n
+        at = p + 2
+        p = at + n
+        for k in range(first, count):
+            if due_code[k] != code:
+                continue
+            i = due[k]
+            out[at] = i
+            at += 1
+            p = _write_record(records, due_from[k], form, want, out, p)
+            if want & 56:
+                e = entity[v, i]
+                for x in range(3):
+                    if want & _EXTRA[x, 0]:
+                        for b in range(_EXTRA[x, 2]):
+                            out[p + b] = extras[e, _EXTRA[x, 1] + b]
+                        p += _EXTRA[x, 2]
+            last_tick[v, i] = tick
+            last_parts[v, i] = want
+    return p
+
+
+@nb.njit(inline="always")
+def write_head(tick, server_ms, ack_seq, total, out, at):
+    p = _frame_head(out, at, HEAD_BYTES + total)
+    out[p], out[p + 1] = 0x95, _SNAPSHOT_OP
+    _put32(out, p + 2, tick)
+    _put32(out, p + 7, server_ms)
+    _put32(out, p + 12, ack_seq)
+    out[p + 17], out[p + 18], out[p + 19] = 0xC5, total >> 8, total & 255
+    return p + HEAD_BYTES
