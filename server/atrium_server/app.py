@@ -8,8 +8,8 @@
                                                   +- judge (a lane) - Inbox
 
 Opened in this order, in one nursery: telemetry, worlds, gateway, HTTP, listeners. Closed in the
-opposite one: nobody new is let in, clients are told and closed, then the rest is cancelled. A bug in
-anything but a world's tick ends the process, loudly: it would otherwise live on in pieces.
+opposite one: nobody new is let in, clients are told and closed, then the rest is cancelled. A bug
+in anything but a world's tick ends the process, loudly: it would otherwise live on in pieces.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Messages as whole WebSocket frames. PURE.
 
-The server sends most of its bytes past the protocol object: an unmasked, unfragmented binary frame is
-two to ten bytes and a message (RFC 6455, section 5.2), made once and sent to many.
+The server sends most of its bytes past the protocol object: an unmasked, unfragmented binary frame
+is two to ten bytes and a message (RFC 6455, section 5.2), made once and sent to many.
 """
 
 from __future__ import annotations

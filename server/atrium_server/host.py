@@ -2,13 +2,14 @@
 
 Theory of operation
 -------------------
-`tick` is one screen and reads as the list of its phases; there is no await, lock or clock in it. What
-comes from outside (joins, chat, verdicts, poses) waits in the inbox; what goes out is handed to the
-gateway (`ClientSink`) in the same tick. The host itself keeps what is neither the world's nor the
-network's: seats, and which connection belongs to which slot.
+`tick` is one screen and reads as the list of its phases; there is no await, lock or clock in it.
+What comes from outside (joins, chat, verdicts, poses) waits in the inbox; what goes out is handed
+to the gateway (`ClientSink`) in the same tick. The host itself keeps what is neither the world's
+nor the network's: seats, and which connection belongs to which slot.
 
-`run` is the supervisor. A bug in a tick ends this world, loudly: its inputs are dumped, its sessions
-are told and closed with 1011, and it begins again, WORLD_RESTARTS_MAX times; other worlds never notice.
+`run` is the supervisor. A bug in a tick ends this world, loudly: its inputs are dumped, its
+sessions are told and closed with 1011, and it begins again, WORLD_RESTARTS_MAX times; other worlds
+never notice.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ from atrium_server.judge import Judge
 from atrium_server.mailbox import Inbox
 from atrium_server.recording import Recorder
 from atrium_server.replication.replicator import (
-    ReplicationSettings, Replicator, granted_cap,
+    ReplicationSettings,
+    Replicator,
+    granted_cap,
 )
 from atrium_server.seats import Seats, SeatState
 from atrium_server.telemetry import Counter, Histogram
-from atrium_server.ticker import Sleeper, ticks
+from atrium_server.ticker import Sleeper, Ticks
 from atrium_server.tokens import TokenSigner, invalid
 from atrium_server.world.commands import AnyCommand, Join, Joined, Leave, LinkChange, Tell
 from atrium_server.world.manifest import Manifest
@@ -128,6 +131,7 @@ class WorldHost:
         self.replicator = Replicator(ReplicationSettings(
             radius_m=m.interest.radius_m, hysteresis_m=m.interest.hysteresis_m,
             full_rate_radius_m=m.interest.full_rate_radius_m + m.interest.hysteresis_m,
+            half_rate_radius_m=m.interest.half_rate_radius_m + m.interest.hysteresis_m,
             cap=m.interest.cap, tick_rate_hz=m.tick_rate_hz, low_mm=(low[0], low[2]),
             high_mm=(high[0], high[2]), entities_max=m.capacity, viewers_max=m.capacity,
         ))
@@ -145,8 +149,9 @@ class WorldHost:
     def tick(self, server_ms: int) -> None:
         """One tick of the world and of all that its clients are told."""
         drained = self.inbox.drain()
-        output = self.world.step(drained.commands, drained.poses, server_ms)
+        # Recorded first, so that the inputs of a tick that fails are in the dump.
         self._parts.recorder.take(drained, server_ms, self.world)
+        output = self.world.step(drained.commands, drained.poses, server_ms)
         self.replicator.take_acks(drained.ack_slots, drained.ack_ticks)
         self.replicator.take_frame(self.world.publish())
         self._welcome(output.joined, server_ms)
@@ -283,7 +288,8 @@ class WorldHost:
         self._connection_of[session.slot] = session.connection
         sink = self._parts.sink
         sink.joined(session.connection, session.session_id, self, session.slot)
-        sink.tell(session.connection, binary_frame(codec.encode(self._greeting(session, server_ms))))
+        greeting = codec.encode(self._greeting(session, server_ms))
+        sink.tell(session.connection, binary_frame(greeting))
         if session.resumed:
             for line in self.world.chat_since(session.session_id, session.last_chat_seq):
                 sink.tell(session.connection, binary_frame(codec.encode(line)))
@@ -332,7 +338,7 @@ class WorldHost:
         parts, metrics = self._parts, self._parts.metrics
         sleeper = parts.sleeper()
         try:
-            async for deadline, skipped in ticks(1.0 / self.manifest.tick_rate_hz, sleeper):
+            async for deadline, skipped in Ticks(1.0 / self.manifest.tick_rate_hz, sleeper):
                 began = trio.current_time()
                 metrics.late_seconds.observe(began - deadline)
                 metrics.ticks_skipped.add(skipped)

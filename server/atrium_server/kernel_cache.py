@@ -1,10 +1,10 @@
 """Where compiled kernels are kept, and when they are made anew.
 
 numba keeps compiled code beside each source file and looks only at that file's age. A kernel that
-was compiled with a constant or an inlined function of another module would live on after that module
-had changed, and write the old layout into the new one. So all kernels of this package lie in one folder
-of the user's cache, named by a hash of every source file that can take part: any change, and every
-new version, begins with an empty folder.
+was compiled with a constant or an inlined function of another module would live on after that
+module had changed, and write the old layout into the new one. So all kernels of this package lie in
+one folder of the user's cache, named by a hash of every source file that can take part: any change,
+and every new version, begins with an empty folder.
 
 Must run before the first kernel is defined; `atrium_server/__init__.py` sees to that.
 """

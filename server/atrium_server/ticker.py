@@ -15,7 +15,6 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import AsyncIterator
 from typing import Protocol
 
 import trio
@@ -92,16 +91,27 @@ def best_sleeper() -> Sleeper:
     return TrioSleeper()
 
 
-async def ticks(period_s: float, sleeper: Sleeper) -> AsyncIterator[tuple[float, int]]:
-    """Yield (deadline, ticks skipped before it) for ever; each is awaited first."""
-    deadline = trio.current_time()
-    while True:
-        deadline += period_s
-        behind = (trio.current_time() - deadline) / period_s
-        skipped = max(0, int(behind) - CATCH_UP_TICKS_MAX + 1) if behind >= 1 else 0
-        deadline += skipped * period_s
+class Ticks:
+    """(deadline, ticks skipped before it) for ever; each is awaited first.
+
+    An iterator and no generator: it holds nothing that would have to be closed when a tick fails.
+    """
+
+    def __init__(self, period_s: float, sleeper: Sleeper) -> None:
+        self._period_s, self._sleeper = period_s, sleeper
+        self._start = trio.current_time()
+        self._tick = 0
+
+    def __aiter__(self) -> Ticks:
+        return self
+
+    async def __anext__(self) -> tuple[float, int]:
+        due = int((trio.current_time() - self._start) / self._period_s)
+        skipped = max(0, due - self._tick - CATCH_UP_TICKS_MAX)
+        self._tick += 1 + skipped
+        deadline = self._start + self._tick * self._period_s
         if deadline > trio.current_time():
-            await sleeper.until(deadline)
+            await self._sleeper.until(deadline)
         else:
             await trio.lowlevel.checkpoint()
-        yield deadline, skipped
+        return deadline, skipped

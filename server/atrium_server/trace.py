@@ -1,7 +1,8 @@
-"""The sizes of all snapshot sends, for the benchmark that replays them without a server behind them.
+"""The sizes of all snapshot sends, for the benchmark that replays them with no server behind them.
 
-Little-endian: `ATRTRACE`, u32 version, u32 reserved; then per tick f64 seconds since the start, u32
-count, u32 size * count. Kept in memory and written at the end, so that it costs the run nothing.
+Little-endian: `ATRTRACE`, u32 version, u32 reserved; then per tick f64 seconds since the start,
+u32 count, u32 size * count. Kept in memory and written at the end, so that it costs the run
+nothing.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from atrium_shared import codec, pose, snapshot
 from atrium_shared import messages as m
 
 Rows = pose.IntRows
-PART_SETS = (0, 1, 2, 3, 3, 3, 4, 7, 8, 11, 16, 24, 32, 43, 59, 63)
+PART_SETS = (0, 1, 2, 3, 3, 3, 4, 5, 6, 7, 8, 11, 16, 24, 32, 43, 59, 63)
 IDLE, WALK, RUN, LEAP, TURN, WILD = range(6)
 
 
@@ -72,6 +72,8 @@ class Crowd:
         rng, row = self.rng, self.rows[slot]
         manner = self.manner[slot] if rng.random() > 0.05 else rng.integers(6)
         if manner == IDLE:
+            if rng.random() < 0.3:
+                self._extras(slot)  # a smile, and nothing else
             return
         reach = {WALK: 80, RUN: 400, LEAP: 90_000, TURN: 1, WILD: 2 * self.half_mm}[int(manner)]
         row[[pose.X, pose.Z]] += rng.integers(-reach, reach + 1, 2).astype(np.int32)
@@ -103,9 +105,12 @@ class Crowd:
                 row[at : at + 3] += rng.integers(-20, 21, 3).astype(np.int32)
                 np.clip(row[at : at + 3], -(2**15), 2**15 - 1, out=row[at : at + 3])
                 row[at + 3] = self._wrist(int(row[at + 3]))
+        self._extras(slot)
+
+    def _extras(self, slot: int) -> None:
         for part, offset, length in pose.EXTRA_PART:
-            if parts & part:
-                self.extras[slot, offset : offset + length] = rng.integers(0, 256, length)
+            if self.parts[slot] & part:
+                self.extras[slot, offset : offset + length] = self.rng.integers(0, 256, length)
 
     def _wrist(self, code: int) -> int:
         """A small step of each component; now and then another one is dropped."""

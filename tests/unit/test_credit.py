@@ -130,10 +130,10 @@ def test_a_declared_link_never_has_more_outstanding_than_promised(
 def test_an_undeclared_link_is_found_out(rate: float, round_trip_s: float) -> None:
     link = Link(rate, round_trip_s, 90_000.0).run(40)
     # While it is being found out, and then: what the module says.
-    assert max(link.outstanding) <= max(max(link.sizes), 0.7 * rate)
+    assert max(link.outstanding) <= max(max(link.sizes), 0.6 * rate)
     settled = link.between(link.outstanding, 5, 40)
-    assert settled.max() <= max(max(link.sizes), 0.45 * rate)
-    assert np.quantile(settled, 0.9) <= max(max(link.sizes), 0.35 * rate)
+    assert settled.max() <= max(max(link.sizes), 0.35 * rate)
+    assert np.quantile(settled, 0.9) <= max(max(link.sizes), 0.32 * rate)
     # And it is used: at least two thirds of it arrive.
     assert link.between(link.sizes, 5, 40).sum() / 35 >= 0.66 * rate
 

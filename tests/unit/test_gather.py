@@ -63,8 +63,8 @@ class Due:
         due, code = np.zeros(256, np.int32), np.zeros(256, np.uint8)
         start, counts = np.zeros(256, np.int32), np.zeros(256, np.int32)
         count, total = collect_due(
-            0, self.index + 1, tick, 100.0, AGE_MAX, 63, self.entity, self.last_tick,
-            self.last_parts, self.distance, self.brief, due, code, start, counts,
+            0, self.index + 1, tick, 100.0, 200.0, 400.0, AGE_MAX, 63, self.entity,
+            self.last_tick, self.last_parts, self.distance, self.brief, due, code, start, counts,
         )
         if not count:
             assert total == 0
@@ -200,7 +200,8 @@ def test_everything_fits_where_there_is_room() -> None:
 
 def settings(n: int, cap: int, radius_m: float = 50.0) -> ReplicationSettings:
     return ReplicationSettings(
-        radius_m=radius_m, hysteresis_m=1.0, full_rate_radius_m=radius_m + 1.0, cap=cap,
+        radius_m=radius_m, hysteresis_m=1.0, full_rate_radius_m=radius_m + 1.0,
+        half_rate_radius_m=radius_m + 1.0, cap=cap,
         tick_rate_hz=20, low_mm=(-9_000, -9_000), high_mm=(9_000, 9_000), entities_max=n,
         viewers_max=n,
     )
@@ -237,7 +238,7 @@ def test_two_hundred_and_fifty_five_indexes_can_be_named_and_left() -> None:
 
 
 def test_a_full_arena_is_sent_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replicator_module, "ARENA_BYTES", 2 * gather.VIEWER_BYTES_MAX + 5_000)
+    monkeypatch.setattr(replicator_module, "ARENA_BYTES", gather.VIEWER_BYTES_MAX + 2_500)
     crowd = full_crowd(7)
     replicator = Replicator(settings(7, 6))
     for slot in range(7):

@@ -14,7 +14,7 @@ KEEP = np.float32(0.8)
 
 
 def rules(radius_mm: float = 5_000.0, hysteresis_mm: float = 500.0) -> Rules:
-    return Rules(radius_mm, hysteresis_mm, radius_mm, 20, 16_384)
+    return Rules(radius_mm, hysteresis_mm, radius_mm, radius_mm, radius_mm, 20, 16_384)
 
 
 def crowd(

@@ -68,6 +68,7 @@ class Drive:
         self.settings = ReplicationSettings(
             radius_m=float(rng.choice([3.0, 8.0, 40.0])), hysteresis_m=1.0,
             full_rate_radius_m=float(rng.choice([1.0, 4.0, 40.0])),
+            half_rate_radius_m=float(rng.choice([1.0, 6.0, 40.0])),
             cap=int(rng.integers(1, self.slots + 3)), tick_rate_hz=rate_hz,
             low_mm=(-HALF_MM, -HALF_MM), high_mm=(HALF_MM, HALF_MM),
             entities_max=self.slots, viewers_max=self.slots,

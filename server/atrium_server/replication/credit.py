@@ -14,20 +14,22 @@ while::
 
 *Delay.* An ack's age in ticks is a round trip; what it exceeds the shortest one by is time spent in
 a queue. A snapshot that was sent with (nearly) nothing outstanding waits in no queue of ours: when
-its round trip is longer than the shortest one known, the route has changed, and it counts from now.
+the round trips of two such, one after the other, are longer than the shortest one known, the route
+has changed, and they count from now on.
 
-*Windows.* The rate is judged every `_WINDOW_S` by the lesser delay of the last two acks of
-snapshots that were sent in it: a single late one is no congestion.
+*Windows.* The rate is judged every `_WINDOW_S` by the delays of the last two acks of snapshots that
+were sent in it.
 
-- More than `_QUEUE_S`: the link is full. The rate becomes a little less than what was delivered, so
-  that the queue drains, but at most half of it is given up at once: a stall is not a slow link.
-- Not even half of that, and the rate mattered (half of it was delivered, or half of the credit was
-  outstanding): more is tried. The rate grows by a half until the first queue is met, and by a
-  twelfth from then on.
+- Both more than `_QUEUE_S`: the link is full. The rate becomes a little less than what was
+  delivered, so that the queue drains, but at most half of it is given up at once: a stall is not a
+  slow link.
+- Both not even half of that, and the rate mattered (three quarters of it were delivered, or a
+  snapshot had to wait for credit): more is tried. The rate grows by a half until the first queue is
+  met, and by a twelfth from then on.
 
 So a rate is believed at most twice as high as what was tried. While a link of undeclared speed is
-being found out it may have up to 0.7 s of itself outstanding for a moment, and up to 0.45 s later
-on. A declared rate is never exceeded. What the acks cannot tell apart is who shares
+being found out (and after a stall, whose backlog may come at once) it may have up to 0.6 s of
+itself outstanding for a moment, and up to 0.35 s later on. A declared rate is never exceeded. What the acks cannot tell apart is who shares
 the link: a queue of others slows us down as well.
 
 *Lies.* An ack of a tick that was not sent to this viewer, or is older than the newest ack, is
@@ -57,6 +59,7 @@ _RING = CREDIT_RING_TICKS
 _WINDOW_S = 0.25
 _QUEUE_S = 0.1
 _DRAIN, _GIVE_UP_MAX = 0.85, 0.5
+_TRIED = 0.75
 _SEARCH, _PROBE = 1.5, 13.0 / 12.0
 _NONE = 1 << 30
 
@@ -81,14 +84,16 @@ class Credit(NamedTuple):
     """1 until the first queue is met."""
     round_trip: I32
     """Shortest one in ticks."""
+    late_tick: I32
+    """When a late ack came that no queue of ours explains."""
     window_tick: I32
     """When the present window began."""
     window_acked: I64
     """Bytes that were acknowledged by then."""
     last_delay: I32
     """Delay in ticks of the newest acknowledged snapshot of this window."""
-    window_peak: I64
-    """Most bytes outstanding in this window."""
+    refused: U8
+    """1 when a snapshot was refused for want of credit in this window."""
 
 
 def make_credit(viewers: int) -> Credit:
@@ -100,8 +105,9 @@ def make_credit(viewers: int) -> Credit:
         ring_clear=np.zeros((viewers, _RING), np.uint8),
         rate=np.full(viewers, RATE_START), rate_max=np.full(viewers, RATE_START),
         searching=np.ones(viewers, np.uint8), round_trip=np.full(viewers, _NONE, np.int32),
+        late_tick=np.full(viewers, _NONE, np.int32),
         window_tick=np.zeros(viewers, np.int32), window_acked=np.zeros(viewers, np.int64),
-        last_delay=np.full(viewers, _NONE, np.int32), window_peak=np.zeros(viewers, np.int64),
+        last_delay=np.full(viewers, _NONE, np.int32), refused=np.zeros(viewers, np.uint8),
     )
 
 
@@ -116,7 +122,7 @@ def reset_credit(credit: Credit, v, tick, bytes_per_s):
     credit.rate_max[v] = min(bytes_per_s, BYTES_PER_S_MAX)
     credit.rate[v] = min(RATE_START, bytes_per_s)
     credit.searching[v] = 1
-    credit.round_trip[v] = _NONE
+    credit.round_trip[v] = credit.late_tick[v] = _NONE
     _open_window(credit, v, tick)
 
 
@@ -125,7 +131,7 @@ def _open_window(credit, v, tick):
     credit.window_tick[v] = tick
     credit.window_acked[v] = credit.acked[v]
     credit.last_delay[v] = _NONE
-    credit.window_peak[v] = credit.sent[v] - credit.acked[v]
+    credit.refused[v] = 0
 
 
 @nb.njit(inline="always")
@@ -133,15 +139,34 @@ def _judge(credit, v, elapsed_s, delay, queue_ticks):
     """Set the rate by what the window has shown."""
     delivered = (credit.acked[v] - credit.window_acked[v]) / elapsed_s
     rate = credit.rate[v]
-    if delay > queue_ticks:
+    last = credit.last_delay[v]
+    if min(delay, last) > queue_ticks:
         credit.searching[v] = 0
         drained = _DRAIN * min(rate, delivered)
         credit.rate[v] = max(drained, _GIVE_UP_MAX * rate, min(RATE_MIN, rate))
-    elif 2 * delay <= queue_ticks and (
-        2 * delivered >= rate or 2 * credit.window_peak[v] >= CREDIT_S * rate
+    elif 2 * max(delay, last) <= queue_ticks and (
+        credit.refused[v] or delivered >= _TRIED * rate
     ):
         factor = _SEARCH if credit.searching[v] else _PROBE
         credit.rate[v] = min(rate * factor, credit.rate_max[v])
+
+
+@nb.njit(inline="always")
+def _note_route(credit, v, at, acked_tick, tick, queue_ticks):
+    """Take a longer round trip for the shortest one when nothing of ours can explain it.
+
+    A stall makes one late as well: only a second one, sent after the first came back, is a route.
+    """
+    age = tick - acked_tick
+    if age - credit.round_trip[v] <= queue_ticks:
+        credit.late_tick[v] = _NONE
+    elif credit.ring_clear[v, at] and acked_tick >= credit.late_tick[v]:
+        credit.round_trip[v] = age
+        credit.searching[v] = 1
+        credit.late_tick[v] = _NONE
+    elif credit.ring_clear[v, at] and credit.late_tick[v] == _NONE:
+        credit.late_tick[v] = tick
+    credit.round_trip[v] = min(credit.round_trip[v], age)
 
 
 @nb.njit(cache=True)
@@ -162,19 +187,14 @@ def take_acks(credit: Credit, which, ticks, tick, tick_s):
         if credit.ring_tick[v, at] != acked_tick:
             continue
         age = tick - acked_tick
-        longer = age - credit.round_trip[v]  # far below 0 while no round trip is known
-        if credit.ring_clear[v, at] and longer > queue_ticks:
-            credit.round_trip[v] = age
-            credit.searching[v] = 1
+        _note_route(credit, v, at, acked_tick, tick, queue_ticks)
         credit.acked_tick[v] = acked_tick
         credit.acked[v] = credit.ring_sent[v, at]
-        credit.round_trip[v] = min(credit.round_trip[v], age)
         if acked_tick >= credit.window_tick[v]:
             delay = age - credit.round_trip[v]
             elapsed = tick - credit.window_tick[v]
             if elapsed >= window_ticks and credit.last_delay[v] < _NONE:
-                least = min(delay, credit.last_delay[v])
-                _judge(credit, v, elapsed * tick_s, least, queue_ticks)
+                _judge(credit, v, elapsed * tick_s, delay, queue_ticks)
                 _open_window(credit, v, tick)
             else:
                 credit.last_delay[v] = delay
@@ -188,6 +208,8 @@ def has_credit(credit: Credit, which, answers):
         outstanding = credit.sent[v] - credit.acked[v]
         expected = outstanding + credit.last_size[v]
         answers[k] = expected <= max(credit.last_size[v], CREDIT_S * credit.rate[v])
+        if not answers[k]:
+            credit.refused[v] = 1
 
 
 @nb.njit(cache=True)
@@ -203,4 +225,3 @@ def note_sent(credit: Credit, which, lengths, accepted, tick):
         credit.last_size[v] = lengths[k]
         credit.ring_tick[v, at] = tick
         credit.ring_sent[v, at] = credit.sent[v]
-        credit.window_peak[v] = max(credit.window_peak[v], credit.sent[v] - credit.acked[v])

@@ -36,14 +36,14 @@ _FORM_BITS = 192
 
 
 @nb.njit(inline="always")
-def _level(distance, full_rate):
+def _level(distance, full_rate, half_rate, quarter_rate):
     if distance <= full_rate:
         return 0
-    if distance <= 2 * full_rate:
+    if distance <= half_rate:
         return 1
-    if distance <= 4 * full_rate:
+    if distance <= quarter_rate:
         return 2
-    return 3 if distance <= 8 * full_rate else 4
+    return 3 if distance <= 2 * quarter_rate else 4
 
 
 @nb.njit(inline="always")
@@ -61,9 +61,12 @@ def _age_row(tick, last, change_before):
 
 
 @nb.njit(inline="always")
-def collect_due(v, high, tick, full_rate, age_ticks_max, viewer_parts, entity, last_tick,
-                last_parts, distance, brief, due, due_code, due_from, counts):
-    """Note the due records of `v`; returns (how many, their bytes with section heads)."""
+def collect_due(v, high, tick, full_rate, half_rate, quarter_rate, age_ticks_max, viewer_parts,
+                entity, last_tick, last_parts, distance, brief, due, due_code, due_from, counts):
+    """Note the due records of `v`; returns (how many, their bytes with section heads).
+
+    The three rates are the effective distances up to which they are given.
+    """
     count = 0
     total = 0
     for i in range(high):
@@ -72,7 +75,7 @@ def collect_due(v, high, tick, full_rate, age_ticks_max, viewer_parts, entity, l
             continue
         last = last_tick[v, i]
         held = np.int64(last_parts[v, i])
-        level = _level(distance[v, i], full_rate)
+        level = _level(distance[v, i], full_rate, half_rate, quarter_rate)
         want = brief[e, PARTS] & viewer_parts & LEVEL_PARTS[level]
         form, start = 0, 0
         if last >= 0:

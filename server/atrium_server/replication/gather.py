@@ -153,15 +153,15 @@ def build_viewers(viewers: Viewers, rules: Rules, entities: Entities, grid: Grid
             room = min(rules.enter_bytes_max, max(np.int64(tokens[v] * 0.5), 64))
             p = write_enters(viewers, v, shown, tick, found, scores, new, room, out, p)
         count, total = collect_due(
-            v, next_high[v], tick, rules.full_rate_mm * scale[v], rules.age_ticks_max,
-            viewer_parts[v], entity, last_tick, last_parts, distance, brief, due, due_code,
-            due_from, counts,
+            v, next_high[v], tick, rules.full_rate_mm * scale[v], rules.half_rate_mm * scale[v],
+            rules.quarter_rate_mm * scale[v], rules.age_ticks_max, viewer_parts[v], entity,
+            last_tick, last_parts, distance, brief, due, due_code, due_from, counts,
         )
         allowed = min(np.int64(tokens[v]), SNAPSHOT_BYTES_MAX) - (p - start) - HEAD_BYTES - 4
         if total > max(allowed, BODY_BYTES_LEAST):
             count, total = fit_budget(
-                v, tick, count, max(allowed, BODY_BYTES_LEAST), rules.age_ticks_max, last_tick, distance,
-                due, due_code, due_from, counts,
+                v, tick, count, max(allowed, BODY_BYTES_LEAST), rules.age_ticks_max, last_tick,
+                distance, due, due_code, due_from, counts,
             )
             scale[v] = max(scale[v] * _SHRINK, _SCALE_MIN)
         elif scale[v] < 1 and 4 * total < 3 * allowed:

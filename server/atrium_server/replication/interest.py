@@ -21,7 +21,8 @@ from atrium_server.replication.state import Grid
 from atrium_shared import pose
 
 _X, _Z = pose.X, pose.Z
-_BEHIND = 1.5
+BEHIND = 1.5
+"""Factor on the distance of what lies behind a viewer."""
 _KEEP = 0.8
 
 
@@ -53,7 +54,7 @@ def fill_grid(grid: Grid, high, alive, rows):
 def _effective(dx, dz, squared, look_x, look_z, boost):
     distance = np.sqrt(squared)
     if dx * look_x + dz * look_z < 0.0:
-        distance *= _BEHIND
+        distance *= BEHIND
     return np.float32(distance * boost)
 
 

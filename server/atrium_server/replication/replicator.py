@@ -20,6 +20,7 @@ import numpy as np
 from atrium_server.frame import PublishedFrame
 from atrium_server.replication import credit as credits
 from atrium_server.replication import encode, gather, interest
+from atrium_server.replication.interest import BEHIND
 from atrium_server.replication.state import (
     I32,
     I64,
@@ -34,6 +35,8 @@ from atrium_server.replication.state import (
 from atrium_shared import limits, pose
 
 ARENA_BYTES = 4 * 1024 * 1024
+ENTER_BYTES_MAX = 16_384
+"""Most bytes of new entries in one tick for one viewer."""
 _CANDIDATES_PER_TICK = 400_000
 """About this many distance checks are spent per tick; beyond it interest is refreshed in turns."""
 
@@ -45,6 +48,9 @@ class ReplicationSettings:
     radius_m: float
     hysteresis_m: float
     full_rate_radius_m: float
+    """Up to here everything is told every tick, ..."""
+    half_rate_radius_m: float
+    """... up to here every second one, and beyond every fourth; no less than the full one."""
     cap: int
     tick_rate_hz: int
     low_mm: tuple[int, int]
@@ -80,18 +86,29 @@ def granted_cap(world_cap: int, avatars_max: int, bytes_per_s: int, tick_rate_hz
     return max(1, min(world_cap, avatars_max, affordable))
 
 
+def _rules_of(settings: ReplicationSettings) -> Rules:
+    """Distances in millimetres. Rates are given by effective distance: what lies behind a viewer
+    counts as farther away, so the factor keeps everyone within a radius at its rate.
+    """
+    full, half = settings.full_rate_radius_m, settings.half_rate_radius_m
+    if half <= full:
+        half = 2 * full  # beyond sight, unless demotion brings it nearer
+    quarter = max(2 * half, settings.radius_m + settings.hysteresis_m)
+    return Rules(
+        radius_mm=settings.radius_m * 1000.0, hysteresis_mm=settings.hysteresis_m * 1000.0,
+        full_rate_mm=full * BEHIND * 1000.0, half_rate_mm=half * BEHIND * 1000.0,
+        quarter_rate_mm=quarter * BEHIND * 1000.0,
+        age_ticks_max=max(4, int(limits.VISIBLE_AGE_S_MAX * settings.tick_rate_hz)),
+        enter_bytes_max=ENTER_BYTES_MAX,
+    )
+
+
 class Replicator:
     """All replication state of one world."""
 
     def __init__(self, settings: ReplicationSettings) -> None:
         self.settings = settings
-        self.rules = Rules(
-            radius_mm=settings.radius_m * 1000.0,
-            hysteresis_mm=settings.hysteresis_m * 1000.0,
-            full_rate_mm=settings.full_rate_radius_m * 1000.0,
-            age_ticks_max=max(4, int(limits.VISIBLE_AGE_S_MAX * settings.tick_rate_hz)),
-            enter_bytes_max=16_384,
-        )
+        self.rules = _rules_of(settings)
         slots = settings.entities_max
         self.entities = make_entities(slots)
         self.viewers = make_viewers(settings.viewers_max, settings.cap)
@@ -199,7 +216,11 @@ class Replicator:
 def warm_up() -> None:
     """Load (or compile) every kernel of replication by taking two viewers through two ticks."""
     n = 2
-    settings = ReplicationSettings(10.0, 1.0, 11.0, 1, 20, (-5000, -5000), (5000, 5000), n + 1, n)
+    settings = ReplicationSettings(
+        radius_m=10.0, hysteresis_m=1.0, full_rate_radius_m=11.0, half_rate_radius_m=11.0, cap=1,
+        tick_rate_hz=20, low_mm=(-5000, -5000), high_mm=(5000, 5000), entities_max=n + 1,
+        viewers_max=n,
+    )
     replicator = Replicator(settings)
     alive, ids = np.ones(n + 1, np.uint8), np.arange(1, n + 2, dtype=np.uint32)
     rows = np.zeros((n + 1, pose.COLUMNS), np.int32)

@@ -50,7 +50,11 @@ class Rules(NamedTuple):
     radius_mm: float
     hysteresis_mm: float
     full_rate_mm: float
-    """Within this, every tick; detail falls off at 2, 4 and 8 times the distance."""
+    """Effective distance up to which everything is told every tick; ..."""
+    half_rate_mm: float
+    """... every second tick; ..."""
+    quarter_rate_mm: float
+    """... and every fourth. Beyond are fewer parts, which only a narrow link makes necessary."""
     age_ticks_max: int
     """Nothing visible may be older than this."""
     enter_bytes_max: int
