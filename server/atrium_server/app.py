@@ -45,6 +45,7 @@ from atrium_server.replication.replicator import warm_up
 from atrium_server.seats import SeatState
 from atrium_server.status import Status
 from atrium_server.telemetry import (
+    COLLECT_SECONDS,
     CONNECTIONS,
     CORRECTIONS_TOTAL,
     POSES_TOTAL,
@@ -133,7 +134,8 @@ async def open_server(
     ))
     registry.gauge_read(CONNECTIONS, "Open connections.", lambda: addresses.open)
     trace = SendTrace(config.send_trace_file) if config.send_trace_file else None
-    signer = TokenSigner(config.secret_key.encode() or secrets.token_bytes(32))
+    # Seats end with the process, and session numbers begin again: so must the tokens end.
+    signer = TokenSigner(config.secret_key.encode(), run=secrets.token_bytes(32))
     maker = _HostMaker(config, gateway, registry, signer, epoch, sleeper, trace)
     hosts = Hosts(maker.hosts(), signer)
     status = Status(hosts)
@@ -229,8 +231,13 @@ class _HostMaker:
             )
 
         return HostMetrics(
-            tick_seconds=r.histogram(TICK_SECONDS, "Duration of ticks.", world=world),
+            tick_seconds=r.histogram(
+                TICK_SECONDS, "Duration of ticks, without the receiving before them.", world=world
+            ),
             late_seconds=r.histogram(TICK_LATE_SECONDS, "Lateness of ticks.", world=world),
+            collect_seconds=r.histogram(
+                COLLECT_SECONDS, "Duration of the receiving right before a tick.", world=world
+            ),
             poses=r.counter(POSES_TOTAL, "Poses taken."),
             snapshots=r.counter(SNAPSHOTS_TOTAL, "Snapshots sent."),
             snapshot_bytes=r.counter(SNAPSHOT_BYTES_TOTAL, "Bytes sent with snapshots."),

@@ -44,6 +44,9 @@ class WorldDoor(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def tick_number(self) -> int: ...
+
     def offer(self, command: AnyCommand) -> bool:
         """Queue a command for the next tick; False when the inbox is full."""
         ...

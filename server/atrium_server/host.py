@@ -70,6 +70,7 @@ class HostMetrics:
 
     tick_seconds: Histogram
     late_seconds: Histogram
+    collect_seconds: Histogram
     poses: Counter
     snapshots: Counter
     snapshot_bytes: Counter
@@ -143,6 +144,11 @@ class WorldHost:
     @property
     def name(self) -> str:
         return self.manifest.name
+
+    @property
+    def tick_number(self) -> int:
+        """The number of the last tick."""
+        return self.world.tick
 
     # --- the tick ------------------------------------------------------------------------
 
@@ -218,12 +224,12 @@ class WorldHost:
     def resume(self, request: JoinRequest, session_id: int, rotation: int) -> None:
         """Give a session a new connection. Raises ProtocolError(RESUME_INVALID)."""
         session = self.state.sessions.get(session_id)
-        if session is None or session.slot < 0 or session.rotation != rotation:
+        if session is None or session.slot < 0 or not self._is_good(session, rotation):
             raise invalid()
         if session.connection >= 0:
             old, session.connection = session.connection, -1
             self._parts.sink.end(old, ErrorCode.REPLACED, "You came back on another connection.")
-        session.rotation += 1
+        session.rotation = rotation + 1
         session.connection = request.connection
         session.last_chat_seq = request.last_chat_seq
         session.resumed, session.request_id = True, 0
@@ -231,6 +237,14 @@ class WorldHost:
         self.seats.activate(session_id)
         self.inbox.must(LinkChange(session_id, lost=False))
         self._returned[session_id] = session
+
+    def _is_good(self, session: Session, rotation: int) -> bool:
+        """Whether a token may be used. The one before the last is, until we have heard that the
+        client got the last: a link that is lost twice in a row may lose a welcome too.
+        """
+        is_heard = self.replicator.has_acked(session.slot)
+        unheard = session.session_id in self._returned or (session.resumed and not is_heard)
+        return rotation == session.rotation or (unheard and rotation == session.rotation - 1)
 
     def link_lost(self, session_id: int, connection: int) -> None:
         """The connection broke: the avatar stays, marked, until its owner is back or late."""
@@ -344,6 +358,7 @@ class WorldHost:
                 metrics.ticks_skipped.add(skipped)
                 parts.collect()
                 started = trio.current_time()
+                metrics.collect_seconds.observe(started - began)
                 self.tick(int((deadline - parts.epoch) * 1000) & 0xFFFFFFFF)
                 self.state.last_tick_at = trio.current_time()
                 metrics.tick_seconds.observe(self.state.last_tick_at - started)

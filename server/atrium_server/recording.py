@@ -131,7 +131,8 @@ class Recorder:
 
 
 def _pack(value: Any) -> bytes:
-    packed: Any = msgpack.packb(value)
+    # msgpack has no types for its compiled parts.
+    packed = cast("Any", msgpack.packb)(value)
     assert isinstance(packed, bytes)
     return packed
 
@@ -186,7 +187,7 @@ def replay_file(path: Path) -> Iterator[World]:
 
 
 def _records(file: BinaryIO, name: str) -> Iterator[Any]:
-    unpacker: Any = msgpack.Unpacker(
+    unpacker = cast("Any", msgpack.Unpacker)(
         file, max_buffer_size=limits.REPLAY_BYTES_MAX, max_array_len=RECORD_FIELDS,
         max_map_len=8, max_ext_len=0,
     )

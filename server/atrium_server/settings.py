@@ -266,7 +266,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting(
         "secret_key", TEXT, "",
-        "Key that signs resume tokens; a new one is made at each start unless this is set.",
+        "Key that resume tokens are signed with, besides one that is made anew at each start.",
         secret=True, check=_secret_is_long,
     ),
     Setting(

@@ -1,15 +1,15 @@
 """Resume tokens: signed, used once, not bound to an address. PURE.
 
 A token names a session and how many times it has been resumed. The signature keeps strangers out,
-the count makes each token good for one use, and the seat's own deadline ends its time. The key
-comes from the settings; without one it is made at start, and tokens end with the process.
+the count makes each token good for one use, and the seat's own deadline ends its time. Session
+numbers begin again with each run of the server, so a token of another run is refused: it would
+name the session of a stranger.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 import struct
 
@@ -23,8 +23,9 @@ _SIGNATURE_BYTES = 16
 class TokenSigner:
     """Signs and checks tokens with one key."""
 
-    def __init__(self, key: bytes) -> None:
-        self._key = hashlib.sha256(b"atrium resume token\0" + key).digest()
+    def __init__(self, key: bytes, run: bytes) -> None:
+        """`run` tells one run of the server from another: a token is good in its own run only."""
+        self._key = hmac.digest(key, b"atrium resume token\0" + run, "sha256")
 
     def sign(self, session_id: int, rotation: int) -> str:
         """The token of a session that has been resumed `rotation` times."""

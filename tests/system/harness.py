@@ -1,10 +1,10 @@
 """A whole server in the test's own process, and peers that speak to it byte by byte.
 
 `House` opens the real server (`atrium_server.app.open_server`) over memory links on a mock clock:
-nothing waits for real time, and what fails once fails again. `Peer` is a client without manners: it
-says whatever a test wants in whatever frames, and parses what comes back by itself, so that an error
-in the server's frames cannot hide behind the same error in a library. `Peer.join` is the well-behaved
-way in. A `Witness` is the honest neighbour of every attack: it joins, reads, acknowledges, and
+nothing waits for real time, and what fails once fails again. `Peer` is a client without manners:
+it says whatever a test wants in whatever frames, and parses what comes back by itself, so that an
+error in the server's frames cannot hide behind the same error in a library. `Peer.join` is the
+well-behaved way in. A `Witness` is the honest neighbour of every attack: it joins, reads, acknowledges, and
 `still_served` says whether it gets its snapshots as if nothing were going on.
 """
 
@@ -48,7 +48,7 @@ def frame(
     payload: bytes = b"", *, opcode: int = BINARY, fin: bool = True, rsv: int = 0,
     masked: bool = True, declared: int | None = None, wide: bool = False,
 ) -> bytes:
-    """A client's frame; `declared` is a length to claim, `wide` asks for the longest length form."""
+    """A client's frame; `declared` is a length to claim, `wide` asks for the longest form."""
     length = len(payload) if declared is None else declared
     first = (0x80 if fin else 0) | rsv << 4 | opcode
     bit = 0x80 if masked else 0

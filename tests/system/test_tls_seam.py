@@ -1,7 +1,7 @@
 """The seam where TLS sits, with Python's own TLS in it: what a TLS front door will have to bring.
 
-The server's side here is what such a door is: a stream that shakes hands and can then be taken apart
-into the transport and a `Cipher` on two memory BIOs.
+The server's side here is what such a door is: a stream that shakes hands and can then be taken
+apart into the transport and a `Cipher` on two memory BIOs.
 """
 
 from __future__ import annotations

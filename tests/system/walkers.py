@@ -1,8 +1,8 @@
 """Clients that walk, read and check: for the tests of replication over whole links.
 
-A `Walker` is a `Peer` that sends a pose with every tick of its own and holds a `snapshot.View` of the
-others. `Ledger` remembers what the world published in each tick, so that a walker can compare what it
-was told with the truth of the tick that a snapshot claims.
+A `Walker` is a `Peer` that sends a pose with every tick of its own and holds a `snapshot.View` of
+the others. `Ledger` remembers what the world published in each tick, so that a walker can compare
+what it was told with the truth of the tick that a snapshot claims.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from harness import Ended, House, Peer
 
 from atrium_server.frame import PublishedFrame
 from atrium_server.net.memory_io import Conditions
-from atrium_shared import codec, pose, snapshot
 from atrium_shared import messages as m
+from atrium_shared import pose, snapshot
 
 PARTS = 3
 CAPABILITIES = m.Capabilities(avatars_max=64, parts=PARTS)
@@ -137,7 +137,8 @@ class Walker:
 
     async def walk(self) -> None:
         """Send a pose every 50 ms, for ever; each walker goes its own circle."""
-        assert self.welcome is not None and self.peer is not None
+        assert self.welcome is not None
+        assert self.peer is not None
         peer = self.peer
         row = pose.decode_bodies(np.frombuffer(self.welcome.body, np.uint8)[None])[0]
         x, z = int(row[0, pose.X]), int(row[0, pose.Z])

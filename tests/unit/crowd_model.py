@@ -1,7 +1,8 @@
 """Models for the tests of replication: a crowd that does everything a crowd can do, and a client.
 
 `Crowd` is the tables of a world without its rules: entities walk, run, jump further than any delta
-reaches, turn their wrists, change flags and tracked parts, stand still, come and go in reused slots.
+reaches, turn their wrists, change flags and tracked parts, stand still, come and go in slots that
+others had.
 `Client` is what the bytes mean: it takes whole pieces as a socket would deliver them, parses the
 frames by itself, keeps a `snapshot.View`, and holds the server to the protocol at every step.
 """
@@ -136,9 +137,9 @@ def carried(row: Rows, extras: pose.Bytes, parts: int) -> tuple[list[int], list[
         if parts & part:
             at = pose.ROOT_COLUMNS + pose.POINT_COLUMNS * point
             columns += row[at : at + pose.POINT_COLUMNS].tolist()
-    extra = [extras[offset : offset + length].tolist()
-             for part, offset, length in pose.EXTRA_PART if parts & part]
-    return columns, sum(extra, [])
+    extra = [value for part, offset, length in pose.EXTRA_PART if parts & part
+             for value in extras[offset : offset + length].tolist()]
+    return columns, extra
 
 
 def messages_of(piece: bytes) -> list[tuple[m.ServerMessage, int]]:

@@ -60,7 +60,7 @@ def full_reference(row: Rows) -> bytes:
 
 
 def delta_reference(now: Rows, then: Rows) -> tuple[Form, int, bytes]:
-    """(form, parts whose points fit, bytes with those that do not fit left out as None would be)."""
+    """(form, parts whose points fit, bytes); steps that do not fit are cut to 8 bits."""
     step = now.astype(np.int64) - then
     yaw = (int(step[pose.YAW]) + 2048) % 4096 - 2048
     root = [int(step[0]), int(step[1]), int(step[2]), yaw]

@@ -1,4 +1,4 @@
-"""The compiled pose decoder against its plain reference, on frames of every layout and on damage."""
+"""The compiled pose decoder against its plain reference, on all layouts and on damaged frames."""
 
 from __future__ import annotations
 

@@ -280,4 +280,4 @@ def test_the_granted_cap_is_what_the_link_carries(rate_hz: int, bytes_per_s: int
     root = 1 + record_length(Form.FULL, 0)
     needs = cap * root * rate_hz / 4 + 26 * rate_hz
     assert cap == 1 or needs <= limits.BANDWIDTH_SHARE * bytes_per_s
-    assert pose.ROOT_BYTES + 2 == root
+    assert root == pose.ROOT_BYTES + 2

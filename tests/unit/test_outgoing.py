@@ -106,8 +106,8 @@ def test_the_stream_is_what_was_handed_over_in_that_order(seed: int, most: int) 
     """Sockets take 0 to `most` bytes at a time; refused snapshots, and only those, are missing."""
     rng = random.Random(seed)
     rig = Rig(FakeIO(random=rng, most=most))
-    expected = {n: b"" for n in range(3)}
-    queued = {n: b"" for n in range(3)}
+    expected = dict.fromkeys(range(3), b"")
+    queued = dict.fromkeys(range(3), b"")
     for step in range(60):
         n, piece = rng.randrange(3), f"<{step}>".encode() * rng.randrange(1, 5)
         match rng.randrange(4):

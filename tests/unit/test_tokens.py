@@ -13,7 +13,7 @@ from atrium_shared.errors import ErrorCode, ProtocolError
 from atrium_shared.limits import TOKEN_CHARS_MAX
 
 u32 = st.integers(0, 2**32 - 1)
-SIGNER = TokenSigner(b"a key of some length")
+SIGNER = TokenSigner(b"a key of some length", b"a run")
 
 
 def refused(token: str) -> None:
@@ -28,7 +28,7 @@ def test_what_was_signed_is_read(session: int, rotation: int) -> None:
     token = SIGNER.sign(session, rotation)
     assert SIGNER.read(token) == (session, rotation)
     assert len(token) <= TOKEN_CHARS_MAX
-    assert TokenSigner(b"a key of some length").read(token) == (session, rotation)
+    assert TokenSigner(b"a key of some length", b"a run").read(token) == (session, rotation)
 
 
 @given(u32, u32, st.integers(0, 24), st.integers(1, 255))
@@ -52,5 +52,6 @@ def test_there_is_one_way_to_write_a_token(change: object) -> None:
 
 
 def test_another_key_signs_otherwise() -> None:
-    refused(TokenSigner(b"another key").sign(7, 0))
+    refused(TokenSigner(b"another key", b"a run").sign(7, 0))
+    refused(TokenSigner(b"a key of some length", b"another run").sign(7, 0))
     assert SIGNER.sign(7, 0) != SIGNER.sign(7, 1) != SIGNER.sign(8, 1)

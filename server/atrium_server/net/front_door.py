@@ -162,8 +162,7 @@ class FrontDoor:
         self, stream: trio.abc.Stream, address: str, head: bytes, rest: bytes
     ) -> bool:
         protocol = ServerProtocol(
-            subprotocols=[Subprotocol(codec.SUBPROTOCOL)], max_size=MESSAGE_BYTES_MAX,
-            logger=_protocol_logger,
+            subprotocols=[Subprotocol(codec.SUBPROTOCOL)], logger=_protocol_logger
         )
         protocol.receive_data(head)
         for request in protocol.events_received():
@@ -177,6 +176,10 @@ class FrontDoor:
             )
             return False
         await stream.send_all(answer)
+        # From here on another one: the first keeps the headers of the request, 4 kB a client.
+        protocol = ServerProtocol(
+            state=State.OPEN, max_size=MESSAGE_BYTES_MAX, logger=_protocol_logger
+        )
         if not self._parts.gateway.has_room:
             # Somebody else was faster, or the server has begun to stop.
             self._parts.refused("full").add()

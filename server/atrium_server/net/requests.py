@@ -92,7 +92,8 @@ class Requests:
                     connection.door.offer_ack(connection.slot, message.ack_tick)
             case m.ClockPing():
                 if in_rate:
-                    pong = m.ClockPong(message.client_ms, self._parts.links.now_ms(), 0)
+                    tick = connection.door.tick_number if connection.door is not None else 0
+                    pong = m.ClockPong(message.client_ms, self._parts.links.now_ms(), tick)
                     self._parts.out.send_now(connection, binary_frame(codec.encode(pong)))
             case m.Hello():
                 self._on_hello(connection, message)

@@ -149,6 +149,10 @@ class Replicator:
         """Newest ticks that the viewers `which` (-1: nobody) say they have decoded."""
         credits.take_acks(self.credit, which, ticks, self._tick, self._tick_s)
 
+    def has_acked(self, viewer: int) -> bool:
+        """Whether this client has decoded a snapshot since it was added."""
+        return bool(self.credit.acked_tick[viewer] >= 0)
+
     def with_credit(self, which: I32) -> I32:
         """Those of `which` that may be sent a snapshot now."""
         answers = np.zeros(len(which), np.bool_)
