@@ -1,13 +1,16 @@
-/* The machine's floor: the least that a server has to do for the same bytes.
+/* The machine's floor: a server that moves the same bytes and computes nothing.
  *
  * Theory of operation
  * -------------------
  * This program accepts clients, answers their WebSocket upgrade and their hello with prepared
  * bytes, throws away the poses that they send, and at the times of a recorded trace sends each
  * client a frame of the recorded size. It computes nothing: no state, no interest, no encoding.
- * What it costs is what the kernel charges for these bytes, and no server can cost less.
+ * What it costs is what the kernel charges for one recv per pose and one send per frame, with
+ * epoll, in one thread. That is the cost of this way to move the bytes, not the least possible
+ * one: other system calls (io_uring, say) may be cheaper, and so may other times of receiving.
  *
- *   floor --trace FILE --welcome FILE --clients N --receive event|batch [--batch-ms 5] [--once]
+ *   floor --trace FILE --welcome FILE --clients N --receive event|batch|tick
+ *         [--batch-ms 5] [--once]
  *
  * The trace (see atrium_loadtest/trace.py) starts to play when N clients are in, and starts over
  * at its end unless --once is given. A frame is a valid binary frame that begins with the head of
@@ -15,6 +18,12 @@
  *
  * --receive event   one epoll_wait for whatever is ready, at once
  * --receive batch   every --batch-ms: one epoll_wait for all that became ready meanwhile
+ * --receive tick    asleep until the next tick; then all that is ready, once, and at once the
+ *                   sends of the tick, as Atrium does it. While somebody is still being let in,
+ *                   it receives as `event` does, or joining would take a tick per message.
+ *
+ * At the end it prints its counts; `ticks` and `waits` (calls of epoll_wait) are those of the
+ * time in which the trace played.
  *
  * It is a measuring instrument for loopback: it trusts its clients, checks no Origin and sends a
  * constant Sec-WebSocket-Accept, which belongs to the key that the load generator always sends.
@@ -37,6 +46,7 @@
 
 enum { CLIENTS_MAX = 16384, EVENTS_MAX = 4096, FRAME_MAX = 65535 + 10, HEAD = 20, FD_MAX = 65536 };
 enum state { UPGRADING, GREETING, ACTIVE };
+enum receive { EVENT, BATCH, TICK };
 
 struct client {
     int fd;
@@ -50,7 +60,7 @@ static int clients_count, active_count;
 static uint8_t frame[FRAME_MAX + 16];
 static uint8_t welcome[8192];
 static size_t welcome_bytes;
-static uint64_t sends, skipped, receives;
+static uint64_t sends, skipped, receives, waits, ticks;
 static volatile sig_atomic_t stopping;
 
 static const char UPGRADE[] =
@@ -161,14 +171,27 @@ static void receive_one(int i) {
     if (++client->state == ACTIVE) active_count++;
 }
 
-static void receive_ready(int epoll, int listener, int wait_ms) {
+/* Returns how many descriptors were ready. */
+static int receive_ready(int epoll, int listener, int wait_ms) {
     static struct epoll_event events[EVENTS_MAX];
     int ready = epoll_wait(epoll, events, EVENTS_MAX, wait_ms);
+    waits++;
     for (int k = 0; k < ready; k++) {
         int fd = events[k].data.fd;
         if (fd == listener) accept_all(listener, epoll);
         else if (client_of_fd[fd] >= 0) receive_one(client_of_fd[fd]);
     }
+    return ready;
+}
+
+/* A wait that fills less than the table has told of everybody who was ready. */
+static void receive_all(int epoll, int listener) {
+    while (receive_ready(epoll, listener, 0) == EVENTS_MAX) {}
+}
+
+static void nap(double seconds) {
+    struct timespec t = {0, (long)(seconds * 1e9)};
+    if (seconds > 0) nanosleep(&t, NULL);
 }
 
 struct player {
@@ -189,6 +212,7 @@ static void play_tick(struct player *player) {
     uint32_t count, size;
     memcpy(&count, player->at + 8, sizeof count);
     player->tick++;
+    ticks++;
     for (uint32_t k = 0; k < count && clients_count; k++) {
         struct client *client = &clients[player->turn++ % (uint32_t)clients_count];
         memcpy(&size, player->at + 12 + 4 * (size_t)k, sizeof size);
@@ -249,29 +273,37 @@ static int listen_on_loopback(void) {
     return listener;
 }
 
-static void run(struct player *player, int listener, int clients_wanted, double batch_s) {
+/* Starts the trace when everybody is in. */
+static void start(struct player *player) {
+    double first_s;
+    memcpy(&first_s, player->at, sizeof first_s);
+    player->playing = 1;
+    player->start_s = now_s() - first_s;
+    waits = 0;
+}
+
+static void run(struct player *player, int listener, int clients_wanted, enum receive how,
+                double batch_s) {
     int epoll = epoll_create1(0);
     struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
     if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event)) fail("epoll");
     double batch_due_s = now_s();
     while (!stopping) {
-        double now = now_s(), wait_s = 0.05;
-        if (!player->playing && active_count >= clients_wanted) {
-            double first_s;
-            memcpy(&first_s, player->at, sizeof first_s);
-            player->playing = 1;
-            player->start_s = now - first_s;
+        double wait_s = 0.05;
+        if (!player->playing && active_count >= clients_wanted) start(player);
+        int by_tick = how == TICK && player->playing && active_count == clients_count;
+        if (player->playing && now_s() >= tick_time(player)) {
+            if (by_tick) receive_all(epoll, listener);
+            play_tick(player);
         }
-        if (player->playing && now >= tick_time(player)) play_tick(player);
         if (stopping) break;
         if (player->playing && tick_time(player) - now_s() < wait_s)
             wait_s = tick_time(player) - now_s();
-        if (batch_s > 0) {
+        if (by_tick) {
+            nap(wait_s);
+        } else if (how == BATCH) {
             if (batch_due_s - now_s() < wait_s) wait_s = batch_due_s - now_s();
-            if (wait_s > 0) {
-                struct timespec nap = {0, (long)(wait_s * 1e9)};
-                nanosleep(&nap, NULL);
-            }
+            nap(wait_s);
             if (now_s() >= batch_due_s) {
                 receive_ready(epoll, listener, 0);
                 batch_due_s = now_s() + batch_s;
@@ -282,10 +314,17 @@ static void run(struct player *player, int listener, int clients_wanted, double 
     }
 }
 
+static int receive_of(const char *name) {
+    static const char *const NAMES[] = {"event", "batch", "tick"};
+    for (int how = EVENT; how <= TICK; how++)
+        if (!strcmp(name, NAMES[how])) return how;
+    return -1;
+}
+
 int main(int argc, char **argv) {
     struct player player = {0};
     const char *trace = NULL, *welcome_path = NULL;
-    int clients_wanted = 0, batch = 0;
+    int clients_wanted = 0, how = EVENT;
     double batch_ms = 5;
     for (int k = 1; k < argc; k++) {
         const char *value = k + 1 < argc ? argv[k + 1] : "";
@@ -293,14 +332,14 @@ int main(int argc, char **argv) {
         else if (!strcmp(argv[k], "--trace")) trace = value;
         else if (!strcmp(argv[k], "--welcome")) welcome_path = value;
         else if (!strcmp(argv[k], "--clients")) clients_wanted = atoi(value);
-        else if (!strcmp(argv[k], "--receive")) batch = !strcmp(value, "batch");
+        else if (!strcmp(argv[k], "--receive")) how = receive_of(value);
         else if (!strcmp(argv[k], "--batch-ms")) batch_ms = atof(value);
         else { fprintf(stderr, "unknown argument %s\n", argv[k]); return 2; }
         k++;
     }
-    if (!trace || !welcome_path || clients_wanted < 1 || batch_ms <= 0) {
+    if (!trace || !welcome_path || clients_wanted < 1 || batch_ms <= 0 || how < 0) {
         fprintf(stderr, "usage: floor --trace FILE --welcome FILE --clients N "
-                        "--receive event|batch [--batch-ms MS] [--once]\n");
+                        "--receive event|batch|tick [--batch-ms MS] [--once]\n");
         return 2;
     }
     memset(client_of_fd, -1, sizeof client_of_fd);
@@ -309,8 +348,11 @@ int main(int argc, char **argv) {
     signal(SIGTERM, stop);
     signal(SIGINT, stop);
     signal(SIGPIPE, SIG_IGN);
-    run(&player, listen_on_loopback(), clients_wanted, batch ? batch_ms * 1e-3 : 0);
-    printf("{\"sends\": %llu, \"skipped\": %llu, \"receives\": %llu}\n",
-           (unsigned long long)sends, (unsigned long long)skipped, (unsigned long long)receives);
+    run(&player, listen_on_loopback(), clients_wanted, (enum receive)how,
+        batch_ms * 1e-3);
+    printf("{\"sends\": %llu, \"skipped\": %llu, \"receives\": %llu, \"ticks\": %llu, "
+           "\"waits\": %llu}\n",
+           (unsigned long long)sends, (unsigned long long)skipped, (unsigned long long)receives,
+           (unsigned long long)ticks, (unsigned long long)waits);
     return 0;
 }

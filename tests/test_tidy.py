@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -235,6 +236,69 @@ def test_tests_do_not_wait_for_the_clock() -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "time.sleep"
     ]
     assert not waiting, "\n".join(waiting)
+
+
+MOCK_CLOCKS = {"autojump_clock", "mock_clock"}
+SLEEPS = {"trio.sleep", "trio.sleep_until"}
+
+
+def sleeps(function: ast.AsyncFunctionDef) -> bool:
+    return any(
+        isinstance(node, ast.Await)
+        and isinstance(node.value, ast.Call)
+        and ast.unparse(node.value.func) in SLEEPS
+        for node in ast.walk(function)
+    )
+
+
+def parameters(function: ast.AsyncFunctionDef) -> set[str]:
+    return {argument.arg for argument in function.args.args + function.args.kwonlyargs}
+
+
+def run_by_pytest(function: ast.AsyncFunctionDef) -> bool:
+    """A test or a fixture; helpers sleep on the clock of who calls them."""
+    fixture = any("fixture" in ast.unparse(each) for each in function.decorator_list)
+    return fixture or function.name.startswith("test_")
+
+
+def test_tests_sleep_on_a_mock_clock() -> None:
+    sleeping = [
+        (f"{shown(path)}::{function.name}", parameters(function))
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for function in functions(ast.parse(path.read_text()))
+        if isinstance(function, ast.AsyncFunctionDef)
+        if run_by_pytest(function) and sleeps(function)
+    ]
+    assert len(sleeping) > 10, "the tests that sleep were not found"
+    real = [name for name, arguments in sleeping if not arguments & MOCK_CLOCKS]
+    assert not real, "\n".join(real)
+
+
+def test_a_sleep_without_a_mock_clock_is_found() -> None:
+    source = "async def test_x(house):\n  async def inner():\n    await trio.sleep(1)"
+    (function, _) = functions(ast.parse(source))
+    assert isinstance(function, ast.AsyncFunctionDef)
+    assert run_by_pytest(function)
+    assert sleeps(function)
+    assert not parameters(function) & MOCK_CLOCKS
+
+
+def test_both_distributions_have_one_version_and_one_licence() -> None:
+    from atrium_server.version import VERSION
+
+    sdk = ROOT / "clients" / "python"
+    project = tomllib.loads((sdk / "pyproject.toml").read_text())["project"]
+    assert project["version"] == VERSION
+    assert project["license-files"] == ["LICENSE"]
+    assert (sdk / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
+def test_what_the_sdist_takes_is_there() -> None:
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    taken = [ROOT / name for name in build["targets"]["sdist"]["only-include"]]
+    assert not [shown(path) for path in taken if not path.exists()]
+    empty = [path for path in taken if path.is_dir() and not any(path.iterdir())]
+    assert not empty, "git keeps no empty folder, so a clone would lack it"
 
 
 def test_the_wheel_gets_the_files_that_the_server_serves() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class SharedPackage(BuildHookInterface):
+class SharedPackage(BuildHookInterface[Any]):
     """Adds the shared package from wherever it is."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

@@ -3,11 +3,13 @@
 Theory of operation
 -------------------
 For each case (a scenario and a number of clients) and each round: Atrium runs and records the
-sizes of what it sends; then the floor replays those sizes to the same crowd twice, receiving per
-event and in batches. The round's ratio is Atrium's CPU per client and second over that of the
-cheaper floor. Both halves of a ratio are measured within a minute on the same CPUs, because the
-speed of a shared machine drifts by more than what is to be shown. A round in which any run was
-not valid is void and says why; the result of a case is the median of the rounds that are left.
+sizes of what it sends; then the floor replays those sizes to the same crowd three times, each
+time with another way of receiving (`floor.Receive`). The round's ratio is Atrium's CPU per client
+and second over that of the cheapest floor. Both halves of a ratio are measured within minutes on
+the same CPUs, because the speed of a shared machine drifts by more than what is to be shown. A
+round in which any run was not valid is void and says why; the result of a case is the median of
+the rounds that are left. Where the floor cannot be built, Atrium is measured alone: there is then
+no ratio, and a sentence says why.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, get_args
 
 import msgspec
 from cyclopts import App, Parameter, validators
@@ -44,13 +46,13 @@ _FLOOR_EXTENT: Final = Extent(-200.0, 200.0, -200.0, 200.0)
 
 
 class Round(msgspec.Struct, frozen=True):
-    """One Atrium run and the floors after it."""
+    """One Atrium run and the floors after it, by their way of receiving."""
 
     atrium: Report
     floors: dict[str, Report]
-    trace_bytes_per_client_s: float
+    trace_bytes_per_client_s: float | None
     ratio: float | None
-    """None when the round is void."""
+    """None when the round is void or had no floor."""
     void_reasons: list[str]
 
 
@@ -75,7 +77,8 @@ class Bench:
     seconds: float
     warmup_s: float
     folder: Path
-    program: Path
+    program: Path | None
+    """The floor; None where it cannot be built."""
 
     def case(self, scenario: ScenarioName, clients: int, say: Callable[[str], None]) -> Case:
         """Measure one case; `say` is told what runs."""
@@ -87,26 +90,30 @@ class Bench:
 
     def _round(self, scenario: ScenarioName, clients: int, number: int) -> Round:
         server_cpu, generator_cpu = default_pins()
-        recorded = self.folder / "sends.trace"
+        recorded = None if self.program is None else self.folder / "sends.trace"
         settings = Settings(
             scenario, clients, self.seconds, warmup_s=self.warmup_s, seed=number + 1,
             pin_server=server_cpu, pin_generator=generator_cpu, trace=recorded,
         )
         atrium = runner.run(settings)
+        if self.program is None or recorded is None:
+            return judge(atrium, {}, None)
         ticks = trace.full_load(trace.parse_trace(recorded.read_bytes()), clients)
         clipped, welcome = self.folder / "floor.trace", self.folder / "welcome"
         clipped.write_bytes(trace.build_trace(ticks))
         welcome.write_bytes(floor.canned_welcome(_FLOOR_EXTENT, _TICK_RATE_HZ))
         floors: dict[str, Report] = {}
-        for receive in ("event", "batch"):
+        for receive in get_args(floor.Receive):
             command = floor.floor_command(self.program, clipped, welcome, clients, receive)
             floors[receive] = floor.run_floor(settings, command, _FLOOR_EXTENT)
         ticks_per_s = len(ticks) / max(1e-9, ticks[-1].seconds + 1 / _TICK_RATE_HZ)
         return judge(atrium, floors, trace.bytes_per_tick(ticks) * ticks_per_s / clients)
 
 
-def judge(atrium: Report, floors: dict[str, Report], trace_bytes_per_client_s: float) -> Round:
-    """The ratio of a round, or why it is void."""
+def judge(
+    atrium: Report, floors: dict[str, Report], trace_bytes_per_client_s: float | None
+) -> Round:
+    """The ratio of a round, or why it is void. Without floors there is no ratio to take."""
     reasons = [f"atrium: {reason}" for reason in atrium.reasons]
     for name, report in floors.items():
         reasons += [f"floor ({name}): {reason}" for reason in report.reasons]
@@ -115,15 +122,16 @@ def judge(atrium: Report, floors: dict[str, Report], trace_bytes_per_client_s: f
             reasons.append(f"floor ({name}): sent {apart:.0%} of Atrium's bytes")
     costs = [cost for r in floors.values() if (cost := r.server_cpu_us_per_client_s) is not None]
     own = atrium.server_cpu_us_per_client_s
-    if own is None or not costs:
+    if own is None or len(costs) < len(floors):
         reasons.append("the CPU of a server could not be read")
-    ratio = None if reasons or own is None else round(own / min(costs), 4)
-    return Round(atrium, floors, round(trace_bytes_per_client_s, 1), ratio, reasons)
+    ratio = None if reasons or own is None or not costs else round(own / min(costs), 4)
+    sent = None if trace_bytes_per_client_s is None else round(trace_bytes_per_client_s, 1)
+    return Round(atrium, floors, sent, ratio, reasons)
 
 
 def summarise(scenario: str, clients: int, rounds: list[Round]) -> Case:
     """Medians over the rounds that are not void."""
-    valid = [one for one in rounds if one.ratio is not None]
+    valid = [one for one in rounds if not one.void_reasons]
     return Case(
         scenario, clients, rounds,
         _median([one.ratio for one in valid]),
@@ -140,7 +148,7 @@ def table(cases: list[Case]) -> Table:
     for name in ("case", "Atrium", "floor", "ratio", "p99 pose age, ms", "snapshots/s", "rounds"):
         shown.add_column(name, justify="left" if name == "case" else "right")
     for case in cases:
-        valid = sum(one.ratio is not None for one in case.rounds)
+        valid = sum(not one.void_reasons for one in case.rounds)
         shown.add_row(
             f"{case.scenario} {case.clients}", _text(case.atrium_us, 1), _text(case.floor_us, 1),
             _text(case.ratio, 3), _text(case.pose_age_ms_p99, 1),
@@ -178,7 +186,7 @@ def bench(
         rounds, seconds, warmup = 1, min(seconds, 3.0), min(warmup, 1.0)
     cases: list[Case] = []
     try:
-        program = floor.compile_floor(CACHE)
+        program = _build(console.print)
         with tempfile.TemporaryDirectory(prefix="atrium-bench-") as folder:
             job = Bench(rounds, seconds, warmup, Path(folder), program)
             for scenario, clients in QUICK_CASES if quick else CASES:
@@ -193,7 +201,16 @@ def bench(
                 console.print(f"void: {case.scenario} {case.clients} round {number + 1}: {reason}")
     if json is not None:
         json.write_bytes(msgspec.json.format(msgspec.json.encode(cases), indent=2) + b"\n")
-    sys.exit(0 if all(case.ratio is not None for case in cases) else 1)
+    sys.exit(0 if all(case.atrium_us is not None for case in cases) else 1)
+
+
+def _build(say: Callable[[str], None]) -> Path | None:
+    """The floor, or None after saying why there is none."""
+    try:
+        return floor.compile_floor(CACHE)
+    except floor.FloorMissing as missing:
+        say(f"Atrium is measured alone, without a ratio: {missing}.")
+        return None
 
 
 def _cheapest(one: Round) -> float | None:

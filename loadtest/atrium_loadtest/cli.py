@@ -150,7 +150,8 @@ def _settings(scenario: ScenarioName, options: Options) -> Settings:
 
 def _deliver(report: Report, options: Options) -> None:
     from atrium_loadtest import html
-    from atrium_loadtest.report import table, to_json
+    from atrium_loadtest.report import to_json
+    from atrium_loadtest.table import table
 
     Console().print(table(report))
     if options.json is not None:

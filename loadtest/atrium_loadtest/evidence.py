@@ -87,4 +87,8 @@ class Evidence:
     died: bool
     expects_probes: bool = True
     """False against the floor, whose frames carry no records."""
+    expects_metrics: bool = True
+    """False against the floor, which has none."""
+    joins_pending: int = 0
+    """Bots that were neither let in nor refused when the window opened."""
     world_labels: dict[str, str] = field(default_factory=dict[str, str])

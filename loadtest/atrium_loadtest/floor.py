@@ -24,20 +24,27 @@ from atrium_loadtest.server_process import ServerProcess, pin_self
 from atrium_shared import codec, messages, pose
 
 SOURCE: Final = Path(__file__).resolve().parents[1] / "floor.c"
-Receive = Literal["event", "batch"]
+Receive = Literal["event", "batch", "tick"]
 
 
 class FloorError(RuntimeError):
-    """There is no floor to measure; the message says why."""
+    """The floor cannot be measured; the message says why."""
+
+
+class FloorMissing(FloorError):
+    """Here is no compiler or no source: Atrium alone can still be measured."""
 
 
 def compile_floor(folder: Path) -> Path:
-    """The program, built in `folder` when it is not there yet. Raises FloorError without `cc`."""
+    """The program, built in `folder` when it is not there yet.
+
+    Raises FloorMissing without `cc` or source, FloorError when the source does not compile.
+    """
     compiler = shutil.which("cc")
     if compiler is None:
-        raise FloorError("there is no C compiler (cc); install one to measure the floor")
+        raise FloorMissing("there is no C compiler (cc); install one to measure the floor")
     if not SOURCE.is_file():
-        raise FloorError(f"{SOURCE} is missing; run the bench from a checkout of Atrium")
+        raise FloorMissing(f"{SOURCE} is missing; run the bench from a checkout of Atrium")
     digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]
     program = folder / f"floor-{digest}"
     if not program.is_file():

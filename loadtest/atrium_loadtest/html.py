@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from atrium_loadtest.report import Report, rows
+from atrium_loadtest.report import Report
+from atrium_loadtest.table import rows
 
 _WIDTH, _HEIGHT = 640, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 12, 34
@@ -119,6 +120,7 @@ def _plots(report: Report) -> list[tuple[str, str]]:
     seconds = [point.at_s for point in points]
     late = Line("late p99", seconds, [point.tick_late_ms_p99 for point in points])
     tick = Line("tick p99", seconds, [point.tick_ms_p99 for point in points])
+    collect = Line("collect p99", seconds, [point.collect_ms_p99 for point in points])
     server = Line("server", seconds, [point.server_cpu for point in points])
     own = Line("generator", seconds, [point.generator_cpu for point in points])
     down = Line(
@@ -132,7 +134,7 @@ def _plots(report: Report) -> list[tuple[str, str]]:
     return [
         ("Pose age: sent to parsed by another client",
          bars(report.age_bins_ms, report.age_counts, "ms")),
-        ("Tick duration and lateness", lines([tick, late], "ms")),
+        ("Tick: lateness, receiving before it, itself", lines([tick, late, collect], "ms")),
         ("CPU, in cores", lines([server, own], "cores")),
         ("Bytes down per client", lines([down], "kB/s")),
         ("Server memory", lines([memory], "MB")),

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atrium_loadtest import frames
-from atrium_loadtest.fleet import ACTIVE, Fleet
+from atrium_loadtest.fleet import ACTIVE, PARTS, Fleet
 from atrium_shared import codec, limits, messages
 from atrium_shared.snapshot import View
 
@@ -59,6 +59,8 @@ class Tally:
 
     ages_ns: list[npt.NDArray[np.int64]] = field(default_factory=list[npt.NDArray[np.int64]])
     records: int = 0
+    records_with_hands: int = 0
+    """Those that carry the head and both hands, as every pose of a bot does."""
     unmatched: int = 0
     snapshots: int = 0
     snapshot_bytes: int = 0
@@ -134,6 +136,8 @@ class Probe:
         tally.ages_ns.append(now_ns - sent_ns[matched])
         tally.unmatched += int((ours & ~matched).sum())
         tally.records += len(touched)
+        carried = self._view.parts[touched] & PARTS
+        tally.records_with_hands += int((carried == PARTS).sum())
         tally.snapshots += 1
         tally.snapshot_bytes += len(payload) + frames.header_bytes(len(payload))
         tally.visible += len(self._entities)

@@ -1,4 +1,4 @@
-"""From what was measured to a report: figures, validity, the table a person reads. PURE.
+"""From what was measured to a report: figures, validity and JSON. PURE.
 
 Theory of operation
 -------------------
@@ -15,12 +15,15 @@ from typing import Final
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from rich.table import Table
 
 from atrium_loadtest.evidence import Evidence, Sample
 from atrium_loadtest.metrics import Histogram, Samples, histogram
 
 STEAL_RATIO_MAX: Final = 0.02
+ACTIVE_RATIO_MIN: Final = 0.98
+"""Mean share of the bots that were connected, where no scenario sends them away."""
+UNMATCHED_RATIO_MAX: Final = 0.05
+"""Of the decoded records: with more, the pose age is that of a selection."""
 DELAYED_RATIO_MAX: Final = 0.05
 """Of the generator: more means that other programs ran on its CPU."""
 BUSY_RATIO_MAX: Final = 0.90
@@ -29,6 +32,7 @@ LATE_MS_P99_MAX: Final = 10.0
 
 TICK_METRIC: Final = "atrium_tick_seconds"
 LATE_METRIC: Final = "atrium_tick_late_seconds"
+COLLECT_METRIC: Final = "atrium_collect_seconds"
 GC_METRIC: Final = "atrium_gc_pause_seconds"
 SKIPPED_METRIC: Final = "atrium_snapshots_skipped_total"
 AGE_BINS: Final = 60
@@ -56,6 +60,7 @@ class Point(msgspec.Struct, frozen=True):
     server_rss_bytes: int | None
     tick_ms_p99: Number
     tick_late_ms_p99: Number
+    collect_ms_p99: Number
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -79,6 +84,11 @@ class Report(msgspec.Struct, frozen=True):
     valid: bool
     reasons: list[str]
     seed: int
+    clients_active: float
+    """Mean over the window; the figures per client are over this number."""
+    collect_ms: Quantiles
+    records_with_hands_ratio: Number
+    """Of the decoded records, those that carry the head and both hands."""
     stale_ratio: Number
     """Pairs within the radius whose last record was over a second old."""
     unmatched_ratio: Number
@@ -107,7 +117,6 @@ def build_report(evidence: Evidence) -> Report:
     window, tally, samples = evidence.window, evidence.window.tally, evidence.samples
     per_client = 1.0 / (max(1e-9, window.seconds) * max(1.0, window.active))
     ages_ms = tally.ages_ms()
-    late_ms = np.array(window.late_ns, np.float64) / 1e6
     bins, counts = _age_histogram(ages_ms)
     first, last = (samples[0], samples[-1]) if len(samples) >= 2 else (None, None)
     report = Report(
@@ -129,17 +138,20 @@ def build_report(evidence: Evidence) -> Report:
         valid=False,
         reasons=[],
         seed=evidence.seed,
+        clients_active=round(window.active, 2),
+        collect_ms=_server_quantiles(first, last, COLLECT_METRIC, evidence.world_labels),
+        records_with_hands_ratio=_ratio(tally.records_with_hands, tally.records),
         stale_ratio=_ratio(tally.pairs_stale, tally.pairs),
         unmatched_ratio=_ratio(tally.unmatched, tally.records),
         records_per_snapshot=_ratio(tally.records, tally.snapshots),
         snapshots_skipped=_skipped(first, last),
-        gc_pause_ms=_server_quantiles(first, last, GC_METRIC, {}),
+        gc_pause_ms=_pauses(first, last),
         poses_per_client_s=round(window.counts["poses"] * per_client, 3),
         poses_blocked=window.counts["blocked"],
         corrections=evidence.corrections,
         join_ms=_quantiles(np.array(evidence.join_s) * 1e3),
         lost=evidence.lost,
-        generator_late_ms=_quantiles(late_ms),
+        generator_late_ms=_quantiles(np.array(window.late_ns, np.float64) / 1e6),
         generator_cpu_us_per_client_s=_generator_cpu_us(first, last, window.active),
         generator_delayed_ratio=_delayed(first, last, "generator_delayed_s") or 0.0,
         server_delayed_ratio=_delayed(first, last, "server_delayed_s"),
@@ -154,6 +166,13 @@ def build_report(evidence: Evidence) -> Report:
 
 def why_invalid(report: Report, evidence: Evidence) -> list[str]:
     """A sentence for each thing that makes the figures of a run worthless."""
+    return [
+        *_why_machine(report), *_why_crowd(report, evidence), *_why_server(report, evidence)
+    ]
+
+
+def _why_machine(report: Report) -> list[str]:
+    """Others had the machine, or the generator measured itself."""
     reasons: list[str] = []
     if report.steal_ratio > STEAL_RATIO_MAX:
         reasons.append(
@@ -173,67 +192,60 @@ def why_invalid(report: Report, evidence: Evidence) -> list[str]:
     late_ms = report.generator_late_ms.p99
     if late_ms is None or late_ms > LATE_MS_P99_MAX:
         reasons.append(f"the generator sent poses late: p99 {late_ms} ms")
+    return reasons
+
+
+def _why_crowd(report: Report, evidence: Evidence) -> list[str]:
+    """The crowd was not the one that was asked for, or was not seen."""
+    reasons: list[str] = []
+    if evidence.joins_pending:
+        reasons.append(
+            f"{evidence.joins_pending} clients were still joining when the window opened; use a"
+            " longer --warmup or find out why joining takes so long"
+        )
+    active_min = ACTIVE_RATIO_MIN * report.clients
+    if report.scenario != "churn" and report.clients_active < active_min:
+        reasons.append(
+            f"only {report.clients_active:,.1f} of {report.clients:,} clients took part"
+            f" (at least {ACTIVE_RATIO_MIN:.0%})"
+        )
     if report.lost:
         what = "; ".join(f"{count} x {reason}" for reason, count in sorted(report.lost.items()))
         reasons.append(f"clients were lost: {what}")
-    if evidence.died:
-        reasons.append("the server ended before the run did")
-    elif evidence.exit_status not in (None, 0):
-        reasons.append(f"the server left with status {evidence.exit_status} after SIGTERM")
+    unmatched = report.unmatched_ratio
+    if unmatched is not None and unmatched > UNMATCHED_RATIO_MAX:
+        reasons.append(
+            f"{unmatched:.1%} of the decoded records equal no pose that was sent (at most"
+            f" {UNMATCHED_RATIO_MAX:.0%}); the pose age would be that of the others"
+        )
     if not report.snapshots_per_client_s:
         reasons.append("no snapshot arrived")
     elif evidence.expects_probes and report.pose_age_ms.p50 is None:
         reasons.append("no pose age was measured: the probes decoded nothing that a bot sent")
+    return reasons
+
+
+def _why_server(report: Report, evidence: Evidence) -> list[str]:
+    """The server ended badly, or what it spent is not known although it was ours to watch."""
+    reasons: list[str] = []
+    if evidence.died:
+        reasons.append("the server ended before the run did")
+    elif evidence.exit_status not in (None, 0):
+        reasons.append(f"the server left with status {evidence.exit_status} after SIGTERM")
     if len(evidence.samples) < 2:
-        reasons.append("the window was too short to sample the machine")
+        return [*reasons, "the window was too short to sample the machine"]
+    if evidence.exit_status is None:
+        return reasons
+    if report.server_cpu_us_per_client_s is None:
+        reasons.append("the CPU time of the server could not be read from /proc")
+    if evidence.expects_metrics and report.tick_ms.p50 is None:
+        reasons.append("no tick was found in the server's metrics; see whether /metrics answers")
     return reasons
 
 
 def to_json(report: Report) -> bytes:
     """The report as indented JSON."""
     return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
-
-
-def table(report: Report) -> Table:
-    """The report for a person at a terminal."""
-    shown = Table(title=f"{report.scenario}: {report.clients} clients at {report.rate_hz:g} Hz")
-    shown.add_column("figure")
-    shown.add_column("value", justify="right")
-    for name, value in rows(report):
-        shown.add_row(name, value)
-    return shown
-
-
-def rows(report: Report) -> list[tuple[str, str]]:
-    """Name and value of everything worth a line in a table."""
-    rss = report.server_rss_bytes
-    lines = [
-        ("pose age p50 / p95 / p99, ms", _join(report.pose_age_ms, "p50", "p95", "p99")),
-        ("snapshots per client and s", f"{report.snapshots_per_client_s:.2f}"),
-        ("updates seen", _percent(report.updates_seen_ratio)),
-        ("older than 1 s", _percent(report.stale_ratio)),
-        ("bytes per client and s", f"{report.bytes_per_client_s:,.0f}"),
-        ("bytes per avatar update", _number(report.bytes_per_avatar_update, 2)),
-        ("records per snapshot", _number(report.records_per_snapshot, 1)),
-        ("server CPU per client and s, us", _number(report.server_cpu_us_per_client_s, 1)),
-        ("server memory, MB", "-" if rss is None else f"{rss / 1e6:.1f}"),
-        ("tick p50 / p99, ms", _join(report.tick_ms, "p50", "p99")),
-        ("tick late p50 / p99 / max, ms", _join(report.tick_late_ms, "p50", "p99", "max")),
-        ("garbage collection pause max, ms", _join(report.gc_pause_ms, "max")),
-        ("join p50 / p99, ms", _join(report.join_ms, "p50", "p99")),
-        ("corrections", str(report.corrections)),
-        ("generator busy", f"{report.generator_busy:.1%}"),
-        ("generator late p50 / p99, ms", _join(report.generator_late_ms, "p50", "p99")),
-        ("generator CPU per client and s, us", _number(report.generator_cpu_us_per_client_s, 1)),
-        ("generator / server waited for a CPU",
-         f"{report.generator_delayed_ratio:.1%} / {_percent(report.server_delayed_ratio)}"),
-        ("steal", f"{report.steal_ratio:.2%}"),
-    ]
-    lines += [
-        (name.replace("_", " "), _number(value, 2) if isinstance(value, float) else str(value))
-        for name, value in report.scenario_figures.items()
-    ]
-    return [*lines, ("valid", "yes" if report.valid else "no: " + "; ".join(report.reasons))]
 
 
 # --- parts --------------------------------------------------------------------------------
@@ -272,6 +284,16 @@ def _server_quantiles(
         return Quantiles()
     found = _difference(first.metrics, last.metrics, name, labels)
     return Quantiles() if found is None else _histogram_ms(found)
+
+
+def _pauses(first: Sample | None, last: Sample | None) -> Quantiles:
+    """Of the garbage collector: 0 where it never ran, None where nobody counted."""
+    if first is None or last is None:
+        return Quantiles()
+    found = _difference(first.metrics, last.metrics, GC_METRIC, {})
+    if found is None or not found.bounds:
+        return Quantiles()
+    return _histogram_ms(found) if found.count else Quantiles(0.0, 0.0, 0.0, 0.0)
 
 
 def _server_cpu_us(first: Sample | None, last: Sample | None, active: float) -> Number:
@@ -333,6 +355,7 @@ def _series(samples: list[Sample], labels: dict[str, str]) -> list[Point]:
                 after.server_rss_bytes,
                 _server_quantiles(before, after, TICK_METRIC, labels).p99,
                 _server_quantiles(before, after, LATE_METRIC, labels).p99,
+                _server_quantiles(before, after, COLLECT_METRIC, labels).p99,
             )
         )
     return points
@@ -348,15 +371,3 @@ def _age_histogram(ages_ms: npt.NDArray[np.float64]) -> tuple[list[float], list[
 
 def _ratio(part: float, whole: float) -> Number:
     return round(part / whole, 5) if whole else None
-
-
-def _number(value: Number, digits: int) -> str:
-    return "-" if value is None else f"{value:,.{digits}f}"
-
-
-def _percent(value: Number) -> str:
-    return "-" if value is None else f"{value:.2%}"
-
-
-def _join(quantiles: Quantiles, *names: str) -> str:
-    return " / ".join(_number(getattr(quantiles, name), 2) for name in names)

@@ -26,7 +26,7 @@ import msgspec
 from atrium_loadtest import frames, scenarios
 from atrium_loadtest.crowd import Extent
 from atrium_loadtest.evidence import Evidence
-from atrium_loadtest.fleet import ACTIVE
+from atrium_loadtest.fleet import ACTIVE, LOST
 from atrium_loadtest.generator import Generator, Plan
 from atrium_loadtest.joiner import Address, Failed, Joiner
 from atrium_loadtest.observer import Observer
@@ -174,9 +174,10 @@ def measure(
             gc.collect()
             gc.freeze()
             _drive(generator, "warming up", settings.warmup_s, stage)
+            joins_pending = _unanswered(generator)
             generator.begin_window()
+            start_s = time.monotonic()  # before the mark: its sample belongs to the window
             observer.mark()
-            start_s = time.monotonic()
             _drive(generator, "measuring", settings.seconds, stage)
             window = generator.end_window()
             died = server is not None and not server.alive
@@ -196,6 +197,7 @@ def measure(
             settings.scenario, settings.clients, settings.rate_hz, settings.seed, window,
             observer.between(start_s, end_s), generator.join_s, generator.corrections, lost,
             scenario.summary(), None if server is None else server.stop(), died, target.probes,
+            target.metrics, joins_pending,
         )
     )
 
@@ -253,6 +255,15 @@ def _plan(settings: Settings, target: Target, extent: Extent) -> Plan:
         world=settings.world,
         avatars_max=scenarios.AVATARS_MAX[settings.scenario],
         joins_per_s=settings.joins_per_s,
+    )
+
+
+def _unanswered(generator: Generator) -> int:
+    """Bots that were neither ever let in nor refused; one that returns in churn is none."""
+    states = generator.fleet.bots["state"]
+    return sum(
+        welcome is None and states[bot] != LOST
+        for bot, welcome in enumerate(generator.welcomes)
     )
 
 

@@ -32,11 +32,13 @@ import trio
 from atrium_server.config import AtriumStartError, Config
 from atrium_server.host import HostMetrics, HostParts, WorldHost
 from atrium_server.hosts import Hosts
+from atrium_server.http.guard import Admission
 from atrium_server.http.service import open_http_service
 from atrium_server.judge import AllowAll
 from atrium_server.net.addresses import Addresses, AddressRules
 from atrium_server.net.front_door import FrontDoor, FrontDoorParts
 from atrium_server.net.gateway import Gateway, GatewayParts
+from atrium_server.net.host_names import HostNames
 from atrium_server.net.requests import Guests
 from atrium_server.net.socket_io import SocketIO, open_socket_io
 from atrium_server.process_metrics import add_process_metrics, observe_gc
@@ -70,6 +72,9 @@ from atrium_shared import limits
 
 logger = logging.getLogger(__name__)
 
+FILES_BESIDE_CONNECTIONS = 128
+"""Open files besides connections: listeners, libraries, recordings, requests being refused."""
+
 
 async def run(
     config: Config, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
@@ -79,6 +84,7 @@ async def run(
     Raises AtriumStartError when the server cannot start, with a sentence that says why.
     """
     sys.setswitchinterval(config.switch_interval_ms / 1000)
+    _raise_files_limit(config.connections_max)
     warm_up()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with open_server(config) as server, trio.open_nursery() as nursery:
@@ -124,6 +130,7 @@ async def open_server(
         handshakes_burst_max=limits.HANDSHAKES_PER_ADDRESS_BURST_MAX,
         trusted=config.trusted_networks,
     ))
+    names = HostNames(config.host, config.allowed_origins)
     io = io or open_socket_io(config.io, config.connections_max)
     gateway = Gateway(GatewayParts(
         io=io, identifier=Guests(), addresses=addresses,
@@ -142,7 +149,8 @@ async def open_server(
     with observe_gc(registry):
         async with (
             open_http_service(
-                status, registry, metrics_networks=config.trusted_networks
+                status, registry, Admission(names.knows, addresses.take_request),
+                metrics_networks=config.trusted_networks,
             ) as serve_http,
             trio.open_nursery() as nursery,
         ):
@@ -150,7 +158,7 @@ async def open_server(
             nursery.start_soon(hosts.run)
             door = FrontDoor(FrontDoorParts(
                 gateway=gateway, addresses=addresses, serve_http=serve_http,
-                allowed_origins=config.allowed_origins,
+                allowed_origins=config.allowed_origins, knows_host=names.knows,
                 refused=lambda reason: registry.counter(
                     REFUSED_TOTAL, "Connections and handshakes refused.", reason=reason
                 ),
@@ -160,7 +168,7 @@ async def open_server(
             finally:
                 nursery.cancel_scope.cancel()
                 maker.close()
-    io.close()
+                io.close()
 
 
 @dataclass(slots=True)
@@ -286,11 +294,33 @@ async def _listen(config: Config) -> list[trio.SocketListener]:
 
 def dump_inputs(world: str, data: bytes) -> None:
     """Keep the last inputs of a world that failed, readable by this user only."""
-    with tempfile.NamedTemporaryFile(
-        prefix=f"atrium-{world}-{time.strftime('%Y%m%dT%H%M%S')}-", suffix=".ticks", delete=False
-    ) as file:
-        file.write(data)
-    logger.error("the last inputs of world %s are in %s", world, file.name)
+    prefix = f"atrium-{world}-{time.strftime('%Y%m%dT%H%M%S')}-"
+    try:
+        with tempfile.NamedTemporaryFile(prefix=prefix, suffix=".ticks", delete=False) as file:
+            file.write(data)
+    except OSError as error:
+        logger.error("the last inputs of world %s could not be kept: %s", world, error.strerror)
+    else:
+        logger.error("the last inputs of world %s are in %s", world, file.name)
+
+
+def _raise_files_limit(connections_max: int) -> None:
+    """Every connection is an open file: take what the system allows, and say so if it is little."""
+    try:
+        import resource
+    except ImportError:
+        return  # no such limit on this system
+    wanted = connections_max + FILES_BESIDE_CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft < wanted:
+        logger.warning(
+            "this system allows %d open files, enough for %d connections and not for %d: "
+            "raise the limit (ulimit -n) or lower --connections-max",
+            soft, soft - FILES_BESIDE_CONNECTIONS, connections_max,
+        )
 
 
 def _settle_memory() -> None:

@@ -177,6 +177,8 @@ def show_config(
 
 REPLAY_HELP = """Live a recording again and check that it leads to the same world.
 
+It takes what serve --record wrote, and what the server kept of a world that failed.
+
 For example:
 
   atrium serve --record today.ticks
@@ -188,21 +190,16 @@ Exit status 1 when the file is no recording, or when a tick comes out differentl
 
 
 @app.command(name="replay", help=REPLAY_HELP)
-def replay(file: Annotated[Path, Parameter(help="A file written by serve --record.")]) -> int:
+def replay(file: Annotated[Path, Parameter(help="The recording.")]) -> int:
     """Replay a recording; returns the exit status."""
-    from atrium_server.recording import RecordingError, replay_file
+    from atrium_server.recording import RecordingError, replay_summary
 
-    ticks, digest = 0, ""
     try:
-        for world in replay_file(file):
-            ticks += 1
-            if ticks % 1000 == 0:
-                sys.stderr.write(f"tick {world.tick}\n")
-            digest = world.digest()
+        summary = replay_summary(file)
     except (OSError, RecordingError) as error:
         _tell_all([str(error)])
         return EXIT_NOT_STARTED
-    sys.stdout.write(f"{ticks} ticks, the same world again: {digest}\n")
+    sys.stdout.write(f"{summary.ticks} ticks, the same world again: {summary.digest}\n")
     return 0
 
 

@@ -109,8 +109,8 @@ class ClientSink(Protocol):
         """Which have nothing half-sent."""
         ...
 
-    def pending(self, connections: I32) -> I32:
-        """Bytes of reliable messages that wait."""
+    def pending(self, connections: I32, room: I32) -> I32:
+        """Bytes of the whole reliable messages that may go out now: up to `room`, or one."""
         ...
 
     def send(

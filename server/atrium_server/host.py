@@ -15,6 +15,7 @@ never notice.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -121,6 +122,7 @@ class WorldHost:
         self.state = HostState()
         self._text = manifest_text
         self._parts = parts
+        self._failed_at: deque[float] = deque(maxlen=limits.WORLD_RESTARTS_MAX + 1)
         self._begin()
 
     def _begin(self) -> None:
@@ -174,10 +176,11 @@ class WorldHost:
         metrics.skipped_tail.add(len(slots) - len(whole))
         metrics.skipped_credit.add(len(whole) - len(which))
         connections = self._connection_of[which]
-        prefixes = sink.pending(connections)
+        prefixes = sink.pending(connections, self.replicator.reliable_room(which))
         first = 0
         while first < len(which):
             built, end = self.replicator.build(which, prefixes, first, server_ms)
+            assert end > first, "every piece fits into an empty arena"
             accepted = sink.send(
                 connections[first:end], built.prefixes, built.arena, built.offsets, built.lengths
             )
@@ -212,14 +215,17 @@ class WorldHost:
         """Reserve a seat and ask the world for an avatar. Raises Overload when it is full."""
         self.seats.reserve(session_id, trio.current_time())
         wants = request.capabilities
-        cap = granted_cap(
+        self.state.sessions[session_id] = Session(
+            session_id, request.connection, wants, self._cap_for(wants), rotation=rotation,
+            request_id=request_id,
+        )
+        self.inbox.must(Join(session_id, request.name, request.avatar))
+
+    def _cap_for(self, wants: Capabilities) -> int:
+        return granted_cap(
             self.manifest.interest.cap, wants.avatars_max, wants.bytes_per_s,
             self.manifest.tick_rate_hz,
         )
-        self.state.sessions[session_id] = Session(
-            session_id, request.connection, wants, cap, rotation=rotation, request_id=request_id
-        )
-        self.inbox.must(Join(session_id, request.name, request.avatar))
 
     def resume(self, request: JoinRequest, session_id: int, rotation: int) -> None:
         """Give a session a new connection. Raises ProtocolError(RESUME_INVALID)."""
@@ -231,6 +237,8 @@ class WorldHost:
             self._parts.sink.end(old, ErrorCode.REPLACED, "You came back on another connection.")
         session.rotation = rotation + 1
         session.connection = request.connection
+        session.capabilities = request.capabilities
+        session.cap = self._cap_for(request.capabilities)
         session.last_chat_seq = request.last_chat_seq
         session.resumed, session.request_id = True, 0
         self._connection_of[session.slot] = -1  # nothing is sent before the welcome
@@ -336,19 +344,7 @@ class WorldHost:
     # --- life ----------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Tick for ever; after a failure begin again, a bounded number of times."""
-        while True:
-            try:
-                await self._run()
-            except Exception:
-                # The one boundary of this world: what failed here is a bug, and only its own.
-                logger.exception("world %s failed in tick %d", self.name, self.world.tick + 1)
-                self._fail()
-                if self.state.failed:
-                    logger.error("world %s failed too often and stays down", self.name)
-                    return
-
-    async def _run(self) -> None:
+        """Tick for ever; after a failure begin again, a bounded number of times an hour."""
         parts, metrics = self._parts, self._parts.metrics
         sleeper = parts.sleeper()
         try:
@@ -356,17 +352,26 @@ class WorldHost:
                 began = trio.current_time()
                 metrics.late_seconds.observe(began - deadline)
                 metrics.ticks_skipped.add(skipped)
-                parts.collect()
+                parts.collect()  # the network's own: what fails there is no fault of this world
                 started = trio.current_time()
                 metrics.collect_seconds.observe(started - began)
-                self.tick(int((deadline - parts.epoch) * 1000) & 0xFFFFFFFF)
+                try:
+                    self.tick(int((deadline - parts.epoch) * 1000) & 0xFFFFFFFF)
+                except Exception:
+                    # The one boundary of this world: a bug in its tick is only its own.
+                    logger.exception("world %s failed in tick %d", self.name, self.world.tick)
+                    await self._fail(deadline)
+                    if self.state.failed:
+                        logger.error("world %s failed too often and stays down", self.name)
+                        return
                 self.state.last_tick_at = trio.current_time()
                 metrics.tick_seconds.observe(self.state.last_tick_at - started)
         finally:
             sleeper.close()
 
-    def _fail(self) -> None:
-        self._parts.dump(self.name, self._parts.recorder.recent())
+    async def _fail(self, now: float) -> None:
+        """Tell everybody, begin anew, and keep what led here."""
+        inputs = self._parts.recorder.recent()
         for session in list(self.state.sessions.values()):
             if session.connection >= 0:
                 self._parts.sink.end(
@@ -375,6 +380,10 @@ class WorldHost:
                 )
         self.state.restarts += 1
         self._parts.metrics.restarts.add()
-        self.state.failed = self.state.restarts > limits.WORLD_RESTARTS_MAX
+        self._failed_at.append(now)
+        self.state.failed = len(self._failed_at) > limits.WORLD_RESTARTS_MAX and (
+            now - self._failed_at[0] < limits.WORLD_RESTARTS_S
+        )
         self._begin()
-
+        # A full disk or a slow one must not keep the others waiting.
+        await trio.to_thread.run_sync(self._parts.dump, self.name, inputs)

@@ -34,7 +34,7 @@ class Inbox:
     """Inputs of one world between two ticks."""
 
     def __init__(self, slots: int) -> None:
-        self.poses_max = max(1024, 4 * slots)
+        self.poses_max = max(4096, 4 * slots)
         self.poses_dropped = 0
         self._commands: list[AnyCommand] = []
         self._acks: list[tuple[int, int]] = []

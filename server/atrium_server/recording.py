@@ -2,12 +2,16 @@
 
 Theory of operation
 -------------------
-What `drain` returned, tick by tick and in order, is all that a world's future depends on (besides
-its manifest and seed). A `Recorder` keeps the last REPLAY_S_MAX seconds in memory, bounded also by
-REPLAY_BYTES_MAX, for the report after a failure; with a file it also writes everything from the
-first tick on. A recording is MessagePack: a header, then one array per tick::
+What `drain` returned, tick by tick and in order, is all that a world's future depends on, besides
+the state it begins with: that of its manifest and seed, or a checkpoint. A `Recorder` keeps the
+newest ticks in memory for the report after a failure. It takes a checkpoint every
+REPLAY_CHECKPOINT_S, and when it has more than REPLAY_S_MAX or REPLAY_BYTES_MAX it forgets the
+oldest checkpoint with the ticks up to the next one: what is left is always a whole recording. With
+a file it also writes everything from the first tick on, through a thread, so that no tick waits for
+a disk. A recording is MessagePack: a header, then one array per tick::
 
-    {"format": 2, "manifest": TOML text, "source": its name, "seed": n, "tick": ticks before it}
+    {"format": 2, "manifest": TOML text, "source": its name, "seed": n, "tick": ticks before it,
+     "checkpoint": the state after those ticks, if there were any}
     [server_ms, commands, slots, seqs, parts, narrow, wide, extras, digest tick, digest]
 
 `slots` and `seqs` are little-endian u32, `parts` bytes. Of each pose's row `narrow` has the columns
@@ -17,17 +21,18 @@ world had after the tick `digest tick` (else -1), so that a replay knows where i
 may be of this tick or of the one before: a host that records a tick before it takes it keeps the
 very inputs that made it fail.
 
-A world that begins again after a failure writes a new header into the same file. The ring is a
-recording like any other, but once it has dropped its oldest ticks it serves only to be read.
+A world that begins again after a failure writes a new header into the same file.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, BinaryIO, cast
 
 import msgpack
@@ -36,6 +41,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atrium_server.mailbox import Drained
+from atrium_server.world import checkpoint
 from atrium_server.world.commands import AnyCommand
 from atrium_server.world.manifest import parse_manifest
 from atrium_server.world.manifest_reader import ManifestError
@@ -69,65 +75,148 @@ class RecordingError(ValueError):
     """A recording cannot be read, or did not lead where it says it did."""
 
 
+class _Writer:
+    """Writes a file in a thread of its own; what waits for it is bounded by REPLAY_BYTES_MAX.
+
+    Once it was started it has to be closed: the process waits for the thread.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._queue: SimpleQueue[bytes | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._bytes_in = 0
+        self._bytes_out = 0
+        """Each of the two sums is written by one thread only."""
+        self._is_over = False
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing more is written: a write failed, or the file was too slow."""
+        return self._is_over
+
+    def put(self, data: bytes) -> None:
+        """Queue `data`; never waits."""
+        if self._is_over:
+            return
+        if self._bytes_in - self._bytes_out + len(data) > limits.REPLAY_BYTES_MAX:
+            self._is_over = True
+            logger.error("recording ends here: the file is written too slowly")
+            return
+        self._bytes_in += len(data)
+        self._queue.put(data)
+
+    def start(self) -> None:
+        """Begin to write what is queued."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="recording", daemon=False)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Write what is queued, and wait for it."""
+        self._queue.put(None)
+        self.start()
+        assert self._thread is not None
+        self._thread.join()
+
+    def _run(self) -> None:
+        failed = False
+        while (data := self._queue.get()) is not None:
+            try:
+                if not failed:
+                    self._file.write(data)
+                    if self._queue.empty():
+                        self._file.flush()
+            except OSError as error:
+                # A full disk ends the recording, not the world.
+                failed = self._is_over = True
+                logger.error("recording ends here: %s", error.strerror)
+            self._bytes_out += len(data)
+        try:
+            self._file.close()
+        except OSError as error:
+            logger.error("the end of a recording could not be written: %s", error.strerror)
+
+
 class Recorder:
     """Keeps the inputs of one world; see the module."""
 
     def __init__(self, tick_rate_hz: int, file: BinaryIO | None = None) -> None:
-        self._ring: deque[bytes] = deque()
-        self._ring_ticks_max = int(limits.REPLAY_S_MAX * tick_rate_hz)
-        self._ring_bytes = 0
-        self._dropped = 0
+        self._ticks_max = int(limits.REPLAY_S_MAX * tick_rate_hz)
+        self._checkpoint_ticks = int(limits.REPLAY_CHECKPOINT_S * tick_rate_hz)
         self._header: dict[str, Any] = {}
-        self._file = file
+        self._checkpoints: deque[tuple[int, bytes]] = deque()
+        """(tick, state after it), the oldest first."""
+        self._ring: deque[bytes] = deque()
+        """The ticks after the oldest checkpoint."""
+        self._bytes = 0
+        """Of all checkpoints and ticks."""
+        self._bytes_since = 0
+        """Of the ticks after the newest checkpoint."""
+        self._writer = _Writer(file) if file is not None else None
 
     def begin(self, manifest_text: str, source: str, seed: int, tick: int) -> None:
         """A world begins (again): a file gets a new header."""
-        self._ring.clear()
-        self._ring_bytes = 0
-        self._dropped = tick
         self._header = {
             "format": FORMAT, "manifest": manifest_text, "source": source, "seed": seed,
             "tick": tick,
         }
-        self._write(_pack(self._header))
+        self._ring.clear()
+        self._checkpoints = deque([(tick, b"")])
+        self._bytes = self._bytes_since = 0
+        if self._writer is not None:
+            self._writer.put(_pack(self._header))
 
     def take(self, drained: Drained, server_ms: int, world: World) -> None:
         """Keep the inputs of the tick that `world` has just finished, or is about to begin."""
+        is_due = self._is_due(world.tick)
+        if is_due:
+            self._keep_checkpoint(world)
         digest = (-1, "")
-        if self._file is not None and world.tick % DIGEST_TICKS == 0:
+        is_written = self._writer is not None and not self._writer.is_over
+        if is_due or (is_written and world.tick % DIGEST_TICKS == 0):
             digest = (world.tick, world.digest())
         record = encode_tick(drained.commands, drained.poses, server_ms, digest)
         self._ring.append(record)
-        self._ring_bytes += len(record)
-        while (
-            len(self._ring) > self._ring_ticks_max or self._ring_bytes > limits.REPLAY_BYTES_MAX
-        ):
-            self._ring_bytes -= len(self._ring.popleft())
-            self._dropped += 1
-        self._write(record)
+        self._bytes += len(record)
+        self._bytes_since += len(record)
+        self._forget()
+        if self._writer is not None:
+            self._writer.put(record)
+            self._writer.start()
 
     def recent(self) -> bytes:
-        """The ring as a recording, oldest tick first."""
-        return _pack({**self._header, "tick": self._dropped}) + b"".join(self._ring)
+        """The newest ticks as a recording."""
+        tick, state = self._checkpoints[0]
+        header = {**self._header, "tick": tick, **({"checkpoint": state} if state else {})}
+        return _pack(header) + b"".join(self._ring)
 
     def close(self) -> None:
-        """Write out what is buffered."""
-        file, self._file = self._file, None
-        if file is not None:
-            try:
-                file.close()
-            except OSError as error:
-                logger.error("the end of a recording could not be written: %s", error.strerror)
+        """Write out what is queued; the file is complete then."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
 
-    def _write(self, data: bytes) -> None:
-        if self._file is None:
-            return
-        try:
-            self._file.write(data)
-        except OSError as error:
-            # A full disk ends the recording, not the world.
-            logger.error("recording ends here: %s", error.strerror)
-            self.close()
+    def _is_due(self, tick: int) -> bool:
+        ticks = tick - self._checkpoints[-1][0]
+        is_heavy = self._bytes_since > limits.REPLAY_BYTES_MAX // 4
+        return ticks > 0 and (ticks >= self._checkpoint_ticks or is_heavy)
+
+    def _keep_checkpoint(self, world: World) -> None:
+        state = checkpoint.save(world)
+        self._checkpoints.append((world.tick, state))
+        self._bytes += len(state)
+        self._bytes_since = 0
+
+    def _forget(self) -> None:
+        """Drop the oldest checkpoints, each with its ticks, as long as there is too much."""
+        while len(self._checkpoints) > 1 and (
+            len(self._ring) > self._ticks_max or self._bytes > limits.REPLAY_BYTES_MAX
+        ):
+            tick, state = self._checkpoints.popleft()
+            self._bytes -= len(state)
+            for _ in range(self._checkpoints[0][0] - tick):
+                self._bytes -= len(self._ring.popleft())
 
 
 def _pack(value: Any) -> bytes:
@@ -255,14 +344,18 @@ def _begin(header: dict[str, Any], name: str) -> World:
         raise RecordingError(f"{name} has a header that is not one of a recording.")
     if header["format"] != FORMAT:
         raise RecordingError(f"{name} is a recording of format {header['format']}, not {FORMAT}.")
-    if header["tick"] != 0:
-        raise RecordingError(
-            f"{name} begins after tick {header['tick']}: it can be read, but not lived again."
-        )
+    state = header.get("checkpoint", b"")
+    if not isinstance(state, bytes) or bool(state) != (header["tick"] != 0):
+        raise RecordingError(f"{name} begins after tick {header['tick']} without its checkpoint.")
     try:
-        return World(parse_manifest(header["manifest"], header["source"]), header["seed"])
+        world = World(parse_manifest(header["manifest"], header["source"]), header["seed"])
+        if state:
+            checkpoint.restore(world, state)
     except (ManifestError, ValueError) as error:
         raise RecordingError(f"{name}: its world is damaged: {error}") from None
+    if world.tick != header["tick"]:
+        raise RecordingError(f"{name} has a checkpoint of another tick than its header says.")
+    return world
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ class CloseCode(enum.IntEnum):
 
     GOING_AWAY = 1001
     PROTOCOL = 1002
+    TOO_BIG = 1009
     INTERNAL = 1011
     TRY_AGAIN_LATER = 1013
     MALFORMED = 4000
@@ -70,7 +71,7 @@ CLOSE_CODE_OF: dict[ErrorCode, CloseCode] = {
     ErrorCode.MALFORMED: CloseCode.MALFORMED,
     ErrorCode.UNEXPECTED: CloseCode.UNEXPECTED,
     ErrorCode.VERSION: CloseCode.VERSION,
-    ErrorCode.TOO_LARGE: CloseCode.MALFORMED,
+    ErrorCode.TOO_LARGE: CloseCode.TOO_BIG,
     ErrorCode.TOO_FAST: CloseCode.TOO_FAST,
     ErrorCode.BAD_NAME: CloseCode.BAD_NAME,
     ErrorCode.RESUME_INVALID: CloseCode.RESUME_INVALID,

@@ -16,9 +16,9 @@ RECEIVE_BYTES_MAX = 4_096
 """Most bytes taken from one socket in one pump pass: fairness between peers."""
 RELIABLE_BYTES_MAX = 262_144
 """Most bytes of reliable messages waiting for one client; more closes that session."""
-RELIABLE_MESSAGES_MAX = 512
+RELIABLE_MESSAGES_MAX = 4_096
 OUTGOING_BYTES_MAX = 65_536
-"""Largest single hand-over to a socket: snapshot, enters and reliable messages of one tick."""
+"""Most reliable bytes that are handed to a socket together with one snapshot."""
 
 # --- text --------------------------------------------------------------------------------
 NAME_CHARS_MAX = 32
@@ -85,12 +85,23 @@ WORLD_EXTENT_M_MAX = 8_388.0
 Y_EXTENT_MM_UNITS_MAX = 32_767
 MANIFEST_BYTES_MAX = 1_048_576
 WORLD_RESTARTS_MAX = 3
+WORLD_RESTARTS_S = 3_600.0
+"""A world that fails more than WORLD_RESTARTS_MAX times within this stays down."""
 CATCH_UP_TICKS_MAX = 3
 """A late ticker runs at most this many ticks back to back, then skips."""
 REPLAY_S_MAX = 60.0
 REPLAY_BYTES_MAX = 64 * 1024 * 1024
+REPLAY_CHECKPOINT_S = 15.0
+"""The inputs kept in memory begin at a checkpoint; this often one is taken."""
 CHAT_HISTORY_MAX = 256
 CHAT_HELD_PER_SESSION_MAX = 16
+DELIVERIES_PER_S_MAX = 50_000
+"""Lines times readers that one world publishes; the other lines wait for their turn. Emotes have
+as much again, and those beyond it are dropped."""
+CHAT_WAITING_MAX = 2_048
+"""Decided lines that wait for their turn in one world; more are refused."""
+EMOTES_PER_TICK_MAX = 64
+"""Emotes that one world looks at in one tick."""
 
 # --- replication -------------------------------------------------------------------------
 RING_TICKS = 4
@@ -115,6 +126,31 @@ assert TICK_RATE_HZ_MIN <= TICK_RATE_HZ_DEFAULT <= TICK_RATE_HZ_MAX
 assert SESSIONS_PER_WORLD_MAX <= ENTITIES_PER_WORLD_MAX
 assert INDEXES_MAX <= 255
 assert CREDIT_RING_TICKS > 2 * TICK_RATE_HZ_MAX
+assert REPLAY_CHECKPOINT_S * 2 <= REPLAY_S_MAX
 assert WORLD_EXTENT_M_MAX * 1000 < 2**23
 assert HANDSHAKE_S_MAX < JOIN_S_MAX < RESUME_S_MAX
 assert SILENCE_PING_S * 2 < SILENCE_S_MAX
+
+# --- HTTP --------------------------------------------------------------------------------
+HTTP_BODY_BYTES_MAX = 65_536
+"""Largest body of a request; it is read whole before a handler sees it."""
+HTTP_BODY_S_MAX = 10.0
+"""From the head of a request to the last byte of its body."""
+HTTP_IDLE_S_MAX = 15.0
+"""A connection without a request, or with half a request head, is closed after this."""
+HTTP_SEND_BYTES_MAX = 65_536
+"""One hand-over to a socket: with HTTP_SEND_S_MAX the slowest link that is served, 3 kB/s."""
+HTTP_SEND_S_MAX = 20.0
+"""The longest that one hand-over to a socket may take before the peer counts as gone."""
+HTTP_REQUESTS_PER_CONNECTION_MAX = 1_000
+HTTP_REQUESTS_PER_ADDRESS_PER_S_MAX = 100.0
+"""Requests of one address, sustained; the bucket holds HTTP_REQUESTS_PER_ADDRESS_BURST_MAX."""
+HTTP_REQUESTS_PER_ADDRESS_BURST_MAX = 200
+HTTP_REFUSAL_S = 1.0
+"""Who asks too often waits this long for the answer that says so."""
+HTTP_REFUSALS_HELD_MAX = 64
+"""Refusals that wait at once; further ones are answered at once and their connection closed."""
+
+assert HTTP_REQUESTS_PER_ADDRESS_PER_S_MAX <= HTTP_REQUESTS_PER_ADDRESS_BURST_MAX
+assert HTTP_REFUSAL_S < HTTP_BODY_S_MAX < HTTP_IDLE_S_MAX < HTTP_SEND_S_MAX
+assert HTTP_REFUSALS_HELD_MAX >= CONNECTIONS_PER_ADDRESS_MAX

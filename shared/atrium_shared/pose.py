@@ -76,6 +76,10 @@ class Flags(enum.IntFlag):
     SEATED = 32
     """Server only."""
     HAND_TRACKING = 64
+    EPOCH = 128
+    """The client's, in poses only: 0 after the first Welcome of a connection, toggled by each
+    further one (a `Travel`). Poses of another epoch were sent from another world and are ignored.
+    """
 
 
 FLAGS_OF_CLIENT: Final = int(Flags.SNAP | Flags.TYPING | Flags.HAND_TRACKING)

@@ -1,6 +1,6 @@
 """The page in a real browser against a real server: join, walk, see each other, talk.
 
-Needs Chromium and the package `playwright`; without them the tests are skipped with the reason.
+Needs Chromium on the PATH; without it the tests are skipped with the reason.
 Everything is waited for by its effect in the page, nothing by time. The list of people is the
 page's own account of who is where, for those who cannot see the map; it serves the tests as well.
 Each test has people of its own, for the server keeps the seats of those whose page was closed.
@@ -20,9 +20,6 @@ from queue import Empty, Queue
 from typing import IO
 
 import pytest
-
-pytest.importorskip("playwright", reason="The package playwright is not installed.")
-
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
@@ -92,7 +89,10 @@ def wait_until_ready(lines: Queue[str | None]) -> str:
 def browser() -> Iterator[Browser]:
     path = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
     if path is None:
-        pytest.skip("Chromium is not installed: the page was not tried in a browser.")
+        pytest.skip(
+            "There is no Chromium on the PATH, so the page was not tried in a browser: install the "
+            "package chromium of your system to have that checked, too."
+        )
     arguments = ["--disable-gpu"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         arguments.append("--no-sandbox")  # Chromium's sandbox refuses to run as root.

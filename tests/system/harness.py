@@ -4,8 +4,8 @@
 nothing waits for real time, and what fails once fails again. `Peer` is a client without manners:
 it says whatever a test wants in whatever frames, and parses what comes back by itself, so that an
 error in the server's frames cannot hide behind the same error in a library. `Peer.join` is the
-well-behaved way in. A `Witness` is the honest neighbour of every attack: it joins, reads, acknowledges, and
-`still_served` says whether it gets its snapshots as if nothing were going on.
+well-behaved way in. A `Witness` is the honest neighbour of every attack: it joins, reads,
+acknowledges, and `still_served` says whether it gets its snapshots as if nothing were going on.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+
 import pytest
 import trio
 from harness import House, Peer, Witness, frame, hello, open_house, said
@@ -12,6 +14,13 @@ from atrium_shared import limits
 from atrium_shared import messages as m
 
 STRANGER = "203.0.113.7"
+
+
+@pytest.fixture
+async def house(autojump_clock: MockClock) -> AsyncGenerator[House]:
+    """A server that goes by the name that the peers of these tests use."""
+    async with open_house(host="atrium.test") as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -40,6 +49,14 @@ HANDSHAKES: dict[str, tuple[dict[str, str | None], int]] = {
     "our name as a user": ({"Origin": "http://atrium.test@evil.example"}, 403),
     "a sandboxed frame": ({"Origin": "null"}, 403),
     "an empty origin": ({"Origin": ""}, 403),
+    "a rebound name": ({"Origin": "http://evil.example", "Host": "evil.example"}, 403),
+    "a rebound name with a port": (
+        {"Origin": "http://evil.example:8080", "Host": "evil.example:8080"}, 403
+    ),
+    "a program by another name": ({"Host": "evil.example"}, 101),
+    "our page by address": ({"Origin": "http://192.0.2.1:80", "Host": "192.0.2.1:80"}, 101),
+    "our page by IPv6": ({"Origin": "http://[::1]:8080", "Host": "[::1]:8080"}, 101),
+    "our page on localhost": ({"Origin": "http://localhost", "Host": "localhost"}, 101),
     "an origin that is no address": ({"Origin": "http://[::1"}, 403),
 }
 
@@ -67,8 +84,12 @@ async def test_the_allow_list_lets_foreign_pages_in(autojump_clock: MockClock) -
         assert await house.peer().upgrade(Origin="https://friend.example") == 101
         assert await house.peer().upgrade(Origin="http://friend.example") == 403
         assert await house.peer().upgrade(Origin="https://evil.example") == 403
+        own = {"Origin": "https://friend.example:8443", "Host": "friend.example:8443"}
+        assert await house.peer().upgrade(**own) == 101, "an allowed origin is a name of ours"
     async with open_house(allowed_origins=["*"]) as house:
         assert await house.peer().upgrade(Origin="https://evil.example") == 101
+        own = {"Origin": "https://evil.example", "Host": "evil.example"}
+        assert await house.peer().upgrade(**own) == 101
 
 
 TWICE = {
@@ -114,8 +135,32 @@ async def test_other_paths_are_led_to_the_pages(house: House, autojump_clock: Mo
     await trio.sleep(0.2)  # the first tick, without which it is not healthy
     for path in ("/healthz", "/wsx", "/x?/ws"):
         peer = house.peer()
-        await peer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        await peer.write(head.encode())
         assert await peer.answer() == (200 if path == "/healthz" else 404)
+
+
+async def test_pages_are_not_shown_to_a_rebound_name(
+    house: House, autojump_clock: MockClock
+) -> None:
+    for host, status in (("atrium.test", 200), ("evil.example", 421)):
+        peer = house.peer()
+        await peer.write(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert await peer.answer() == status
+
+
+async def test_a_flood_of_requests_is_slowed_even_where_trusted(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_house(trusted_networks=["203.0.113.0/24"]) as house:
+        witness = await house.witness()
+        peer = house.peer(STRANGER)
+        one = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        await peer.write(one * limits.HTTP_REQUESTS_PER_ADDRESS_BURST_MAX * 2)
+        answers = await peer.rest()
+        assert answers.count(b"HTTP/1.1 429 ") == 1, "the connection ends with the refusal"
+        assert answers.count(b"HTTP/1.1 200 ") < limits.HTTP_REQUESTS_PER_ADDRESS_BURST_MAX * 2
+        await witness.still_served()
 
 
 async def test_a_handshake_in_scraps_and_with_all_that_follows(

@@ -290,7 +290,9 @@ async def test_what_comes_after_our_close_is_ignored(
     ended = await peer.ending()
     assert ended.code == 4000
     await peer.write(chat)
-    await witness.still_served(4)
+    await trio.sleep(1)
+    assert house.gateway.open == 2, "the peer has some time to answer"
+    await witness.still_served(3)
     assert not witness.heard_of(m.ChatPublished)
     assert house.gateway.open == 1, "who does not answer a close is dropped"
 
@@ -633,8 +635,8 @@ async def test_a_forged_token_is_refused(
     good = welcome.resume_token
     forged = {
         "garbage": "A" * 40, "one bit": good[:7] + ("B" if good[7] == "A" else "A") + good[8:],
-        "another key": TokenSigner(b"other", b"run").sign(welcome.session_id, 0), "not ASCII": "ä" * 40,
-        "cut": good[:-4],
+        "another key": TokenSigner(b"other", b"run").sign(welcome.session_id, 0),
+        "not ASCII": "ä" * 40, "cut": good[:-4],
     }[how]
     assert (await refused(house, resume_token=forged)).code == ErrorCode.RESUME_INVALID
     back = house.peer()
@@ -729,6 +731,24 @@ async def test_the_client_closes(
     await witness.still_served()
 
 
+async def test_the_server_closes_and_waits_for_the_answer(
+    house: House, witness: Witness, autojump_clock: MockClock
+) -> None:
+    """Who answers is closed at once, and not before: a reset would take our words with it."""
+    peer = await house.joined()
+    peer.answers_close = False
+    await peer.write(frame(b"no", opcode=TEXT))
+    assert (await peer.ending()).code == 4000
+    for _ in range(10):
+        await peer.write(said(A_POSE))
+        await trio.sleep(0.05)
+    assert house.gateway.open == 2
+    await peer.write(frame(struct.pack(">H", 4000), opcode=CLOSE))
+    assert await peer.rest() == b""
+    assert house.gateway.open == 1
+    await witness.still_served()
+
+
 async def test_a_close_answer_waits_for_what_was_sent_before(
     house: House, autojump_clock: MockClock
 ) -> None:
@@ -779,12 +799,14 @@ async def test_a_number_is_used_again_and_nothing_of_its_old_owner(
             await leaver.write(said(m.Pose(99, 0, 0, root_body(1.0, 1.0))) * 5 + said(m.Bye()))
             await leaver.write(said(m.Pose(100, 0, 0, root_body(1.0, 1.0))) * 5)
             await leaver.ending()
+            await leaver.rest()
             newcomer = house.peer()
             await newcomer.join(f"Newcomer {turn}")
             for _ in range(5):
                 assert (await newcomer.expect(m.Snapshot)).ack_seq == 0
             await newcomer.say(m.Bye())
             await newcomer.ending()
+            await newcomer.rest()
         await witness.still_served()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import ipaddress
 import json
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -18,15 +19,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from atrium_server.config import AtriumStartError
-from atrium_server.http import assets, guard, service
+from atrium_server.http import assets, service
+from atrium_server.http.guard import Admission
 from atrium_server.http.status import WorldStatus
+from atrium_server.net.addresses import Addresses, AddressRules
+from atrium_server.net.host_names import HostNames
 from atrium_server.telemetry import Registry
+from atrium_shared import limits
 
 PLAZA = WorldStatus(
     name="plaza", title="The plaza", tick=120, tick_rate_hz=20, alive=True,
     last_tick_age_s=0.01, sessions=3, capacity=500, restarts=0,
 )
 SCENE = json.dumps({"walls": [{"x": metre} for metre in range(200)]}).encode()
+ANYBODY = Admission(lambda host: True, lambda address, now: True)
 SCRIPT = b"export const answer = 42; // " + b"a" * 600
 
 
@@ -98,7 +104,7 @@ class Browser:
         while True:
             event = self._protocol.next_event()
             if event is h11.NEED_DATA:
-                self._protocol.receive_data(await self.stream.receive_some(65_536))
+                self._protocol.receive_data(bytes(await self.stream.receive_some(65_536)))
             elif isinstance(event, h11.Response):
                 answer.status = event.status_code
                 answer.headers = {name.decode(): value.decode() for name, value in event.headers}
@@ -129,14 +135,17 @@ def web(tmp_path: Path) -> assets.WebAssets:
 
 @asynccontextmanager
 async def opened(
-    web: assets.WebAssets, status: FakeStatus | None = None, **options: object
+    web: assets.WebAssets,
+    status: FakeStatus | None = None,
+    admission: Admission = ANYBODY,
+    **options: object,
 ) -> AsyncGenerator[tuple[Browser, trio.Nursery]]:
     registry = Registry()
     registry.counter("atrium_poses_total", "Poses.").add(5)
     client, server = trio.testing.memory_stream_pair()
     async with (
         service.open_http_service(
-            status or FakeStatus(), registry, web, **options  # type: ignore[arg-type]
+            status or FakeStatus(), registry, admission, web, **options  # type: ignore[arg-type]
         ) as serve_stream,
         trio.open_nursery() as nursery,
     ):
@@ -293,7 +302,7 @@ async def test_the_schema_needs_nothing_from_elsewhere(web: assets.WebAssets) ->
 async def test_a_body_that_is_too_large_is_refused(
     web: assets.WebAssets, announced: bool, autojump_clock: trio.testing.MockClock
 ) -> None:
-    length = guard.BODY_BYTES_MAX * 40
+    length = limits.HTTP_BODY_BYTES_MAX * 40
     head = f"content-length: {length}" if announced else "transfer-encoding: chunked"
     async with opened(web) as (browser, nursery):
         async def upload() -> None:
@@ -324,7 +333,7 @@ async def test_a_body_that_does_not_come_is_given_up(
         )
         answer = bytes(await browser.stream.receive_some(65_536))
         assert answer.startswith(b"HTTP/1.1 408 ")
-        assert trio.current_time() - began_s == guard.BODY_S_MAX
+        assert trio.current_time() - began_s == limits.HTTP_BODY_S_MAX
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /hea", b"GET /healthz HTTP/1.1\r\nhost: a\r\n"])
@@ -335,7 +344,7 @@ async def test_half_a_request_is_not_waited_for(
         began_s = trio.current_time()
         await browser.stream.send_all(sent)
         assert await browser.stream.receive_some(65_536) == b""
-        assert trio.current_time() - began_s == service.IDLE_S_MAX
+        assert trio.current_time() - began_s == limits.HTTP_IDLE_S_MAX
 
 
 @pytest.mark.parametrize("half", [True, False])
@@ -344,7 +353,7 @@ async def test_a_connection_is_over_when_its_peer_ends_it(
 ) -> None:
     client, server = trio.testing.memory_stream_pair()
     async with (
-        service.open_http_service(FakeStatus(), Registry(), web) as serve_stream,
+        service.open_http_service(FakeStatus(), Registry(), ANYBODY, web) as serve_stream,
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(serve_stream, server)
@@ -393,7 +402,7 @@ async def test_a_reader_that_stopped_does_not_hold_up_a_shutdown(
 ) -> None:
     stream = StuckStream()
     async with (
-        service.open_http_service(FakeStatus(), Registry(), web) as serve_stream,
+        service.open_http_service(FakeStatus(), Registry(), ANYBODY, web) as serve_stream,
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(serve_stream, stream)
@@ -408,10 +417,10 @@ async def test_a_reader_that_stopped_is_given_up(
     web: assets.WebAssets, autojump_clock: trio.testing.MockClock
 ) -> None:
     stream = StuckStream()
-    async with service.open_http_service(FakeStatus(), Registry(), web) as serve_stream:
+    async with service.open_http_service(FakeStatus(), Registry(), ANYBODY, web) as serve_stream:
         began_s = trio.current_time()
         await serve_stream(stream)
-    assert trio.current_time() - began_s == service.SEND_S_MAX
+    assert trio.current_time() - began_s == limits.HTTP_SEND_S_MAX
     assert stream.closed.is_set()
 
 
@@ -425,7 +434,7 @@ async def test_a_socket_whose_peer_left_is_no_error(web: assets.WebAssets) -> No
     client, server = trio.testing.memory_stream_pair()
     server.socket = LostSocket()  # type: ignore[attr-defined]
     async with (
-        service.open_http_service(FakeStatus(), Registry(), web) as serve_stream,
+        service.open_http_service(FakeStatus(), Registry(), ANYBODY, web) as serve_stream,
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(serve_stream, server)
@@ -441,6 +450,164 @@ async def test_a_websocket_at_a_wrong_path_is_turned_away(web: assets.WebAssets)
             b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
         assert bytes(await browser.stream.receive_some(65_536)).startswith(b"HTTP/1.1 403 ")
+
+
+# --- who may ask ---------------------------------------------------------------------------------
+
+
+def our_admission(*allowed_origins: str) -> Admission:
+    """What the server uses: names from the settings, and a rate per address; loopback trusted."""
+    rules = AddressRules(
+        connections_max=100, connections_per_address_max=10, handshakes_per_s_max=10.0,
+        handshakes_burst_max=10, trusted=[ipaddress.ip_network("127.0.0.0/8")],
+    )
+    names = HostNames("127.0.0.1", allowed_origins)
+    return Admission(names.knows, Addresses(rules).take_request)
+
+
+@pytest.mark.parametrize("path", ["/", "/api/worlds", "/metrics", "/nothing", "/healthz/"])
+async def test_a_foreign_name_for_this_server_shows_nothing(
+    web: assets.WebAssets, path: str
+) -> None:
+    async with opened(web, admission=our_admission("https://atrium.example")) as (browser, _):
+        rebound = await browser.get(path, host="evil.example")
+    assert rebound.status == 421
+    told = json.loads(rebound.body)
+    assert told["code"] == "wrong_host"
+    assert "allowed_origins" in told["sentence"]
+    async with opened(web, admission=our_admission("https://atrium.example")) as (browser, _):
+        for host in ("localhost:8080", "192.0.2.1:8080", "[2001:db8::1]", "atrium.example"):
+            assert (await browser.get(path, host=host)).status in {200, 404}
+
+
+async def test_without_a_name_there_is_no_page(web: assets.WebAssets) -> None:
+    async with opened(web, admission=our_admission()) as (browser, _):
+        await browser.stream.send_all(b"GET / HTTP/1.0\r\n\r\n")
+        assert bytes(await browser.stream.receive_some(65_536)).startswith(b"HTTP/1.1 421 ")
+
+
+async def test_probes_come_by_any_name(web: assets.WebAssets) -> None:
+    async with opened(web, admission=our_admission()) as (browser, _):
+        for path in ("/healthz", "/readyz"):
+            assert (await browser.get(path, host="atrium-0.cluster")).status == 200
+        await browser.stream.send_all(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert bytes(await browser.stream.receive_some(65_536)).startswith(b"HTTP/1.1 200 ")
+
+
+HTTP2 = {
+    "the preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]), 400),
+    "a version": (b"GET /healthz HTTP/2.0\r\nhost: localhost\r\n\r\n", 400),
+    "an upgrade": (
+        b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nupgrade: h2c\r\n"
+        b"connection: upgrade, http2-settings\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n\r\n", 200
+    ),
+}
+
+
+@pytest.mark.parametrize("what", HTTP2)
+async def test_there_is_no_way_to_http_2(
+    web: assets.WebAssets, what: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    sent, status = HTTP2[what]
+    async with opened(web) as (browser, _):
+        await browser.stream.send_all(sent)
+        received = bytearray()
+        while chunk := await browser.stream.receive_some(65_536):
+            received += chunk
+    head, _, body = bytes(received).partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    if status == 200:
+        assert json.loads(body)["alive"] is True, "an answer as if nothing had been asked for"
+    else:
+        assert body == b"", "no frames"
+
+
+class SocketAt:
+    """A socket as far as it is asked for its addresses."""
+
+    family = int(socket.AF_INET)
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def getpeername(self) -> object:
+        return (self._address, 50_000)
+
+    def getsockname(self) -> object:
+        return ("127.0.0.1", 8080)
+
+
+@asynccontextmanager
+async def opened_for_many(
+    web: assets.WebAssets, addresses: list[str]
+) -> AsyncGenerator[list[Browser]]:
+    """One service, and a connection from each of the addresses."""
+    async with (
+        service.open_http_service(FakeStatus(), Registry(), our_admission(), web) as serve_stream,
+        trio.open_nursery() as nursery,
+    ):
+        browsers: list[Browser] = []
+        for address in addresses:
+            client, server = trio.testing.memory_stream_pair()
+            server.socket = SocketAt(address)  # type: ignore[attr-defined]
+            nursery.start_soon(serve_stream, server)
+            browsers.append(Browser(client))
+        yield browsers
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("flooder", ["203.0.113.7", "127.0.0.1"])
+async def test_requests_have_a_rate_per_address(
+    web: assets.WebAssets, flooder: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with opened_for_many(web, [flooder, "203.0.113.8", flooder]) as browsers:
+        first, neighbour, again = browsers
+        for _ in range(limits.HTTP_REQUESTS_PER_ADDRESS_BURST_MAX):
+            assert (await first.get("/readyz")).status == 200
+        assert trio.current_time() == 0, "within the burst nobody waits"
+        refused = await first.get("/readyz")
+        assert trio.current_time() == limits.HTTP_REFUSAL_S, "the answer is held back"
+        assert (await neighbour.get("/readyz")).status == 200
+        assert (await again.get("/readyz")).status == 200, "the rate is per second"
+    assert refused.status == 429
+    assert refused.headers["retry-after"] == "1"
+    assert refused.headers["connection"] == "close"
+    assert json.loads(refused.body)["code"] == "too_many"
+
+
+async def test_only_so_many_refusals_are_held(
+    web: assets.WebAssets, autojump_clock: trio.testing.MockClock
+) -> None:
+    held = limits.HTTP_REFUSALS_HELD_MAX
+    answered_s: list[float] = []
+    async with opened_for_many(web, ["127.0.0.1"] * (held + 6)) as browsers:
+        for _ in range(limits.HTTP_REQUESTS_PER_ADDRESS_BURST_MAX):
+            await browsers[0].get("/readyz")
+
+        async def ask(browser: Browser) -> None:
+            assert (await browser.get("/readyz")).status == 429
+            answered_s.append(trio.current_time())
+
+        async with trio.open_nursery() as nursery:
+            for browser in browsers:
+                nursery.start_soon(ask, browser)
+    assert answered_s == [0.0] * 6 + [limits.HTTP_REFUSAL_S] * held
+
+
+async def test_who_leaves_while_a_refusal_is_held_is_not_waited_for(
+    web: assets.WebAssets, autojump_clock: trio.testing.MockClock
+) -> None:
+    admission = Admission(lambda host: True, lambda address, now: False)
+    client, server = trio.testing.memory_stream_pair()
+    async with (
+        service.open_http_service(FakeStatus(), Registry(), admission, web) as serve_stream,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(serve_stream, server)
+        await client.send_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        await trio.testing.wait_all_tasks_blocked()
+        await client.aclose()
+    assert trio.current_time() == 0
 
 
 async def test_a_bug_is_told_without_its_details(
@@ -477,7 +644,7 @@ def test_any_bytes_get_an_answer_or_a_close(
         client, server = trio.testing.memory_stream_pair()
         received = b""
         async with (
-            service.open_http_service(FakeStatus(), Registry(), web) as serve_stream,
+            service.open_http_service(FakeStatus(), Registry(), ANYBODY, web) as serve_stream,
             trio.open_nursery() as nursery,
         ):
             nursery.start_soon(serve_stream, server)

@@ -37,7 +37,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 
 
 @needs_compiler
-@pytest.mark.parametrize("receive", ["event", "batch"])
+@pytest.mark.parametrize("receive", ["event", "batch", "tick"])
 def test_the_floor_sends_what_the_trace_says(
     tmp_path: Path, files: tuple[Path, Path], receive: floor.Receive
 ) -> None:
@@ -61,6 +61,9 @@ def test_the_floor_sends_what_the_trace_says(
     assert told["sends"] == 9
     assert told["skipped"] == 0
     assert told["receives"] >= 6
+    assert told["ticks"] == 3
+    if receive == "tick":
+        assert told["waits"] == 3, "one pass of receiving for each tick, and none between"
 
 
 @needs_compiler
@@ -89,6 +92,18 @@ def test_what_is_no_trace_is_refused(
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2
     assert "trace" in done.stderr
+
+
+@needs_compiler
+def test_a_way_of_receiving_that_it_does_not_know_is_refused(
+    tmp_path: Path, files: tuple[Path, Path]
+) -> None:
+    command = floor.floor_command(floor.compile_floor(tmp_path), *files, 3, "event")
+    done = subprocess.run(
+        [*command[:-1], "never"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 2
+    assert "event|batch|tick" in done.stderr
 
 
 def test_without_a_compiler_a_sentence_says_so(

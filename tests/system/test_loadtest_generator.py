@@ -20,9 +20,12 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from atrium_loadtest import runner
 from atrium_loadtest.crowd import Extent
+from atrium_loadtest.evidence import Evidence
 from atrium_loadtest.fleet import ACTIVE
 from atrium_loadtest.generator import Generator, Plan
+from atrium_loadtest.observer import Observer
 from atrium_loadtest.scenarios import Churn, Walk
 from atrium_shared import codec, messages, pose
 from atrium_shared.errors import ErrorCode
@@ -297,3 +300,34 @@ def test_bots_leave_with_a_word_and_resume_after_a_cut(server: SmallServer) -> N
         assert not generator.lost
     assert (scenario.rejoined, scenario.resumed, scenario.resume_refused) == (2, 2, 0)
     assert sum(isinstance(message, messages.Bye) for message in server.heard) == 2
+
+
+class Prompt(Observer):
+    """Samples at the very moment of a mark, and at no other."""
+
+    def start(self) -> None:
+        pass
+
+    def mark(self) -> None:
+        self.samples.append(self._sample())
+
+    def stop(self) -> None:
+        pass
+
+
+def test_the_samples_of_both_marks_are_in_the_window(
+    server: SmallServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_behind: list[Evidence] = []
+    monkeypatch.setattr(runner, "Observer", Prompt)
+    monkeypatch.setattr(runner, "build_report", left_behind.append)
+    settings = runner.Settings("plaza", 2, 0.1, warmup_s=0.0)
+    target = runner.Target(
+        server.address, "", metrics=False, probes=False, extent=Extent(-9.0, 9.0, -9.0, 9.0)
+    )
+    runner.measure(settings, target, runner.Stage(), None)
+    (evidence,) = left_behind
+    assert len(evidence.samples) == 2
+    assert evidence.joins_pending == 0
+    assert (evidence.expects_metrics, evidence.expects_probes) == (False, False)
+    assert evidence.window.actives

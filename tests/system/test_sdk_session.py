@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 import atrium_client
 from atrium_client import (
@@ -28,6 +28,7 @@ from atrium_client import (
     Transform,
     connect,
 )
+from atrium_client.session import REQUESTS_PENDING_MAX
 from atrium_shared import codec, messages, pose
 from atrium_shared.messages import ChatState, EnterEntry, EntityKind, MoveReason
 
@@ -133,6 +134,83 @@ async def test_a_correction_puts_us_where_the_server_says(
         assert me.position == (1.5, 0.0, -2.0)
 
 
+async def corrected(me: atrium_client.Me, server: Any, *said: object) -> None:
+    """Say a Correction of seq, reasons and body, and wait until it is taken."""
+    seq, reasons, body = said
+    await server.peer.say(messages.Correction(seq, 101, reasons, body))
+    await wait_for(me, atrium_client.Corrected)
+
+
+async def test_a_correction_of_an_old_pose_keeps_what_was_walked_since(
+    server: Any, autojump_clock: MockClock
+) -> None:
+    async with connect(URL, name="Ada", stream=server.dial) as me:
+        me.move_to((1.5, 0.0, -2.0), yaw=1.0)
+        await trio.sleep(0.06)
+        old = server.peer.poses[-1].seq
+        me.move_to((1.75, 0.0, -2.5), yaw=2.0)
+        await corrected(me, server, old, MoveReason.SPEED, fake.root_body(1.25, -2.125))
+        assert me.position == (1.5, 0.0, -2.625)
+        assert me.yaw == 2.0
+        # The same answer again is measured against the places as corrected.
+        await corrected(me, server, old, MoveReason.SPEED, fake.root_body(1.25, -2.125))
+        assert me.position == (1.5, 0.0, -2.625)
+
+
+async def test_a_correction_of_reach_moves_nobody(server: Any, autojump_clock: MockClock) -> None:
+    async with connect(URL, name="Ada", stream=server.dial) as me:
+        me.move_to((1.2345, 0.0, -2.0), yaw=1.0)
+        await trio.sleep(0.06)
+        seq = server.peer.poses[-1].seq
+        await corrected(me, server, seq, MoveReason.REACH, fake.root_body(1.234, -2.0))
+        assert (me.position, me.yaw) == ((1.2345, 0.0, -2.0), 1.0)
+
+
+@pytest.mark.parametrize("reason", [MoveReason.TELEPORT, MoveReason.SEATED])
+async def test_a_jump_is_taken_as_it_is(
+    server: Any, autojump_clock: MockClock, reason: MoveReason
+) -> None:
+    async with connect(URL, name="Ada", stream=server.dial) as me:
+        me.move_to((1.5, 0.0, -2.0))
+        await trio.sleep(0.06)
+        seq = server.peer.poses[-1].seq
+        me.move_to((1.75, 0.0, -2.0), yaw=1.0)
+        await corrected(me, server, seq, reason, fake.root_body(7.0, -7.0, 1024))
+        assert me.position == (7.0, 0.0, -7.0)
+        assert me.yaw == pytest.approx(pose.yaw_of(1024))
+
+
+async def test_a_walk_ends_where_the_server_says(server: Any, autojump_clock: MockClock) -> None:
+    wall_m = 1.3
+
+    async def world() -> None:
+        """Lets nobody beyond the wall, and tells so every second tick."""
+        for tick in range(101, 1_000):
+            await trio.sleep(0.05)
+            if not server.peer.poses:
+                continue
+            newest = server.peer.poses[-1]
+            if tick % 2 and x_m(newest) > wall_m:
+                body = fake.root_body(wall_m, -2.0)
+                await server.peer.say(
+                    messages.Correction(newest.seq, tick, MoveReason.COLLIDER, body)
+                )
+            await server.peer.snapshot(tick, b"")
+
+    async with connect(URL, name="Ada", stream=server.dial) as me:
+        me.nursery.start_soon(world)
+        # So close that the target is wanted before the server has said a word about it.
+        assert await me.walk((1.35, 0.0, -2.0)) == (wall_m, 0.0, -2.0)
+        assert await me.walk((5.0, 0.0, -2.0)) == pytest.approx((wall_m, 0.0, -2.0))
+        me.move_to((1.0, 0.0, -2.0))
+        assert await me.walk((1.0, 0.0, -2.0)) == (1.0, 0.0, -2.0)
+        assert x_m(server.peer.poses[-1]) == 1.0
+
+
+def x_m(said: messages.Pose) -> float:
+    return int.from_bytes(said.body[2:5], "little", signed=True) / 1000
+
+
 async def test_move_returns_when_the_server_has_taken_it(
     server: Any, autojump_clock: MockClock
 ) -> None:
@@ -168,9 +246,6 @@ async def test_say_returns_the_verdict_and_listen_hears_it(
         line = await server.peer.expect(messages.ChatSubmit)
         assert (line.channel, line.target) == (ChatChannel.DIRECT, 9)
         await server.peer.say(messages.ChatStatus(line.request_id, ChatState.REJECTED, 0, "rude"))
-        line = await server.peer.expect(messages.ChatSubmit)
-        refusal = messages.Result(line.request_id, ErrorCode.RATE_LIMITED, "Slow down.", 700)
-        await server.peer.say(refusal)
 
     async with connect(URL, name="Ada", stream=server.dial) as me:
         me.nursery.start_soon(judge)
@@ -180,9 +255,30 @@ async def test_say_returns_the_verdict_and_listen_hears_it(
         assert (line.text, line.mine, line.sender_name) == ("hello", True, "Ada")
         outcome = await me.say("bah", to=9)
         assert (outcome.published, outcome.reason) == (False, "rude")
-        with pytest.raises(RequestRefused, match="Slow down") as caught:
-            await me.say("again")
-        assert (caught.value.code, caught.value.retry_ms) == (ErrorCode.RATE_LIMITED, 700)
+
+
+async def test_say_raises_when_too_many_of_our_requests_wait(
+    server: Any, autojump_clock: MockClock
+) -> None:
+    async with connect(URL, name="Ada", stream=server.dial) as me:
+        for _ in range(REQUESTS_PENDING_MAX):
+            me.nursery.start_soon(me.say, "hello")
+        await wait_all_tasks_blocked()
+        with pytest.raises(RequestRefused, match="wait for their answers") as caught:
+            await me.say("one more")
+        assert caught.value.code == ErrorCode.RATE_LIMITED
+
+
+async def test_an_emote_that_is_denied_is_an_event(
+    server: Any, autojump_clock: MockClock
+) -> None:
+    async with connect(URL, name="Ada", stream=server.dial) as me:
+        await me.emote(3)
+        assert (await server.peer.expect(messages.EmoteSubmit)).emote == 3
+        refusal = messages.Result(0, ErrorCode.RATE_LIMITED, "Not so fast.", 1_000)
+        await server.peer.say(refusal)
+        refused = await wait_for(me, atrium_client.Refused)
+        assert refused == atrium_client.Refused(ErrorCode.RATE_LIMITED, "Not so fast.", 1_000)
 
 
 async def test_teleport_and_seats(server: Any, autojump_clock: MockClock) -> None:

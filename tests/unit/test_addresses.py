@@ -12,6 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from atrium_server.net import addresses as module
 from atrium_server.net.addresses import Addresses, AddressRules
+from atrium_shared import limits
 from atrium_shared.errors import Overload
 
 A = "203.0.113.7"
@@ -98,6 +99,42 @@ def test_the_table_is_bounded_and_forgets_who_is_idle(monkeypatch: pytest.Monkey
     addresses.enter("198.51.100.1", 0.0)
     addresses.leave("203.0.113.0")
     assert addresses.open == 3
+
+
+def ask_until_refused(addresses: Addresses, address: str, now: float) -> int:
+    """How many requests are taken at one moment."""
+    for count in range(10_000):
+        if not addresses.take_request(address, now):
+            return count
+    raise AssertionError("nothing is ever refused")
+
+
+@pytest.mark.parametrize("address", [A, "127.0.0.1", "::1", "", "2001:db8::1"])
+def test_requests_have_a_rate_for_everybody(address: str) -> None:
+    addresses = make()
+    assert ask_until_refused(addresses, address, 5.0) == limits.HTTP_REQUESTS_PER_ADDRESS_BURST_MAX
+    assert ask_until_refused(addresses, address, 5.5) == 50
+    assert ask_until_refused(addresses, address, 99.0) == 200
+    assert ask_until_refused(addresses, "203.0.113.8", 5.0) == 200, "the neighbour has its own"
+
+
+@pytest.mark.parametrize("what", SAME)
+def test_what_counts_as_one_shares_its_requests(what: str) -> None:
+    one, other = SAME[what]
+    addresses = make()
+    ask_until_refused(addresses, one, 0.0)
+    assert not addresses.take_request(other, 0.0)
+
+
+def test_the_table_of_requests_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ADDRESSES_TRACKED_MAX", 4)
+    addresses = make()
+    for k in range(4):
+        ask_until_refused(addresses, f"203.0.113.{k}", 0.0)
+    addresses.take_request("203.0.113.0", 0.0)
+    assert addresses.take_request("198.51.100.1", 0.0)
+    assert not addresses.take_request("203.0.113.0", 0.0), "who asks is remembered"
+    assert addresses.take_request("203.0.113.1", 0.0), "who was quiet for longest is forgotten"
 
 
 @given(st.text(max_size=40))

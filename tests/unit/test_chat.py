@@ -12,6 +12,17 @@ from atrium_shared.messages import ChatChannel, ChatState
 WORLD, NEARBY, DIRECT = ChatChannel.WORLD, ChatChannel.NEARBY, ChatChannel.DIRECT
 
 
+
+def verdict(
+    rules: ChatRules, line_id: int, publish: bool, text: str, reason: str
+) -> list[Line]:
+    """Give a verdict; returns the lines that are decided with it."""
+    rules.judge(line_id, publish, text, reason)
+    decided = list(rules.decided)
+    rules.decided.clear()
+    return decided
+
+
 def line(session: int, text: str = "x", channel: ChatChannel = WORLD, request: int = 0) -> Line:
     return Line(0, session, request, channel, 0, session + 1000, f"n{session}", text)
 
@@ -33,8 +44,8 @@ def test_lines_come_in_order_however_the_verdicts_come(
     decided: list[Line] = []
     for one in verdicts:
         allow = data.draw(st.booleans())
-        decided += rules.judge(one.line_id, allow, one.text, "" if allow else "no")
-        assert rules.judge(one.line_id, not allow, "again", "") == [], "one verdict each"
+        decided += verdict(rules, one.line_id, allow, one.text, "" if allow else "no")
+        assert verdict(rules, one.line_id, not allow, "again", "") == [], "one verdict each"
     assert len(decided) == len(accepted), "every line is decided once"
     for session in (1, 2, 3):
         for channel in ChatChannel:
@@ -50,10 +61,10 @@ def test_a_decided_line_waits_only_for_those_before_it_in_its_channel() -> None:
     other, direct = line(2), line(1, channel=DIRECT)
     for one in (first, second, other, direct):
         assert rules.submit(one)
-    assert rules.judge(second.line_id, True, "b", "") == []
-    assert rules.judge(other.line_id, True, "c", "") == [other]
-    assert rules.judge(direct.line_id, True, "d", "") == [direct]
-    assert rules.judge(first.line_id, False, "a", "rude") == [first, second]
+    assert verdict(rules, second.line_id, True, "b", "") == []
+    assert verdict(rules, other.line_id, True, "c", "") == [other]
+    assert verdict(rules, direct.line_id, True, "d", "") == [direct]
+    assert verdict(rules, first.line_id, False, "a", "rude") == [first, second]
     assert (first.verdict, first.reason, second.verdict) == (False, "rude", True)
 
 
@@ -63,12 +74,12 @@ def test_a_session_holds_a_bounded_number_of_lines() -> None:
     assert all(rules.submit(one) for one in held)
     assert not rules.submit(line(1))
     assert rules.submit(line(2)), "others are not concerned"
-    rules.judge(held[0].line_id, True, "x", "")
+    verdict(rules, held[0].line_id, True, "x", "")
     assert rules.submit(line(1))
 
 
 def test_verdicts_on_unknown_lines_mean_nothing() -> None:
-    assert ChatRules().judge(77, True, "x", "") == []
+    assert verdict(ChatRules(), 77, True, "x", "") == []
 
 
 def test_numbers_count_up_and_the_author_learns_them() -> None:

@@ -179,6 +179,23 @@ def test_a_chat_request_ends_with_its_verdict() -> None:
     assert hear(client, retracted) == [events.ChatRetracted(3)]
 
 
+def test_only_a_status_answers_a_line_and_only_a_result_a_jump() -> None:
+    client = joined()
+    line, _ = client.chat("hi", ChatChannel.WORLD, 0, 1.0)
+    jump, _ = client.teleport(messages.TeleportTarget.SPAWN, 0, 1.0)
+    assert hear(client, messages.Result(line, ErrorCode.RATE_LIMITED, "Slow.", 700)) == []
+    assert hear(client, messages.ChatStatus(jump, ChatState.REJECTED, 0, "Slow.")) == []
+    verdict = messages.ChatStatus(line, ChatState.REJECTED, 0, "Slow.")
+    assert hear(client, verdict) == [events.RequestAnswered(line, verdict)]
+
+
+def test_a_refusal_without_a_request_is_told() -> None:
+    refusal = messages.Result(0, ErrorCode.RATE_LIMITED, "Not so fast.", 1_000)
+    told = events.Refused(ErrorCode.RATE_LIMITED, "Not so fast.", 1_000)
+    assert hear(joined(), refusal) == [told]
+    assert hear(joined(), messages.Result(0, ErrorCode.OK, "", 0)) == []
+
+
 def test_lines_that_come_twice_are_heard_once() -> None:
     client = joined()
     assert len(hear(client, SAID["chat_published"])) == 1
@@ -263,6 +280,9 @@ def test_a_close_code_speaks_for_an_error_that_got_lost() -> None:
     (ended,) = client.link_lost("closed", 4009)
     assert ended == events.Ended(ErrorCode.REPLACED, "closed", 0)
     assert client.state is State.ENDED
+    client = joined()
+    (ended,) = client.link_lost("closed", 1009)
+    assert ended == events.Ended(ErrorCode.TOO_LARGE, "closed", 0)
     client = joined()
     client.link_lost("closed", 1001)
     assert client.state is State.LOST

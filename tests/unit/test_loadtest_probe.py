@@ -44,16 +44,16 @@ class Bench:
         frames.hash_row(self.rows[bot], self.fleet.hashes[bot, slot])
         self.fleet.stamps[bot, slot] = at_ns
 
-    def show(self, tick: int, bots: list[int], at_ns: int) -> None:
-        """The probe gets full records of what `bots` said last."""
+    def show(self, tick: int, bots: list[int], at_ns: int, parts: int = 3) -> None:
+        """The probe gets full records, with `parts`, of what `bots` said last."""
         if not bots:
             payload = codec.encode_snapshot(tick, 0, 0, b"")
             self.probe.snapshot(payload, lambda: at_ns, self.tally)
             return
         rows = self.rows[bots]
-        records = pose.encode_root_and_points(rows, np.zeros((len(bots), 1), np.uint8), 3)
+        records = pose.encode_root_and_points(rows, np.zeros((len(bots), 1), np.uint8), parts)
         flags = np.zeros((len(bots), 1), np.uint8)
-        body = bytes((Form.FULL << 6 | 3, len(bots), *bots))
+        body = bytes((Form.FULL << 6 | parts, len(bots), *bots))
         body += np.concatenate([flags, records], axis=1).tobytes()
         payload = codec.encode_snapshot(tick, 0, 0, body)
         self.probe.snapshot(payload, lambda: at_ns, self.tally)
@@ -67,6 +67,13 @@ def test_the_age_of_a_record_is_parsed_minus_sent() -> None:
     assert sorted(bench.tally.ages_ms()) == [25.0, 30.0]
     assert bench.tally.records == 2
     assert bench.tally.snapshot_bytes == 2 + 20 + 2 + 2 + 2 * 41
+
+
+@pytest.mark.parametrize(("parts", "counted"), [(0, 0), (1, 0), (2, 0), (3, 2)])
+def test_records_with_head_and_hands_are_counted(parts: int, counted: int) -> None:
+    bench = Bench([1.0, 2.0])
+    bench.show(7, [1, 2], SECOND, parts)
+    assert (bench.tally.records, bench.tally.records_with_hands) == (2, counted)
 
 
 def test_what_nobody_sent_is_unmatched() -> None:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
+from atrium_loadtest import runner
+from atrium_loadtest.fleet import ACTIVE, AWAY, LOST, make_fleet
 from atrium_loadtest.runner import RunError, target_of
 from atrium_loadtest.scenarios import Chat, make_scenario
+from atrium_loadtest.server_process import atrium_command
 from atrium_shared import messages
 from atrium_shared.messages import ChatChannel, ChatState
 
@@ -68,3 +77,37 @@ def test_chat_latency_is_counted_at_the_author_and_at_others() -> None:
 
 def test_walking_has_no_figures_of_its_own() -> None:
     assert make_scenario("plaza", 1).summary() == {}
+
+
+def test_only_bots_that_were_never_answered_are_still_joining() -> None:
+    fleet = make_fleet(5, 16)
+    fleet.bots["state"] = np.array([ACTIVE, AWAY, LOST, AWAY, LOST])
+    welcomed = [True, True, True, False, False]
+    welcomes = [object() if was_in else None for was_in in welcomed]
+    crowd = SimpleNamespace(fleet=fleet, welcomes=welcomes)
+    assert runner._unanswered(crowd) == 1  # type: ignore[arg-type]
+
+
+def test_the_busy_thread_is_all_that_its_option_changes() -> None:
+    plain = atrium_command(Path("plaza.toml"), Path("sends.trace"))
+    busy = atrium_command(Path("plaza.toml"), Path("sends.trace"), busy_thread=True)
+    assert plain[:3] == [sys.executable, "-m", "atrium_server"]
+    assert busy[:2] == [sys.executable, "-c"]
+    assert "threading.Thread(target=spin, daemon=True).start()" in busy[2]
+    assert busy[3:] == plain[3:]
+    assert plain[3:] == [
+        "serve", "--host", "127.0.0.1", "--port", "0", "--world", "plaza.toml",
+        "--send-trace", "sends.trace",
+    ]
+
+
+def test_a_server_beside_a_busy_thread_reads_its_arguments_as_another_does() -> None:
+    def version(command: list[str]) -> str:
+        done = subprocess.run(
+            [*command[:3], "--version"], capture_output=True, text=True, timeout=60, check=True
+        )
+        return done.stdout
+
+    busy = version(atrium_command(Path("x"), None, busy_thread=True))
+    assert busy.strip()
+    assert busy == version(atrium_command(Path("x"), None))

@@ -12,6 +12,7 @@ import make_golden
 import msgspec
 import numpy as np
 import pytest
+from websockets.frames import CloseCode as FrameCloseCode
 
 from atrium_client.session import RESUMABLE
 from atrium_shared import codec, errors, limits, messages, pose, snapshot
@@ -57,8 +58,8 @@ def written(info: msgspec.inspect.Type) -> str:
         least = f"{info.min_length}.." if info.min_length else ""
         return f"{word}({least}{info.max_length})"
     if isinstance(info, i.VarTupleType):
-        most = f"({info.max_length})" if info.max_length else ""
-        return f"[{written(info.item_type)}]{most}"
+        most = f"; {info.max_length}" if info.max_length else ""
+        return f"[{written(info.item_type)}{most}]"
     assert isinstance(info, i.EnumType | i.StructType)
     return info.cls.__name__
 
@@ -110,7 +111,11 @@ def test_parts() -> None:
 def test_flags() -> None:
     rows = table("flags")
     assert [row[:2] for row in rows] == [[str(f.value), str(f.name)] for f in pose.Flags]
-    of_client = sum(int(row[0]) for row in rows if row[2].startswith("the client"))
+    # One that is the client's in poses only is not passed on to others.
+    of_client = sum(
+        int(row[0]) for row in rows
+        if row[2].startswith("the client") and "in poses only" not in row[2]
+    )
     assert of_client == pose.FLAGS_OF_CLIENT
 
 
@@ -136,9 +141,18 @@ def test_error_codes() -> None:
     assert rows == [row(code) for code in errors.ErrorCode]
 
 
+CLOSE_CODES_OF_THE_LIBRARY = {1000: "NORMAL", 1007: "INVALID_DATA"}
+"""What the WebSocket library sends by itself, as RFC 6455 tells it to."""
+
+
 def test_close_codes() -> None:
     rows = [row[:2] for row in table("close codes")]
-    assert rows == [[str(code.value), code.name] for code in errors.CloseCode]
+    codes = {code.value: code.name for code in errors.CloseCode} | CLOSE_CODES_OF_THE_LIBRARY
+    assert rows == [[str(code), name] for code, name in sorted(codes.items())]
+
+
+def test_a_message_too_large_closes_as_the_library_does() -> None:
+    assert errors.CLOSE_CODE_OF[errors.ErrorCode.TOO_LARGE] == FrameCloseCode.MESSAGE_TOO_BIG
 
 
 def test_limits() -> None:

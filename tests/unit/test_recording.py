@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import threading
 from pathlib import Path
 
 import msgpack
@@ -12,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atrium_server import recording as module
 from atrium_server.mailbox import Drained, Inbox
 from atrium_server.recording import (
     Recorder,
     RecordingError,
+    ReplaySummary,
     encode_tick,
     replay_file,
     replay_summary,
@@ -54,6 +55,7 @@ class Life:
         self.world = World(parse_manifest(MANIFEST, "test"), seed)
         self.inbox = Inbox(12)
         self.inside: list[int] = []
+        self.judging: list[int] = []
         self.next_session = 1
         recorder.begin(MANIFEST, "test", seed, 0)
 
@@ -63,27 +65,30 @@ class Life:
             self.step(self.inbox.drain())
         return self
 
-    def step(self, drained: Drained) -> None:
+    def step(self, drained: Drained) -> c.TickOutput:
         server_ms = self.world.tick * 50
         if self.before:
             self.recorder.take(drained, server_ms, self.world)
         out = self.world.step(drained.commands, drained.poses, server_ms)
         if not self.before:
             self.recorder.take(drained, server_ms, self.world)
-        for request in out.judge:
-            self.inbox.must(c.Judged(request.line_id, True, request.text, ""))
+        self.judging += [request.line_id for request in out.judge]
+        for line_id in [n for n in self.judging if self.rng.random() < 0.4]:
+            self.judging.remove(line_id)
+            self.inbox.must(c.Judged(line_id, bool(self.rng.random() < 0.8), f"{line_id}", "no"))
+        return out
 
     def happen(self) -> None:
         rng, offer = self.rng, self.inbox.offer
         if len(self.inside) < 12 and rng.random() < 0.3:
-            offer(c.Join(self.next_session, "Zoë", "a.glb"))
-            self.inside.append(self.next_session)
-            self.next_session += 1
+            self.join()
         for session in list(self.inside):
             match int(rng.integers(40)):
                 case 0:
                     offer(c.Leave(session))
                     self.inside.remove(session)
+                    if rng.random() < 0.3:
+                        self.join()  # when all slots are taken it waits for a tick
                 case 1:
                     offer(c.Say(session, 3, ChatChannel(int(rng.integers(3))), 1, "hé 🙂"))
                 case 2:
@@ -98,6 +103,19 @@ class Life:
                 case _:
                     pass
         self.inbox.offer_poses(self.poses(), np.zeros(6, np.uint32))
+
+    def join(self) -> None:
+        self.inbox.offer(c.Join(self.next_session, "Zoë", "a.glb"))
+        self.inside.append(self.next_session)
+        self.next_session += 1
+
+    def fail(self) -> None:
+        """A tick with inputs that make a world fail: what should have been refused got in."""
+        self.inbox.offer(c.Leave(self.inside.pop()))
+        self.step(self.inbox.drain())
+        self.inbox.offer(c.Join(self.next_session, "x" * 1000, "a.glb"))
+        with pytest.raises(AssertionError, match="bounded where they come in"):
+            self.step(self.inbox.drain())
 
     def poses(self) -> PoseBatch:
         rng, n = self.rng, 6
@@ -171,48 +189,65 @@ def test_a_new_beginning_in_the_same_file(tmp_path: Path) -> None:
     recorder = Recorder(20, file)
     Life(recorder, seed=1).run(30)
     second = Life(recorder, seed=2).run(45)
+    recorder.close()
     path.write_bytes(file.getvalue())
     ticks = [world.tick for world in replay_file(path)]
     assert ticks == [*range(1, 31), *range(1, 46)]
     assert replay_summary(path).digest == second.world.digest()
 
 
-def test_the_inputs_that_made_a_world_fail_are_in_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("begins_again", [False, True])
+def test_the_inputs_that_made_a_world_fail_are_in_it(tmp_path: Path, begins_again: bool) -> None:
     path = tmp_path / "x.ticks"
     file = Kept()
     recorder = Recorder(20, file)
-    life = Life(recorder, before=True).run(10)
-    life.inbox.must(c.Jump(life.inside[0], 1, TeleportTarget.POINT, 0, 0.0, 0.0, 0.0, float("nan")))
-    life.world._jump_tick[:] = -(10**9)
-    with pytest.raises(ValueError, match="finite"):
-        life.step(life.inbox.drain())
+    Life(recorder, before=True).run(9).fail()
+    if begins_again:
+        Life(recorder, seed=3, before=True).run(5)
+    recorder.close()
     path.write_bytes(file.getvalue())
+    if begins_again:
+        assert [world.tick for world in replay_file(path)] == [*range(1, 11), *range(1, 6)]
+        return
     seen: list[int] = []
     with pytest.raises(RecordingError, match="tick 11 fails"):
         seen.extend(world.tick for world in replay_file(path))
     assert seen == list(range(1, 11))
-    Life(recorder, seed=3, before=True).run(5)
-    path.write_bytes(file.getvalue())
-    assert [world.tick for world in replay_file(path)] == [*range(1, 11), *range(1, 6)]
 
 
-def test_the_ring_is_bounded_by_time_and_can_be_read() -> None:
+@pytest.mark.parametrize("before", [False, True])
+def test_the_ring_is_bounded_by_time_and_replays(tmp_path: Path, before: bool) -> None:
     recorder = Recorder(1)
-    Life(recorder).run(int(limits.REPLAY_S_MAX) + 25)
-    header, *records = msgpack.Unpacker(io.BytesIO(recorder.recent()))
-    assert len(records) == limits.REPLAY_S_MAX
-    assert (header["tick"], header["format"]) == (25, module.FORMAT)
-    assert [record[0] for record in records] == [50 * (25 + n) for n in range(len(records))]
+    life = Life(recorder, before=before)
+    path = tmp_path / "x.ticks"
+    for tick in range(1, 2 * int(limits.REPLAY_S_MAX) + 25):
+        life.run(1)
+        if tick % 7:
+            continue
+        path.write_bytes(recorder.recent())
+        header, *records = msgpack.Unpacker(io.BytesIO(path.read_bytes()))
+        assert min(tick, 45) <= len(records) <= limits.REPLAY_S_MAX
+        assert header["tick"] == tick - len(records)
+        assert records[-1][0] == 50 * (tick - 1)
+        assert [world.tick for world in replay_file(path)][0] == header["tick"] + 1
+        assert replay_summary(path) == ReplaySummary(len(records), life.world.digest())
 
 
-def test_the_ring_is_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "REPLAY_BYTES_MAX", 20_000)
+def test_the_ring_is_bounded_by_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "REPLAY_BYTES_MAX", 100_000)
     recorder = Recorder(20)
-    Life(recorder).run(200)
-    header, *records = msgpack.Unpacker(io.BytesIO(recorder.recent()))
-    assert sum(len(msgpack.packb(record)) for record in records) <= 20_000
-    assert 0 < len(records) < 200
-    assert header["tick"] == 200 - len(records)
+    life = Life(recorder).run(400)
+    data = recorder.recent()
+    header, *records = msgpack.Unpacker(io.BytesIO(data))
+    assert len(data) <= 101_000
+    assert sum(map(len, recorder._ring)) == sum(len(msgpack.packb(one)) for one in records)
+    assert 100 < len(records) < 400
+    assert header["tick"] == 400 - len(records)
+    path = tmp_path / "x.ticks"
+    path.write_bytes(data)
+    assert replay_summary(path) == ReplaySummary(len(records), life.world.digest())
     recorder.begin(MANIFEST, "test", 1, 0)
     assert len(list(msgpack.Unpacker(io.BytesIO(recorder.recent())))) == 1
 
@@ -225,12 +260,28 @@ def test_a_young_ring_is_a_whole_recording(tmp_path: Path) -> None:
     assert replay_summary(path).digest == life.world.digest()
 
 
-def test_a_ring_that_dropped_its_beginning_says_so(tmp_path: Path) -> None:
+def test_a_failure_after_the_first_minute_fails_again(tmp_path: Path) -> None:
     recorder = Recorder(1)
-    Life(recorder).run(70)
+    Life(recorder, before=True).run(150).fail()
     path = tmp_path / "x.ticks"
     path.write_bytes(recorder.recent())
-    with pytest.raises(RecordingError, match="begins after tick 10"):
+    seen: list[int] = []
+    with pytest.raises(RecordingError, match="tick 152 fails: AssertionError"):
+        seen.extend(world.tick for world in replay_file(path))
+    assert len(seen) >= 45
+    assert seen[-1] == 151
+
+
+def test_a_ring_knows_its_digests(tmp_path: Path) -> None:
+    recorder = Recorder(1)
+    Life(recorder).run(150)
+    parts = list(msgpack.Unpacker(io.BytesIO(recorder.recent())))
+    ticks = [record[8] for record in parts[1:] if record[9]]
+    assert ticks == [105, 120, 135, 150]
+    parts[1][1] = msgpack.packb([["leave", session] for session in range(1000)])
+    path = tmp_path / "x.ticks"
+    path.write_bytes(b"".join(msgpack.packb(part) for part in parts))
+    with pytest.raises(RecordingError, match="tick 105 came out differently"):
         replay_summary(path)
 
 
@@ -245,10 +296,50 @@ def test_a_full_disk_ends_the_recording_and_not_the_world(
 
     recorder = Recorder(20, Full())
     assert Life(recorder).run(50).world.tick == 50
+    recorder.close()
     assert [record.getMessage() for record in caplog.records] == [
         "recording ends here: No space left on device"
     ]
+
+
+def test_a_tick_does_not_wait_for_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While a write hangs ticks go on; what waits is bounded, and what was written is whole."""
+    monkeypatch.setattr(limits, "REPLAY_BYTES_MAX", 30_000)
+    hangs = threading.Event()
+
+    class Slow(Kept):
+        def write(self, data: object) -> int:
+            hangs.wait()
+            return super().write(data)  # type: ignore[arg-type]
+
+    file = Slow()
+    recorder = Recorder(20, file)
+    life = Life(recorder).run(300)
+    assert life.world.tick == 300
+    assert file.getvalue() == b""
+    assert [record.getMessage() for record in caplog.records] == [
+        "recording ends here: the file is written too slowly"
+    ]
+    hangs.set()
     recorder.close()
+    assert 20_000 < len(file.getvalue()) <= 30_000
+    path = tmp_path / "x.ticks"
+    path.write_bytes(file.getvalue())
+    assert 20 < replay_summary(path).ticks < 300
+
+
+def test_a_recorder_that_never_took_a_tick_has_no_thread() -> None:
+    """A server that cannot start must end, not wait for a thread that nobody closes."""
+    file = Kept()
+    before = threading.active_count()
+    recorder = Recorder(20, file)
+    recorder.begin(MANIFEST, "test", 1, 0)
+    assert threading.active_count() == before
+    recorder.close()
+    assert threading.active_count() == before
+    assert len(list(msgpack.Unpacker(io.BytesIO(file.getvalue())))) == 1
 
 
 def test_a_record_is_small() -> None:
@@ -323,6 +414,17 @@ def test_a_record_of_the_right_shape_with_wrong_contents_is_an_error(
     replayed(tmp_path_factory.getbasetemp() / "contents.ticks", whole)
 
 
+@pytest.mark.parametrize("slot", [12, 13, 2**31, 2**32 - 1])
+def test_a_slot_beyond_the_world_is_an_error(tmp_path: Path, good: bytes, slot: int) -> None:
+    """Kernels do not check bounds: it must not get that far."""
+    parts = list(msgpack.Unpacker(io.BytesIO(good)))
+    parts[7][2] = slot.to_bytes(4, "little") + parts[7][2][4:]
+    path = tmp_path / "slot.ticks"
+    path.write_bytes(b"".join(msgpack.packb(part) for part in parts))
+    with pytest.raises(RecordingError, match="tick 7 is damaged"):
+        replay_summary(path)
+
+
 @pytest.mark.parametrize("cut", [1, 2, 10, 500])
 def test_a_recording_that_was_cut_off_is_an_error(
     tmp_path: Path, good: bytes, cut: int
@@ -335,7 +437,8 @@ def test_a_recording_that_was_cut_off_is_an_error(
 
 @pytest.mark.parametrize("changes", [
     {"format": 1}, {"format": "2"}, {"tick": -1}, {"tick": 5}, {"seed": -1}, {"seed": None},
-    {"manifest": "[world"}, {"manifest": ""}, {"source": 4},
+    {"manifest": "[world"}, {"manifest": ""}, {"source": 4}, {"checkpoint": b"x"},
+    {"tick": 5, "checkpoint": b"x"}, {"tick": 5, "checkpoint": 5},
 ])
 def test_a_header_that_is_none_is_an_error(
     tmp_path: Path, good: bytes, changes: dict[str, object]

@@ -278,5 +278,5 @@ def test_the_runs_go_through_everything() -> None:
     """A property that holds because nothing happens would prove nothing."""
     runs = [run(seed, ticks=40) for seed in range(100, 106)]
     for what in ("refused", "skipped", "resumed", "demoted", "crowded", "waited", "current"):
-        assert sum(getattr(outcome, what) for outcome in runs) > 10, what
+        assert sum(getattr(outcome, what) for outcome in runs) >= 5, what
     assert max(outcome.oldest for outcome in runs) > 0.3

@@ -27,7 +27,8 @@ def test_names_of_people_stay(name: str) -> None:
 
 @pytest.mark.parametrize("name", [
     "", "   ", "x" * (NAME_CHARS_MAX + 1), "x" * 10_000, "😀" * NAME_CHARS_MAX,
-    "a\x00b", "a\x1b[2J", "a\u202eb", "\u200b", "a\ufeffb", "\u0301\u0301", "a" + "\u0316" * 5, "\ue000", "\u3164",
+    "a\x00b", "a\x1b[2J", "a\u202eb",
+    "\u200b", "a\ufeffb", "\u0301\u0301", "a" + "\u0316" * 5, "\ue000", "\u3164",
     "\u2800\u2800", "a\u115f", "a\ud800",
 ])
 def test_names_that_hide_or_lie_are_refused(name: str) -> None:

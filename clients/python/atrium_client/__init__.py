@@ -27,6 +27,7 @@ from atrium_client.events import Joined as Joined
 from atrium_client.events import Left as Left
 from atrium_client.events import LinkLost as LinkLost
 from atrium_client.events import Noticed as Noticed
+from atrium_client.events import Refused as Refused
 from atrium_client.events import RequestAnswered as RequestAnswered
 from atrium_client.events import RequestExpired as RequestExpired
 from atrium_client.events import Resumed as Resumed
@@ -55,6 +56,6 @@ __all__ = [
     "ConnectionFailed", "ConnectionRefused", "Corrected", "Emoted", "Ended", "Entered",
     "EntityKind", "ErrorCode", "Event", "Flags", "Identity", "Joined", "Left", "LinkLost", "Me",
     "MoveReason", "Noticed", "Options", "ProtocolError", "ReconnectFailed", "ReconnectPolicy",
-    "RequestAnswered", "RequestExpired", "RequestLost", "RequestRefused", "Resumed",
+    "Refused", "RequestAnswered", "RequestExpired", "RequestLost", "RequestRefused", "Resumed",
     "SessionEnded", "SnapshotTaken", "State", "Transform", "Travelled", "Vector", "connect",
 ]

@@ -42,6 +42,11 @@ class Body:
         self.position = (float(x), float(y), float(z))
         self.yaw = self.yaw if yaw is None else float(yaw)
 
+    def root(self) -> Vector:
+        """The position as the wire rounds it, in metres."""
+        x, y, z = self._quantised(self.position)
+        return (x / 1000, y * self.y_unit_mm / 1000, z / 1000)
+
     def set_points(self, points: dict[int, Transform]) -> None:
         """Track these points from now on (HEAD, LEFT_HAND, ...); others stay as they are.
 

@@ -49,6 +49,8 @@ WALK_M_PER_S = 1.4
 NO_PROGRESS_S = 1.0
 ARRIVED_M = 0.002
 LANDING_S_MAX = 1.0
+SETTLING_TICKS = 2
+"""The server tells a correction at most every second tick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,13 +210,17 @@ class Me:
     async def move(self, position: Vector, yaw: float | None = None) -> Vector:
         """Like `move_to`, and wait until the server has taken it; returns where it put us."""
         self.move_to(position, yaw)
-        wanted = self.session.seq + 1
-        while self.session.ack_seq < wanted:
-            await self._driver.changed.wait()
+        driver, session = self._driver, self.session
+        wanted = session.seq + 1
+        while session.ack_seq < wanted:
+            await driver.changed.wait()
+        settled = driver.snapshots + SETTLING_TICKS
+        while driver.snapshots < settled:
+            await driver.changed.wait()
         return self.position
 
     async def walk(self, target: Vector, speed_m_per_s: float = WALK_M_PER_S) -> Vector:
-        """Walk in a straight line and face the way; returns where we stopped.
+        """Walk in a straight line and face the way; returns where the server says we stopped.
 
         That is `target`, or the place from which no way was made for NO_PROGRESS_S: a wall.
         """
@@ -227,13 +233,13 @@ class Me:
             if left_m < best_m - ARRIVED_M:
                 best_m, best_s = left_m, now_s
             elif now_s - best_s > NO_PROGRESS_S:
-                return self.position
+                return await self.move(self.position)
             share = min(1.0, speed_m_per_s * (now_s - then_s) / left_m)
             x, y, z = (a + (b - a) * share for a, b in zip(self.position, target, strict=True))
             self.move_to((x, y, z), yaw_towards(self.position, target))
             then_s = now_s
             await trio.sleep(1.0 / limits.TICK_RATE_HZ_DEFAULT)
-        return await self.move(target) if self.position != target else self.position
+        return await self.move(target)
 
     def look(self, yaw: float | None = None, pitch: float = 0.0) -> None:
         """Face `yaw` (None keeps it) and tilt the head by `pitch`; radians, up is positive."""
@@ -320,19 +326,25 @@ class Me:
     ) -> ChatOutcome:
         """Say a line, to one entity if `to` is given; returns once its fate is known.
 
-        Raises RequestRefused when we may not (RATE_LIMITED, ...) and RequestLost.
+        Look at `published`: a line that the server denies, for whatever reason, comes back as
+        REJECTED with a sentence and raises nothing. Raises RequestRefused when too many requests
+        of ours wait already, RequestLost when no answer came, and ValueError for an empty line or
+        one that is too long.
         """
         session, target = self.session, 0
         if to is not None:
             channel, target = ChatChannel.DIRECT, to
-        answer = _granted(await self._driver.request(
+        answer = await self._driver.request(
             lambda now_s: session.chat(text, channel, target, now_s)
-        ))
+        )
         assert isinstance(answer, ChatStatus)
         return ChatOutcome(answer.state, answer.chat_seq, answer.reason)
 
     async def emote(self, emote: int) -> None:
-        """Show an emote, 0 to 255; what they mean is agreed between clients."""
+        """Show an emote, 0 to 255; what they mean is agreed between clients.
+
+        There is no answer when it worked. A refusal comes as the event `Refused`.
+        """
         await self._driver.until_active()
         await self._driver.send(self.session.emote(emote))
 
@@ -344,7 +356,7 @@ class Me:
         return self._driver.lines
 
     def events(self) -> Feed[Event]:
-        """What else happens: Entered, Left, LinkLost, Resumed, Corrected, Emoted, Noticed, ..."""
+        """What else happens: Entered, Left, LinkLost, Resumed, Corrected, Emoted, Refused, ..."""
         return self._driver.happenings
 
 

@@ -35,11 +35,13 @@ from atrium_client.events import ChatLine, Event
 from atrium_client.feed import Feed
 from atrium_client.link import Address, Link, open_link
 from atrium_client.playout import Playout
+from atrium_client.reconcile import OwnRoots
 from atrium_client.session import ClientSession, State
 from atrium_client.view import Interpolator
 from atrium_shared import pose
 from atrium_shared.messages import ChatStatus, MoveReason, Result, Welcome
 
+_JUMP = MoveReason.TELEPORT | MoveReason.SEATED
 LINES_MAX = 256
 EVENTS_MAX = 256
 
@@ -70,6 +72,9 @@ class Driver:
         """Set and renewed after each message: something may be different now."""
         self.jumps = 0
         """Corrections that were teleports."""
+        self.snapshots = 0
+        """Snapshots taken, in all epochs."""
+        self._roots = OwnRoots()
         self._address = address
         self._policy = policy
         self._draw = random.Random(policy.seed)
@@ -154,6 +159,7 @@ class Driver:
                 self._take(event)
             if self._link is not None and self.session.state is State.ACTIVE:
                 said = [self.session.pose(self.body.encode(), now_s), *self.session.due(now_s)]
+                self._roots.sent(self.session.seq, self.body.root())
                 for data in said:
                     await self.send(data)
 
@@ -206,6 +212,7 @@ class Driver:
                     self.session.view, event.touched, event.tick, event.server_s
                 )
                 self.playout.take(event.server_s, now_s)
+                self.snapshots += 1
                 return
             case events.ChatLine():
                 self.lines.put(event)
@@ -223,8 +230,7 @@ class Driver:
             case events.Left():
                 self.interpolator.left(event.entity.index)
             case events.Corrected():
-                self.body.place(event.position, event.yaw)
-                self.jumps += bool(event.reasons & MoveReason.TELEPORT)
+                self._correct(event)
             case events.LinkLost():
                 self._retry_s, self._sentence = event.retry_ms / 1000, event.sentence
             case events.Ended():
@@ -239,6 +245,15 @@ class Driver:
             slot.answer = answer
             slot.arrived.set()
 
+    def _correct(self, event: events.Corrected) -> None:
+        if event.reasons & _JUMP:
+            self.body.place(event.position, event.yaw)
+            self._roots.jumped(event.position)
+            self.jumps += bool(event.reasons & MoveReason.TELEPORT)
+        elif event.reasons != MoveReason.REACH:
+            wanted = self.body.root()
+            self.body.place(self._roots.reconcile(event.seq, event.position, wanted))
+
     def _new_epoch(self, welcome: Welcome) -> None:
         self.interpolator = Interpolator(welcome.tick_rate_hz, welcome.y_unit_mm)
         self.playout = Playout(1.0 / welcome.tick_rate_hz)
@@ -247,6 +262,7 @@ class Driver:
         y_m = int(row[pose.Y]) * welcome.y_unit_mm / 1000
         place = (int(row[pose.X]) / 1000, y_m, int(row[pose.Z]) / 1000)
         self.body.place(place, pose.yaw_of(int(row[pose.YAW])))
+        self._roots.forget()
 
     def _announce(self) -> None:
         self.changed.set()

@@ -75,7 +75,11 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """The server moved us: we are where it says."""
+    """The server judged the pose `seq` otherwise: that one stood at `position`.
+
+    After TELEPORT or SEATED that is where we are, and `yaw` is where we face. Otherwise our yaw is
+    our own, and steps made since the pose are kept; REACH alone moves tracked points only.
+    """
 
     seq: int
     reasons: MoveReason
@@ -114,6 +118,16 @@ class Emoted:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """The server denied what has no request id, such as an emote."""
+
+    code: int
+    reason: str
+    retry_ms: int
+    """When it may be tried again; 0 if that is of no use."""
+
+
+@dataclass(frozen=True, slots=True)
 class RequestAnswered:
     """The final answer to a request of ours."""
 
@@ -148,5 +162,6 @@ class Ended:
 
 Event = (
     Joined | LinkLost | Resumed | Travelled | SnapshotTaken | Entered | Left | Corrected
-    | ChatLine | ChatRetracted | Emoted | RequestAnswered | RequestExpired | Noticed | Ended
+    | ChatLine | ChatRetracted | Emoted | Refused | RequestAnswered | RequestExpired | Noticed
+    | Ended
 )

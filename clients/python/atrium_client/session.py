@@ -22,7 +22,6 @@ ProtocolError by the server, without a line of code. ::
 
 A welcome begins a new *index epoch*: view and roster are empty again. Requests survive a lost
 link: after a resume their answers may still come, by request id, within ANSWER_AFTER_RESUME_S.
-RESUMABLE says after which errors the token is worth another try.
 """
 
 from __future__ import annotations
@@ -78,9 +77,7 @@ class State(enum.Enum):
     ENDED = "ended"
 
 
-_IN_WORLD: dict[type[Message], State] = {
-    kind: State.ACTIVE for kind in messages.SERVER_MESSAGES if kind is not messages.Error
-}
+_IN_WORLD: dict[type[Message], State] = dict.fromkeys(messages.SERVER_MESSAGES, State.ACTIVE)
 ALLOWED: Final[dict[State, dict[type[Message], State]]] = {
     State.NEW: {},
     State.JOINING: {
@@ -141,6 +138,8 @@ class ClientSession:
         self._pings = 0
         self._ping_due_s = 0.0
         self._acked_tick: int | None = None
+        self._epoch = 0
+        """`pose.Flags.EPOCH` of the poses that count in the present world."""
         self._acked_s = 0.0
 
     # --- what we say ---------------------------------------------------------------------
@@ -165,6 +164,7 @@ class ClientSession:
         self._must_be_active()
         self.seq += 1
         self._acked_tick, self._acked_s = self.tick, now_s
+        body = bytes((body[0], body[1] | self._epoch)) + body[2:]
         return codec.encode_pose(self.seq, round(now_s * 1000) % 2**32, self.tick or 0, body)
 
     def emote(self, emote: int) -> bytes:
@@ -328,6 +328,8 @@ class ClientSession:
             # Each world counts its lines from 1, and counts anew when it begins again.
             self._chat_seen.clear()
             self._last_chat_seq = 0
+        # A further welcome on one connection begins another epoch of our poses.
+        self._epoch = self._epoch ^ int(pose.Flags.EPOCH) if before is State.ACTIVE else 0
         if before is State.ACTIVE:
             known = message.request_id in self._pending
             if known:
@@ -350,9 +352,8 @@ class ClientSession:
         assert self.welcome is not None
         y_m = int(row[pose.Y]) * self.welcome.y_unit_mm / 1000
         position = (int(row[pose.X]) / 1000, y_m, int(row[pose.Z]) / 1000)
-        reasons = messages.MoveReason(message.reasons)
         yaw = pose.yaw_of(int(row[pose.YAW]))
-        return events.Corrected(message.seq, reasons, position, yaw)
+        return events.Corrected(message.seq, messages.MoveReason(message.reasons), position, yaw)
 
     def _error(self, message: messages.Error, before: State) -> Event:
         gone = before is State.JOINING and message.code == ErrorCode.RESUME_INVALID
@@ -364,9 +365,11 @@ class ClientSession:
         return events.Ended(message.code, message.sentence, message.retry_ms)
 
     def _result(self, message: messages.Result) -> list[Event]:
+        if not message.request_id and message.code != ErrorCode.OK:
+            return [events.Refused(message.code, message.reason, message.retry_ms)]
         pending = self._pending.get(message.request_id)
-        if pending is None:
-            return []  # the answer to what we have given up waiting for
+        if pending is None or pending.kind is messages.ChatSubmit:
+            return []  # the answer to what we have given up waiting for, or none of a line
         final = message.code != ErrorCode.OK or pending.kind is messages.Teleport
         return self._answered(message.request_id, message) if final else []
 
@@ -374,8 +377,9 @@ class ClientSession:
         if message.state is ChatState.RETRACTED:
             return [events.ChatRetracted(message.chat_seq)]
         final = message.state is not ChatState.PENDING
-        known = message.request_id in self._pending
-        return self._answered(message.request_id, message) if final and known else []
+        pending = self._pending.get(message.request_id)
+        ours = pending is not None and pending.kind is messages.ChatSubmit
+        return self._answered(message.request_id, message) if final and ours else []
 
     def _answered(
         self, request_id: int, answer: messages.Result | messages.ChatStatus

@@ -23,7 +23,6 @@ const writer = new Writer(Limits.MESSAGE_BYTES_MAX);
 
 /**
  * @param {ClientMessage} message
- * @returns {Uint8Array}
  */
 export function encode(message) {
   if (message.op === Op.Pose) {

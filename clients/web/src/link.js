@@ -5,7 +5,8 @@
  * lost socket it dials again with growing, jittered pauses and shows the resume token, so that
  * the server gives back the same avatar. The token is kept in sessionStorage: a reload of the tab
  * resumes as well, another tab is another person. Answers that a retry cannot change (the page is
- * too old, the session went on elsewhere, the name is refused) end the link with a sentence.
+ * too old, the session went on elsewhere, the name is refused, there is no such world) end the
+ * link with a sentence.
  *
  * The newest tick that was decoded goes back in each pose; while none is sent (a hidden tab's
  * timers stand still) a small `Ack` is sent per snapshot, because the server sends only as much
@@ -35,6 +36,8 @@ const PING_QUICK_MS = 300;
 const SILENT_POSE_MS = 250;
 const JOIN_MS_MAX = 12_000;
 const TOKEN_KEY = "atrium.resume";
+/** Below it a code refuses what was asked for; from it on the session itself has failed. */
+const SESSION_CODE_MIN = 100;
 /** Errors after which the same hello would meet the same answer. */
 const FINAL = new Set([ErrorCode.VERSION, ErrorCode.BAD_NAME, ErrorCode.REPLACED,
   ErrorCode.NOT_ALLOWED, ErrorCode.UNEXPECTED, ErrorCode.MALFORMED, ErrorCode.TOO_LARGE]
@@ -159,6 +162,8 @@ export class Link {
       case Op.Welcome:
         store(message.resume_token);
         this.ackTick = message.tick;
+        // A new session hears no lines of before, and a new run of the server counts from 1.
+        if (!message.resumed) this.lastChatSeq = 0;
         this.#attempt = this.#pings = 0;
         clearTimeout(this.#timer);
         this.#become("live", "");
@@ -197,8 +202,17 @@ export class Link {
       store("");
     } else if (code === ErrorCode.VERSION) {
       this.#end("This page is from another version of the server. Reload the page.");
-    } else if (FINAL.has(code)) this.#end(sentence);
+    } else if (FINAL.has(code) || this.#isDenied(code, retryMs)) this.#end(sentence);
     else this.#become(this.state, sentence);
+  }
+
+  /**
+   * Whether a rule forbids the join itself (no such world): the next hello would hear the same.
+   * @param {number} code
+   * @param {number} retryMs
+   */
+  #isDenied(code, retryMs) {
+    return this.state === "joining" && code < SESSION_CODE_MIN && !retryMs;
   }
 
   /** @param {number} closeCode told again here for a server that had no time for an Error */
@@ -258,7 +272,7 @@ export class Link {
     this.#write(encode(message));
   }
 
-  /** @param {Uint8Array} bytes */
+  /** @param {ReturnType<typeof encode>} bytes */
   #write(bytes) {
     if (this.#socket?.readyState !== WebSocket.OPEN) return;
     this.bytesOut += bytes.length;

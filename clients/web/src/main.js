@@ -142,6 +142,7 @@ class Page {
     this.tick = welcome.tick;
     this.own.place(welcome.body, welcome.y_unit_mm);
     this.ui.place(welcome.world, "");
+    if (!welcome.resumed) this.ui.newChat();
     void this.#fetchScene(welcome.scene_url);
   }
 

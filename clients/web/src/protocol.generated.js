@@ -102,6 +102,7 @@ export const ErrorCode = Object.freeze({
 export const CloseCode = Object.freeze({
   GOING_AWAY: 1001,
   PROTOCOL: 1002,
+  TOO_BIG: 1009,
   INTERNAL: 1011,
   TRY_AGAIN_LATER: 1013,
   MALFORMED: 4000,
@@ -133,6 +134,7 @@ export const Flags = Object.freeze({
   LINK_LOST: 16,
   SEATED: 32,
   HAND_TRACKING: 64,
+  EPOCH: 128,
 });
 
 export const Form = Object.freeze({
@@ -470,6 +472,7 @@ export const ENUM_VALUES = Object.freeze({
   TeleportTarget: [0, 1, 2, 3],
   ErrorCode: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109,
     110, 111, 112],
-  CloseCode: [1001, 1002, 1011, 1013, 4000, 4001, 4002, 4003, 4004, 4005, 4008, 4009, 4010, 4011],
+  CloseCode: [1001, 1002, 1009, 1011, 1013, 4000, 4001, 4002, 4003, 4004, 4005, 4008, 4009, 4010,
+    4011],
   Form: [0, 1, 2],
 });

@@ -57,7 +57,7 @@ export class Ui {
       toggle.setAttribute("aria-expanded", String(open));
       this.#list.hidden = !open;
     };
-    toggle.addEventListener("click", () => fold(this.#list.hidden));
+    toggle.addEventListener("click", () => fold(this.#list.hidden !== false));
     fold(window.innerWidth > 700);
   }
 
@@ -87,6 +87,20 @@ export class Ui {
   }
 
   // --- chat ------------------------------------------------------------------------------
+
+  /**
+   * Lines count from 1 again, in a new session: what has been said stays to be read, but no
+   * number names it any more, and a line still on its way will get no answer.
+   */
+  newChat() {
+    for (const line of this.#pending.values()) {
+      line.item.classList.remove("pending");
+      this.#strike(line, "perhaps not sent");
+    }
+    this.#pending.clear();
+    this.#published.clear();
+    if (this.#log.childElementCount) this.note("You came in anew. Lines above are from before.");
+  }
 
   /**
    * A line of one's own on its way to the server.

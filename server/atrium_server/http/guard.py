@@ -4,10 +4,16 @@ Theory of operation
 -------------------
 The guard stands between Hypercorn and Litestar, both of which speak ASGI to it.
 
-* *Bodies.* A request that announces a body has it read here, whole, within BODY_BYTES_MAX and
-  BODY_S_MAX, before a handler sees it. So a handler never waits for a peer, and Hypercorn's short
-  queue of body events cannot fill up behind a handler that does not read: that would block the
-  connection for good.
+* *Rate.* HTTP shares one thread with the ticks, so the requests of each address have a rate. Who
+  asks too often hears so after HTTP_REFUSAL_S: a client that repeats each request as soon as it
+  is answered would cost as much with refusals as with pages.
+* *Names.* A request must name this server by one of its names, so that a foreign name that was
+  made to resolve to it (DNS rebinding) shows a foreign page nothing. Probes tell nobody anything
+  secret and come by whatever name their network gives, so theirs is not looked at.
+* *Bodies.* A request that announces a body has it read here, whole, within HTTP_BODY_BYTES_MAX
+  and HTTP_BODY_S_MAX, before a handler sees it. So a handler never waits for a peer, and
+  Hypercorn's short queue of body events cannot fill up behind a handler that does not read: that
+  would block the connection for good.
 * *Headers.* Every answer, errors included, carries the security headers, and is not to be kept
   unless the route says otherwise.
 * *HEAD* is GET without the body, which Hypercorn leaves out.
@@ -16,14 +22,23 @@ The guard stands between Hypercorn and Litestar, both of which speak ASGI to it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 import trio
 
-BODY_BYTES_MAX: Final = 65_536
-BODY_S_MAX: Final = 10.0
+from atrium_shared.limits import (
+    HTTP_BODY_BYTES_MAX,
+    HTTP_BODY_S_MAX,
+    HTTP_REFUSAL_S,
+    HTTP_REFUSALS_HELD_MAX,
+)
+
+PROBES: Final = frozenset({"/healthz", "/readyz"})
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -46,19 +61,38 @@ DEFAULT_HEADERS: Final = (
 """Added to each answer that does not have a header of that name."""
 
 
-class _BodyRefused(Exception):
-    """The body cannot be taken; carries the HTTP status, a code and a sentence."""
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Who may ask, as those parts say that know the names and count the addresses.
 
-    def __init__(self, status: int, code: str, sentence: str) -> None:
+    Attributes:
+        knows_host: whether the value of a Host header means this server.
+        take_request: called with the peer's address ("" when unknown) and the time in seconds;
+            False when this address has asked too often.
+    """
+
+    knows_host: Callable[[str], bool]
+    take_request: Callable[[str, float], bool]
+
+
+class _Refused(Exception):
+    """The request cannot be taken; carries the HTTP status, a code and a sentence."""
+
+    def __init__(self, status: HTTPStatus, code: str, sentence: str) -> None:
         super().__init__(sentence)
         self.status = status
         self.content = msgspec.json.encode({"code": code, "sentence": sentence})
 
 
-def guarded(app: AsgiApp) -> AsgiApp:
+class Guard:
     """`app` behind the guard."""
 
-    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, app: AsgiApp, admission: Admission) -> None:
+        self._app = app
+        self._admission = admission
+        self._held = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008})
@@ -66,18 +100,61 @@ def guarded(app: AsgiApp) -> AsgiApp:
         send = _adding_headers(send)
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}
-        if _has_body(scope):
-            try:
+        try:
+            self._admit(scope)
+            if _has_body(scope):
                 body = await _read_body(receive)
-            except _BodyRefused as refused:
-                await _refuse(refused, receive, send)
-                return
-            if body is None:
-                return
-            receive = _replaying(body, receive)
-        await app(scope, receive, send)
+                if body is None:
+                    return
+                receive = _replaying(body, receive)
+        except _Refused as refused:
+            await self._refuse(refused, receive, send)
+            return
+        await self._app(scope, receive, send)
 
-    return guard
+    def _admit(self, scope: Scope) -> None:
+        address = scope["client"][0] if scope["client"] else ""
+        if not self._admission.take_request(address, trio.current_time()):
+            sentence = "Too many requests come from your address: ask less often."
+            raise _Refused(HTTPStatus.TOO_MANY_REQUESTS, "too_many", sentence)
+        if scope["path"] in PROBES:
+            return
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) != 1 or not self._admission.knows_host(hosts[0]):
+            sentence = (
+                "This server does not go by this name: use its IP address, or add the origin of "
+                "the page (such as https://example.org) to the setting allowed_origins."
+            )
+            raise _Refused(HTTPStatus.MISDIRECTED_REQUEST, "wrong_host", sentence)
+
+    async def _refuse(self, refused: _Refused, receive: Receive, send: Send) -> None:
+        """Answer and let the connection close; meanwhile keep Hypercorn's queue from filling up."""
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(refused.content)).encode()),
+            (b"connection", b"close"),
+        ]
+        gone = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_discard, receive, gone)
+            if refused.status is HTTPStatus.TOO_MANY_REQUESTS:
+                headers.append((b"retry-after", str(math.ceil(HTTP_REFUSAL_S)).encode()))
+                await self._hold(gone)
+            status = int(refused.status)
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": refused.content})
+            nursery.cancel_scope.cancel()
+
+    async def _hold(self, gone: trio.Event) -> None:
+        """Let the peer wait, unless it has gone or too many wait already."""
+        if self._held >= HTTP_REFUSALS_HELD_MAX:
+            return
+        self._held += 1
+        try:
+            with trio.move_on_after(HTTP_REFUSAL_S):
+                await gone.wait()
+        finally:
+            self._held -= 1
 
 
 def _has_body(scope: Scope) -> bool:
@@ -90,38 +167,25 @@ def _has_body(scope: Scope) -> bool:
 async def _read_body(receive: Receive) -> bytes | None:
     """The whole body, or None when the peer left."""
     body = bytearray()
-    with trio.move_on_after(BODY_S_MAX):
+    with trio.move_on_after(HTTP_BODY_S_MAX):
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return None
             body += message.get("body", b"")
-            if len(body) > BODY_BYTES_MAX:
-                sentence = f"The body of a request may have at most {BODY_BYTES_MAX:,} bytes."
-                raise _BodyRefused(413, "too_large", sentence)
+            if len(body) > HTTP_BODY_BYTES_MAX:
+                sentence = f"The body of a request may have at most {HTTP_BODY_BYTES_MAX:,} bytes."
+                raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", sentence)
             if not message.get("more_body", False):
                 return bytes(body)
-    sentence = f"The body did not arrive within {BODY_S_MAX:g} seconds."
-    raise _BodyRefused(408, "timeout", sentence)
+    sentence = f"The body did not arrive within {HTTP_BODY_S_MAX:g} seconds."
+    raise _Refused(HTTPStatus.REQUEST_TIMEOUT, "timeout", sentence)
 
 
-async def _refuse(refused: _BodyRefused, receive: Receive, send: Send) -> None:
-    """Answer and let the connection close; meanwhile keep Hypercorn's queue from filling up."""
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(refused.content)).encode()),
-        (b"connection", b"close"),
-    ]
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_discard, receive)
-        await send({"type": "http.response.start", "status": refused.status, "headers": headers})
-        await send({"type": "http.response.body", "body": refused.content})
-        nursery.cancel_scope.cancel()
-
-
-async def _discard(receive: Receive) -> None:
+async def _discard(receive: Receive, gone: trio.Event) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+    gone.set()
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:

@@ -20,12 +20,11 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import FromPath, SkipValidation
 
 from atrium_server.http.assets import Asset, WebAssets
-from atrium_server.http.guard import BODY_BYTES_MAX
 from atrium_server.http.status import ServerStatus, WorldStatus
 from atrium_server.settings import Network
 from atrium_server.telemetry import CONTENT_TYPE, Registry
 from atrium_server.version import VERSION
-from atrium_shared.limits import WORLDS_MAX
+from atrium_shared.limits import HTTP_BODY_BYTES_MAX, WORLDS_MAX
 
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
 REVALIDATE: Final = "no-cache"
@@ -244,5 +243,5 @@ def make_app(service: Service) -> Litestar:
             # The pages that show a schema load their scripts from elsewhere; the schema is enough.
             render_plugins=[JsonRenderPlugin()],
         ),
-        request_max_body_size=BODY_BYTES_MAX,
+        request_max_body_size=HTTP_BODY_BYTES_MAX,
     )

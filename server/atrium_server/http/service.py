@@ -9,8 +9,13 @@ real-time gateway to `serve_stream`, which returns when the connection is over::
 
 Hypercorn shields its sends from cancellation, so one reader that stops reading would hold up a
 shutdown for good. `_Link` stands between it and the stream for that reason: each piece of a send
-has SEND_S_MAX seconds, and is given up at once when `serve_stream` is cancelled. It also answers
-for streams without a socket (memory streams).
+has HTTP_SEND_S_MAX seconds, and is given up at once when `serve_stream` is cancelled. It also
+answers for streams without a socket (memory streams).
+
+Hypercorn would also change over to HTTP/2 in the middle of a connection, where the peer asks for
+it. `_Http1` does not: one more parser for strangers, with limits of its own, gains a server of a
+few small files nothing. What begins as HTTP/2 is refused with status 400; `Upgrade: h2c` is
+ignored, as HTTP/1.1 allows.
 """
 
 from __future__ import annotations
@@ -19,32 +24,30 @@ import logging
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config as HypercornConfig
-from hypercorn.events import Event, Updated
+from hypercorn.events import Closed, Event, Updated
+from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import LifespanState
 
 from atrium_server.http.assets import WebAssets, load_assets, web_root
-from atrium_server.http.guard import guarded
+from atrium_server.http.guard import Admission, Guard
 from atrium_server.http.routes import Service, make_app
 from atrium_server.http.status import ServerStatus
 from atrium_server.settings import Network
 from atrium_server.telemetry import Registry
-from atrium_shared.limits import HTTP_HEAD_BYTES_MAX
-
-SEND_S_MAX: Final = 20.0
-"""The longest that one hand-over to a socket may take before the peer counts as gone."""
-IDLE_S_MAX: Final = 15.0
-"""A connection without a request, or with half a request line, is closed after this."""
-SEND_BYTES_MAX: Final = 65_536
-"""One hand-over: together with SEND_S_MAX the slowest link that is served, 3 kB/s."""
-REQUESTS_PER_CONNECTION_MAX: Final = 1_000
-H2_STREAMS_MAX: Final = 8
+from atrium_shared.limits import (
+    HTTP_HEAD_BYTES_MAX,
+    HTTP_IDLE_S_MAX,
+    HTTP_REQUESTS_PER_CONNECTION_MAX,
+    HTTP_SEND_BYTES_MAX,
+    HTTP_SEND_S_MAX,
+)
 
 _log = logging.getLogger("atrium.http")
 
@@ -55,6 +58,7 @@ ServeStream = Callable[[trio.abc.Stream], Awaitable[None]]
 async def open_http_service(
     status: ServerStatus,
     registry: Registry,
+    admission: Admission,
     assets: WebAssets | None = None,
     metrics_networks: Sequence[Network] | None = None,
 ) -> AsyncGenerator[ServeStream]:
@@ -63,6 +67,7 @@ async def open_http_service(
     Args:
         status: where the answers come from.
         registry: what /metrics shows.
+        admission: who may ask.
         assets: the page; read from `web_root()` when not given.
         metrics_networks: who may read /metrics; None means everybody.
 
@@ -71,7 +76,7 @@ async def open_http_service(
     """
     service = Service(status, registry, assets or load_assets(web_root()), metrics_networks)
     app = make_app(service)
-    wrapper = ASGIWrapper(cast(Any, guarded(cast(Any, app))))
+    wrapper = ASGIWrapper(cast(Any, Guard(cast(Any, app), admission)))
     config = _hypercorn_config()
     context = WorkerContext(None)
 
@@ -100,14 +105,33 @@ def _hypercorn_config() -> HypercornConfig:
     config.errorlog = _log
     config.include_server_header = False
     config.h11_max_incomplete_size = HTTP_HEAD_BYTES_MAX
-    config.h2_max_concurrent_streams = H2_STREAMS_MAX
-    config.keep_alive_timeout = IDLE_S_MAX
-    config.keep_alive_max_requests = REQUESTS_PER_CONNECTION_MAX
+    config.keep_alive_timeout = HTTP_IDLE_S_MAX
+    config.keep_alive_max_requests = HTTP_REQUESTS_PER_CONNECTION_MAX
     return config
 
 
+class _OtherVersion(Exception):
+    """A request is of another version than HTTP/1.0 or 1.1."""
+
+
+class _Http1(H11Protocol):
+    """Hypercorn's HTTP/1.1, from which no request leads to HTTP/2."""
+
+    async def handle(self, event: Event) -> None:
+        try:
+            await super().handle(event)
+        except _OtherVersion:
+            # As Hypercorn does with what is no request at all.
+            await self._send_error_response(400)
+            await self.send(Closed())
+
+    async def _check_protocol(self, event: Any) -> None:
+        if event.http_version not in {b"1.0", b"1.1"}:
+            raise _OtherVersion
+
+
 class _Connection(TCPServer):
-    """Hypercorn's connection, but over as soon as the peer has ended it.
+    """Hypercorn's connection, but HTTP/1.1 only and over as soon as the peer has ended it.
 
     Hypercorn would wait for its idle timer, and until then the connection would count against
     the limit of its address.
@@ -116,6 +140,11 @@ class _Connection(TCPServer):
     _peer_ended = False
 
     async def _read_data(self) -> None:
+        asked = self.protocol
+        asked.protocol = _Http1(
+            asked.app, asked.config, asked.context, asked.task_group, asked.state, asked.ssl,
+            asked.client, asked.server, asked.send,
+        )
         await super()._read_data()
         self._peer_ended = True
         await self.idle_task.stop()
@@ -171,10 +200,10 @@ class _Link(trio.abc.HalfCloseableStream):
         if self._aborted:
             raise trio.ClosedResourceError("the connection was given up")
         view = memoryview(data)
-        for start in range(0, len(view), SEND_BYTES_MAX):
-            self._sending = trio.CancelScope(deadline=trio.current_time() + SEND_S_MAX)
+        for start in range(0, len(view), HTTP_SEND_BYTES_MAX):
+            self._sending = trio.CancelScope(deadline=trio.current_time() + HTTP_SEND_S_MAX)
             with self._sending:
-                await self._stream.send_all(view[start : start + SEND_BYTES_MAX])
+                await self._stream.send_all(view[start : start + HTTP_SEND_BYTES_MAX])
             if self._sending.cancelled_caught:
                 # Hypercorn would go on reading from a peer that does not take its answers.
                 self._aborted = True

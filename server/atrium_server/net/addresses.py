@@ -1,8 +1,10 @@
-"""How many connections one address may have, and how fast it may open them. PURE.
+"""How many connections one address may have, how fast it may open them, and ask. PURE.
 
-Addresses in trusted networks (a load test, a school behind one router) are not limited; the limit
-on all connections together still holds. IPv6 addresses count by their /64, which one person has
-whole.
+Addresses in trusted networks (a load test, a school behind one router) may have as many
+connections as they like; the limit on all connections together still holds. The rate of HTTP
+requests is limited for everybody, because it is ticks that pay for it: a browser on the machine
+itself is trusted and can flood as well as any other. IPv6 addresses count by their /64, which one
+person has whole.
 """
 
 from __future__ import annotations
@@ -14,7 +16,11 @@ from dataclasses import dataclass
 
 from atrium_server.net.session_state import Bucket
 from atrium_shared.errors import Overload
-from atrium_shared.limits import ADDRESSES_TRACKED_MAX
+from atrium_shared.limits import (
+    ADDRESSES_TRACKED_MAX,
+    HTTP_REQUESTS_PER_ADDRESS_BURST_MAX,
+    HTTP_REQUESTS_PER_ADDRESS_PER_S_MAX,
+)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -37,11 +43,12 @@ class AddressRules:
 
 
 class Addresses:
-    """Open connections by address."""
+    """Open connections by address, and the rate of HTTP requests."""
 
     def __init__(self, rules: AddressRules) -> None:
         self._rules = rules
         self._known: OrderedDict[str, _Address] = OrderedDict()
+        self._asking: OrderedDict[str, Bucket] = OrderedDict()
         self.open = 0
 
     def enter(self, address: str, now: float) -> None:
@@ -72,6 +79,19 @@ class Addresses:
         if entry is not None:
             entry.open -= 1
 
+    def take_request(self, address: str, now: float) -> bool:
+        """Count an HTTP request, of a trusted address too; False when there are too many."""
+        key = _counted_as(_parsed(address))
+        bucket = self._asking.get(key)
+        if bucket is None:
+            if len(self._asking) >= ADDRESSES_TRACKED_MAX:
+                self._asking.popitem(last=False)
+            bucket = self._asking[key] = Bucket(
+                HTTP_REQUESTS_PER_ADDRESS_PER_S_MAX, HTTP_REQUESTS_PER_ADDRESS_BURST_MAX, now
+            )
+        self._asking.move_to_end(key)
+        return bucket.take(now)
+
     def _forget_idle(self) -> None:
         """Make room: drop the entry unused for longest that has nothing open."""
         if len(self._known) < ADDRESSES_TRACKED_MAX:
@@ -84,14 +104,27 @@ class Addresses:
 
     def _key(self, address: str) -> str | None:
         """What the address counts as; None when it is trusted."""
-        try:
-            ip = ipaddress.ip_address(address.partition("%")[0])
-        except ValueError:
-            return ""  # no address, or none that we know: all of these together are one
-        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
-        if any(ip.version == network.version and ip in network for network in self._rules.trusted):
+        ip = _parsed(address)
+        if ip is not None and any(
+            ip.version == network.version and ip in network for network in self._rules.trusted
+        ):
             return None
-        if isinstance(ip, ipaddress.IPv6Address):
-            return str(ipaddress.IPv6Network((ip, 64), strict=False))
-        return str(ip)
+        return _counted_as(ip)
+
+
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        return ip.ipv4_mapped
+    return ip
+
+
+def _counted_as(ip: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> str:
+    if ip is None:
+        return ""  # no address, or none that we know: all of these together are one
+    if isinstance(ip, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((ip, 64), strict=False))
+    return str(ip)

@@ -27,6 +27,8 @@ class Connections:
         self.door_of = np.full(n, -1, np.int32)
         """Index of the world that it is in; -1 for none."""
         self.slot_of = np.full(n, -1, np.int32)
+        self.epoch = np.zeros(n, np.uint8)
+        """`pose.Flags.EPOCH` of the poses that count."""
         self.heard_at = np.zeros(n, np.float64)
         self.poses = np.zeros(n, np.int32)
         """Poses decoded in this second."""
@@ -73,7 +75,7 @@ class Connections:
         """Free its number and clear its row."""
         number = connection.number
         self._of[number] = None
-        self.fast_open[number] = 0
+        self.fast_open[number] = self.epoch[number] = 0
         self.door_of[number] = self.slot_of[number] = -1
         self.poses[number] = self.pending[number] = 0
         self.has_tail[number] = self.closing[number] = self.ciphered[number] = False

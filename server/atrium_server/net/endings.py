@@ -100,7 +100,7 @@ class Endings:
         self.close(connection, CloseCode.GOING_AWAY, "goodbye")
 
     def on_protocol_end(self, connection: Connection) -> None:
-        """The peer has sent a close frame, or has broken RFC 6455."""
+        """We have closed, or the peer has, or it has broken RFC 6455."""
         protocol = connection.protocol
         if protocol.parser_exc is not None and connection.state is not SessionState.CLOSING:
             too_large = isinstance(protocol.parser_exc, PayloadTooBig)
@@ -109,7 +109,8 @@ class Endings:
                 code, f"this is not WebSocket as it should be: {protocol.parser_exc}"
             ))
         self.close(connection, CloseCode.GOING_AWAY, "")
-        if connection.ending is not Ending.CLOSED:
+        is_over = protocol.close_rcvd is not None or protocol.parser_exc is not None
+        if is_over and connection.ending is not Ending.CLOSED:
             connection.ending = Ending.CLOSED
             self._closed.append(connection)
 

@@ -5,8 +5,9 @@ time. A request for `/ws` becomes a WebSocket and its socket is handed to the ga
 else is handed, with the bytes already read, to the HTTP service.
 
 Origin is checked for every WebSocket: a page of any site can open a socket to a server that its
-visitor can reach. Allowed are programs (no Origin header), pages that this server itself served,
-and the origins in the settings.
+visitor can reach. Allowed are programs (no Origin header), the origins in the settings, and pages
+that this server itself served: their Origin equals Host, and Host is a name of ours (`host_names`
+says why both are asked for).
 
 Who is turned away hears an HTTP status and a sentence. A few at a time are given a moment to read
 it; in a flood the others are closed without a word.
@@ -93,6 +94,7 @@ class FrontDoorParts:
     addresses: Addresses
     serve_http: Callable[[trio.abc.Stream], Awaitable[None]]
     allowed_origins: Collection[str]
+    knows_host: Callable[[str], bool]
     refused: Callable[[str], Counter]
 
 
@@ -202,11 +204,21 @@ class FrontDoor:
                 HTTPStatus.BAD_REQUEST, "A handshake has one Host and at most one Origin.\n"
             )
         origin = origins[0] if origins else None
-        if not _is_allowed(origin, hosts[0], self._parts.allowed_origins):
+        if not self._is_allowed(origin, hosts[0]):
             return protocol.reject(
                 HTTPStatus.FORBIDDEN, "This page may not connect: its origin is not allowed.\n"
             )
         return protocol.accept(request)
+
+    def _is_allowed(self, origin: str | None, host: str) -> bool:
+        allowed = self._parts.allowed_origins
+        if origin is None or "*" in allowed or origin in allowed:
+            return True
+        try:
+            is_same = urlsplit(origin).netloc.lower() == host.lower()
+        except ValueError:
+            return False
+        return is_same and self._parts.knows_host(host)
 
     # --- refusals ------------------------------------------------------------------------
 
@@ -253,17 +265,6 @@ def _is_websocket(head: bytearray) -> bool:
     """Whether the request line asks for the WebSocket."""
     words = bytes(head).split(b"\r\n", 1)[0].split(b" ")
     return len(words) == 3 and words[1].split(b"?", 1)[0] == WEBSOCKET_PATH.encode()
-
-
-def _is_allowed(origin: str | None, host: str, allowed: Collection[str]) -> bool:
-    if origin is None or "*" in allowed:
-        return True
-    if origin in allowed:
-        return True
-    try:
-        return bool(host) and urlsplit(origin).netloc.lower() == host.lower()
-    except ValueError:
-        return False
 
 
 def _address_of(stream: trio.abc.Stream) -> str:

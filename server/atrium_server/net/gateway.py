@@ -37,7 +37,7 @@ from atrium_server.net.poses import Poses
 from atrium_server.net.requests import Identifier, RequestParts, Requests
 from atrium_server.net.session_state import SessionState
 from atrium_server.net.socket_io import SocketIO
-from atrium_shared import codec, limits
+from atrium_shared import codec, limits, pose
 from atrium_shared import messages as m
 from atrium_shared.errors import CloseCode, ErrorCode, ProtocolError
 
@@ -268,6 +268,8 @@ class Gateway:
         one = self._all.find(connection)
         if one is None or one.state is SessionState.CLOSING:
             return
+        if one.session_id:  # it was in another world: what is under way from there is void
+            self._all.epoch[connection] ^= int(pose.Flags.EPOCH)
         one.state = SessionState.ACTIVE
         one.session_id, one.door, one.slot = session_id, door, slot
         self._all.door_of[connection] = self._poses.index_of(door)
@@ -290,9 +292,9 @@ class Gateway:
         """See `ClientSink.ready`."""
         return self._out.ready(connections)
 
-    def pending(self, connections: I32) -> I32:
+    def pending(self, connections: I32, room: I32) -> I32:
         """See `ClientSink.pending`."""
-        return self._all.pending[connections]
+        return self._out.waiting(connections, room)
 
     def send(
         self, connections: I32, prefixes: I32, arena: U8, offsets: I64, lengths: I64

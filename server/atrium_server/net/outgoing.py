@@ -36,16 +36,17 @@ class Outgoing:
 
     def queue(self, connection: Connection, frame: bytes) -> None:
         """A reliable message, to go out with the next snapshot."""
+        if (
+            connection.reliable_bytes + len(frame) > limits.RELIABLE_BYTES_MAX
+            or len(connection.reliable or ()) >= limits.RELIABLE_MESSAGES_MAX
+        ):
+            self.overflowed.append(connection.number)
+            return
         if connection.reliable is None:
             connection.reliable = deque()
         connection.reliable.append(frame)
         connection.reliable_bytes += len(frame)
         self._connections.pending[connection.number] = connection.reliable_bytes
-        if (
-            connection.reliable_bytes > limits.RELIABLE_BYTES_MAX
-            or len(connection.reliable) > limits.RELIABLE_MESSAGES_MAX
-        ):
-            self.overflowed.append(connection.number)
 
     def forget_reliable(self, connection: Connection) -> None:
         """Drop what is queued: it has been sent, or will not be."""
@@ -94,6 +95,18 @@ class Outgoing:
             self._connections.has_tail[number] = False
             self.send_raw(connection, data)
 
+    def waiting(self, connections: I32, room: I32) -> I32:
+        """Bytes of the whole messages that may go out now. See `ClientSink.pending`."""
+        bytes_ = self._connections.pending[connections]
+        for k in np.flatnonzero(bytes_ > room).tolist():
+            fits = 0
+            for frame in self._connections.at(int(connections[k])).reliable or ():
+                if fits and fits + len(frame) > room[k]:
+                    break
+                fits += len(frame)
+            bytes_[k] = fits
+        return bytes_
+
     def ready(self, connections: I32) -> Bools:
         """Which may be sent a snapshot: nothing half-sent, and no close frame sent."""
         all_ = self._connections
@@ -115,13 +128,27 @@ class Outgoing:
             end = int(offsets[k] + lengths[k])
             self._partly(int(connections[k]), int(results[k]), arena[int(offsets[k]) : end])
         for k in waiting[accepted[waiting] == 1].tolist():
-            self.forget_reliable(self._connections.at(int(connections[k])))
+            self._forget_first(self._connections.at(int(connections[k])), int(prefixes[k]))
         return accepted
 
     def _fill_gap(self, number: int, prefix: int, arena: U8, at: int) -> None:
-        connection = self._connections.at(number)
-        assert prefix == connection.reliable_bytes
-        arena[at : at + prefix] = np.frombuffer(b"".join(connection.reliable or ()), np.uint8)
+        end = at + prefix
+        for frame in self._connections.at(number).reliable or ():
+            if at == end:
+                break
+            arena[at : at + len(frame)] = np.frombuffer(frame, np.uint8)
+            at += len(frame)
+
+    def _forget_first(self, connection: Connection, prefix: int) -> None:
+        """The first messages, `prefix` bytes long, are on their way."""
+        if prefix == connection.reliable_bytes:
+            self.forget_reliable(connection)
+            return
+        assert connection.reliable is not None
+        connection.reliable_bytes -= prefix
+        self._connections.pending[connection.number] = connection.reliable_bytes
+        while prefix:
+            prefix -= len(connection.reliable.popleft())
 
     def _partly(self, number: int, result: int, piece: U8) -> None:
         if result > 0:

@@ -17,6 +17,7 @@ from atrium_server.net.connections import Connections
 from atrium_server.net.frame_kernels import Chunks
 from atrium_server.world.movement import PoseBatch
 from atrium_shared import messages as m
+from atrium_shared import pose
 from atrium_shared.errors import ErrorCode, ProtocolError
 
 POSES_PER_PASS_MAX = 8
@@ -70,6 +71,8 @@ class Poses:
         numbers = buffer.slots[:n]
         np.add.at(self._connections.poses, numbers, 1)
         doors = self._connections.door_of[numbers]
+        epochs = buffer.rows[:n, pose.FLAGS] & int(pose.Flags.EPOCH)
+        doors[epochs != self._connections.epoch[numbers]] = -1
         if n > POSES_PER_PASS_MAX:
             # The poses of a chunk lie together: one with so many of the same behind it is history.
             history = numbers[:-POSES_PER_PASS_MAX] == numbers[POSES_PER_PASS_MAX:]

@@ -110,6 +110,8 @@ class Requests:
                 ErrorCode.VERSION,
                 f"this server speaks {codec.SUBPROTOCOL} {codec.PROTOCOL_HASH}: update the client",
             )
+        if not (hello.avatar.isascii() and hello.avatar.isprintable()):
+            raise ProtocolError(ErrorCode.MALFORMED, "an avatar is named in printable ASCII")
         connection.state = SessionState.AUTH
         self._parts.nursery.start_soon(self._admit, connection, hello, name="admit")
 

@@ -28,9 +28,9 @@ were sent in it.
   met, and by a twelfth from then on.
 
 So a rate is believed at most twice as high as what was tried. While a link of undeclared speed is
-being found out (and after a stall, whose backlog may come at once) it may have up to 0.6 s of itself
-outstanding for a moment, and up to 0.4 s later on; a declared rate is never exceeded. Acks cannot
-tell who shares the link: a queue of others slows us down as well.
+being found out (and after a stall, whose backlog may come at once) it may have up to 0.6 s of
+itself outstanding for a moment, and up to 0.4 s later on; a declared rate is never exceeded. Acks
+cannot tell who shares the link: a queue of others slows us down as well.
 
 *Lies.* An ack of a tick that was not sent to this viewer, or is older than the newest ack, is
 ignored. Who claims ticks that are still on their way fills only its own socket, which then refuses.

@@ -37,6 +37,10 @@ from atrium_shared import limits, pose
 ARENA_BYTES = 4 * 1024 * 1024
 ENTER_BYTES_MAX = 16_384
 """Most bytes of new entries in one tick for one viewer."""
+INTEREST_HZ = 10
+"""Who comes into view and who leaves it is looked up this often, each viewer in its turn."""
+INTEREST_HZ_MIN = 2
+"""Never less often than this, however dense the crowd."""
 _CANDIDATES_PER_TICK = 400_000
 """About this many distance checks are spent per tick; beyond it interest is refreshed in turns."""
 
@@ -159,6 +163,13 @@ class Replicator:
         credits.has_credit(self.credit, which, answers)
         return which[answers]
 
+    def reliable_room(self, which: I32) -> I32:
+        """Bytes of reliable messages that fit into the credit of each, one snapshot set aside."""
+        credit = self.credit
+        outstanding = (credit.sent - credit.acked)[which] + credit.last_size[which]
+        room = limits.CREDIT_S * credit.rate[which] - outstanding
+        return np.clip(room, 0, limits.OUTGOING_BYTES_MAX).astype(np.int32)
+
     def take_frame(self, frame: PublishedFrame) -> None:
         """Remember the quantised state of this tick. Must be called for every tick."""
         entities = self.entities
@@ -204,15 +215,18 @@ class Replicator:
         credits.note_sent(self.credit, built.which, built.lengths, accepted, built.tick)
 
     def _stride_for(self, viewers: int) -> int:
-        """Every how many ticks interest is refreshed, from how crowded the cells are."""
+        """Every how many ticks interest is refreshed: INTEREST_HZ, and less in a dense crowd."""
+        rate_hz = self.settings.tick_rate_hz
+        stride = max(1, rate_hz // INTEREST_HZ)
         counts = np.diff(self.grid.start).astype(np.float64)
         entities = counts.sum()
         if not entities:
-            return 1
+            return stride
         # A viewer checks about nine cells as full as the average entity's own cell.
         near = min(9.0, float(len(counts))) * float((counts**2).sum()) / entities
-        stride = 1
-        while stride < 8 and viewers * near / stride > _CANDIDATES_PER_TICK:
+        while 2 * stride * INTEREST_HZ_MIN <= rate_hz and (
+            viewers * near / stride > _CANDIDATES_PER_TICK
+        ):
             stride *= 2
         return stride
 

@@ -54,6 +54,8 @@ class ChatRules:
         self._held: dict[tuple[int, ChatChannel], deque[Line]] = {}
         self._by_id: dict[int, Line] = {}
         self._history: deque[Published] = deque(maxlen=limits.CHAT_HISTORY_MAX)
+        self.decided: deque[Line] = deque()
+        """Lines with a verdict, in their order, that have not been told yet."""
         self._next_line = 1
         self._next_seq = 1
 
@@ -61,6 +63,11 @@ class ChatRules:
     def last_seq(self) -> int:
         """The number of the newest published line, 0 before the first."""
         return self._next_seq - 1
+
+    @property
+    def is_full(self) -> bool:
+        """So many decided lines wait to be told that no more are taken."""
+        return len(self.decided) >= limits.CHAT_WAITING_MAX
 
     def submit(self, line: Line) -> bool:
         """Hold a line for its verdict and give it its id; False when the sender has too many."""
@@ -73,23 +80,21 @@ class ChatRules:
         self._by_id[line.line_id] = line
         return True
 
-    def judge(self, line_id: int, publish: bool, text: str, reason: str) -> list[Line]:
-        """Take a verdict; returns the lines that are now decided, in their order.
+    def judge(self, line_id: int, publish: bool, text: str, reason: str) -> None:
+        """Take a verdict: the lines that are decided with it join `decided`, in their order.
 
         Verdicts on lines that nobody waits for any more are ignored.
         """
         line = self._by_id.get(line_id)
         if line is None or line.verdict is not None:
-            return []
+            return
         line.verdict, line.text, line.reason = publish, text, reason
         queue = self._held[line.session_id, line.channel]
-        decided: list[Line] = []
         while queue and queue[0].verdict is not None:
-            decided.append(queue.popleft())
-            del self._by_id[decided[-1].line_id]
+            self.decided.append(queue.popleft())
+            del self._by_id[self.decided[-1].line_id]
         if not queue:
             del self._held[line.session_id, line.channel]
-        return decided
 
     def publish(
         self, line: Line, sessions: tuple[int, ...] | None, server_ms: int

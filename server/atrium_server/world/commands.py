@@ -121,5 +121,7 @@ class TickOutput:
     judge: list[JudgeRequest] = field(default_factory=list[JudgeRequest])
     corrections: dict[str, int] = field(default_factory=dict[str, int])
     """Broken movement rules by name."""
+    emotes: int = 0
+    emote_deliveries: int = 0
     poses_taken: int = 0
     poses_stale: int = 0

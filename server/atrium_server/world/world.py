@@ -26,7 +26,7 @@ from atrium_server.world.manifest import Manifest
 from atrium_server.world.movement import MoveRules, PoseBatch, Spot
 from atrium_server.world.tables import Tables
 from atrium_server.world.text import clean_line
-from atrium_shared import pose
+from atrium_shared import limits, pose
 from atrium_shared.errors import ErrorCode
 from atrium_shared.messages import (
     ChatChannel,
@@ -86,6 +86,7 @@ class World:
         waiting, self._waiting = self._waiting, []
         for command in (*waiting, *commands):
             self._apply(command, out)
+        self._publish(out)
         if poses is not None and len(poses.slots):
             self._move(poses, out)
         for slot in self._returned:
@@ -144,8 +145,7 @@ class World:
             case c.Say():
                 self._say(command, slot, out)
             case c.Gesture():
-                emote = Emote(int(self.tables.entity_ids[slot]), command.emote)
-                out.tells.append(c.Tell(self._near(slot), emote))
+                self._gesture(command, slot, out)
             case c.Jump():
                 self._jump(command, slot, out)
 
@@ -202,6 +202,8 @@ class World:
             0, command.session_id, command.request_id, command.channel, command.target,
             int(self.tables.entity_ids[slot]), self.tables.names[slot], text,
         )
+        if not refusal and self.chat.is_full:
+            refusal = "Too many people are talking at once: try again in a moment."
         if not refusal and not self.chat.submit(line):
             refusal = "Too many of your lines are still waiting: try again in a moment."
         state = ChatState.REJECTED if refusal else ChatState.PENDING
@@ -210,10 +212,27 @@ class World:
         if not refusal:
             out.judge.append(c.JudgeRequest(line.line_id, line.sender_id, line.channel, text))
 
+    def _gesture(self, command: c.Gesture, slot: int, out: c.TickOutput) -> None:
+        """Tell those who are near, as far as a tick may: an emote too many is an emote unseen."""
+        if out.emotes >= limits.EMOTES_PER_TICK_MAX or (
+            out.emote_deliveries * self.manifest.tick_rate_hz >= limits.DELIVERIES_PER_S_MAX
+        ):
+            return
+        near = self._near(slot)
+        out.emotes += 1
+        out.emote_deliveries += len(near)
+        out.tells.append(c.Tell(near, Emote(int(self.tables.entity_ids[slot]), command.emote)))
+
     def _judged(self, command: c.Judged, out: c.TickOutput) -> None:
-        lines = self.chat.judge(command.line_id, command.publish, command.text, command.reason)
-        for line in lines:
+        self.chat.judge(command.line_id, command.publish, command.text, command.reason)
+
+    def _publish(self, out: c.TickOutput) -> None:
+        """Tell decided lines in their order, as many as a tick may deliver; the others wait."""
+        room = limits.DELIVERIES_PER_S_MAX // self.manifest.tick_rate_hz
+        while self.chat.decided and room > 0:
+            line = self.chat.decided.popleft()
             sessions = self._readers(line) if line.verdict else ()
+            room -= 1 + (len(self._slot_of_session) if sessions is None else len(sessions))
             if sessions == ():
                 reason = line.reason or "Nobody is there to read it any more."
                 status = ChatStatus(line.request_id, ChatState.REJECTED, 0, reason)
@@ -283,6 +302,8 @@ class World:
                 return self._point(command, slot)
 
     def _point(self, command: c.Jump, slot: int) -> tuple[ErrorCode, str, Spot | None]:
+        if not all(math.isfinite(n) for n in (command.x, command.y, command.z, command.yaw)):
+            return ErrorCode.OUT_OF_RANGE, "That is no place.", None
         x, _, z = self._metres(slot)
         if math.hypot(command.x - x, command.z - z) > self.manifest.movement.teleport_range_m_max:
             return ErrorCode.OUT_OF_RANGE, "That is too far to jump.", None

@@ -1,0 +1,193 @@
+"""The whole state of a world as bytes, so that its inputs can be lived again from here. PURE.
+
+Theory of operation
+-------------------
+A checkpoint holds all that `World.step` depends on besides manifest, seed and inputs, and is taken
+between two ticks: then no slot rests and no return waits, and the free slots are those that nobody
+has. What follows from the rest (sessions by slot, held lines by id, the tails of `enter`) is made
+anew. Arrays are cut off at `Tables.high`, because whoever gets a slot above it begins afresh, but
+for `has_jumped`, which only passing time clears. They are bytes, little-endian; shape and type
+follow from the manifest and `high`. The rest is MessagePack by the types of `_Saved`.
+
+What a checkpoint says is checked as far as compiled code relies on it; a wrong one may make a world
+that is wrong or fails, but not one that reads memory which is not its own.
+
+This module is a friend of the classes it saves: it reads and writes their private state, and what
+is added to that has to be added here. A test compares all of it. Hence what pyright is told below.
+"""
+
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Annotated, Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from atrium_server.frame import enter_tail
+from atrium_server.world.chat import ChatRules, Line, Published
+from atrium_server.world.commands import Join
+from atrium_server.world.tables import Tables
+from atrium_server.world.world import World
+from atrium_shared import limits
+from atrium_shared.messages import EntityKind
+
+_MOTION_MAX: Final = 1e12
+"""No speed, budget or height is ever near this."""
+
+_U128 = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+_U32 = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
+
+
+class _Chance(msgspec.Struct, frozen=True):
+    """The generator's state."""
+
+    state: _U128
+    increment: _U128
+    has_half: bool
+    half: _U32
+
+
+class _Chat(msgspec.Struct, frozen=True):
+    held: list[Line]
+    """By sender and channel, each in its order."""
+    decided: list[Line]
+    history: list[Published]
+    next_line: int
+    next_seq: int
+
+
+class _Saved(msgspec.Struct, frozen=True):
+    tick: int
+    server_ms: int
+    high: Annotated[int, msgspec.Meta(ge=0)]
+    next_id: int
+    chance: _Chance
+    arrays: list[bytes]
+    """In the order of `_arrays`."""
+    names: list[Annotated[str, msgspec.Meta(max_length=limits.NAME_CHARS_MAX)]]
+    avatars: list[Annotated[str, msgspec.Meta(max_length=limits.AVATAR_CHARS_MAX)]]
+    seq_at_join: dict[int, int]
+    waiting: list[Join]
+    chat: _Chat
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Saved)
+
+
+def save(world: World) -> bytes:
+    """The state of `world` after its last tick. Not while a tick is under way."""
+    t = world.tables
+    assert not t._freed_now, "a checkpoint is taken between two ticks"
+    assert not world._returned, "a checkpoint is taken between two ticks"
+    return _encoder.encode(_Saved(
+        tick=world.tick, server_ms=world.server_ms, high=t.high, next_id=t._next_id,
+        chance=_save_chance(world._random),
+        arrays=[array.astype(_little(array)).tobytes() for array in _arrays(world, t.high)],
+        names=t.names[: t.high], avatars=t.avatars[: t.high],
+        seq_at_join=world._seq_at_join, waiting=world._waiting, chat=_save_chat(world.chat),
+    ))
+
+
+def restore(world: World, data: bytes) -> None:
+    """Bring `world`, fresh and of the same manifest, to the state that `save` told.
+
+    Raises ValueError when `data` is no checkpoint of such a world.
+    """
+    try:
+        saved = _decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"no checkpoint: {error}") from None
+    if saved.high > world.manifest.capacity:
+        raise ValueError("the checkpoint is of a larger world")
+    _restore_arrays(_arrays(world, saved.high), saved.arrays)
+    motion = world.tables.moves.motion
+    if not (np.abs(motion) < _MOTION_MAX).all():
+        raise ValueError("the checkpoint has motions that cannot be")
+    world.tick, world.server_ms = saved.tick, saved.server_ms
+    _restore_tables(world.tables, saved)
+    t = world.tables
+    alive = np.flatnonzero(t.alive).tolist()
+    world._slot_of_session = dict(zip(t.sessions[alive].tolist(), alive, strict=True))
+    world._seq_at_join = saved.seq_at_join
+    world._waiting = saved.waiting
+    _restore_chance(world._random, saved.chance)
+    _restore_chat(world.chat, saved.chat)
+
+
+def _arrays(world: World, high: int) -> list[npt.NDArray[Any]]:
+    """Views of all that is saved as bytes."""
+    t, moves = world.tables, world.tables.moves
+    of_slots: list[npt.NDArray[Any]] = [
+        t.alive, t.kinds, t.entity_ids, t.sessions, t.boost, t.enter_lengths, t.poses.rows,
+        t.poses.extras, t.poses.parts, moves.seq, moves.has_seq, world._seat_of_slot,
+        world._jump_tick, world._told_tick,
+    ]
+    return [
+        *(array[:high] for array in of_slots), moves.motion[:, :high], moves.has_jumped,
+        world._slot_of_seat,
+    ]
+
+
+def _little(array: npt.NDArray[Any]) -> np.dtype[Any]:
+    return array.dtype.newbyteorder("<")
+
+
+def _restore_arrays(arrays: list[npt.NDArray[Any]], saved: list[bytes]) -> None:
+    for array, data in zip(arrays, saved, strict=True):
+        array[...] = np.frombuffer(data, _little(array)).reshape(array.shape)
+
+
+def _restore_tables(t: Tables, saved: _Saved) -> None:
+    if len(saved.names) != saved.high or len(saved.avatars) != saved.high:
+        raise ValueError("the checkpoint has not one name for each slot")
+    if (t.alive > 1).any():
+        raise ValueError("the checkpoint has slots that are neither free nor taken")
+    t.high, t._next_id = saved.high, saved.next_id
+    t.names[: t.high], t.avatars[: t.high] = saved.names, saved.avatars
+    for slot in np.flatnonzero(t.alive).tolist():
+        tail = enter_tail(
+            int(t.entity_ids[slot]), EntityKind(int(t.kinds[slot])), t.names[slot], t.avatars[slot]
+        )
+        t.enter_tails[slot, : len(tail)] = np.frombuffer(tail, np.uint8)
+    t._free = deque(np.flatnonzero(t.alive == 0).tolist())
+
+
+def _save_chance(random: np.random.Generator) -> _Chance:
+    state: Any = random.bit_generator.state
+    wide = state["state"]
+    return _Chance(
+        wide["state"].to_bytes(16, "little"), wide["inc"].to_bytes(16, "little"),
+        bool(state["has_uint32"]), state["uinteger"],
+    )
+
+
+def _restore_chance(random: np.random.Generator, saved: _Chance) -> None:
+    random.bit_generator.state = {
+        "bit_generator": "PCG64",
+        "state": {
+            "state": int.from_bytes(saved.state, "little"),
+            "inc": int.from_bytes(saved.increment, "little"),
+        },
+        "has_uint32": int(saved.has_half), "uinteger": saved.half,
+    }
+
+
+def _save_chat(chat: ChatRules) -> _Chat:
+    return _Chat(
+        [line for queue in chat._held.values() for line in queue], list(chat.decided),
+        list(chat._history), chat._next_line, chat._next_seq,
+    )
+
+
+def _restore_chat(chat: ChatRules, saved: _Chat) -> None:
+    for line in saved.held:
+        chat._held.setdefault((line.session_id, line.channel), deque()).append(line)
+    chat._by_id.update({line.line_id: line for line in saved.held})
+    chat.decided.extend(saved.decided)
+    chat._history.extend(saved.history)
+    chat._next_line, chat._next_seq = saved.next_line, saved.next_seq

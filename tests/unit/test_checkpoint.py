@@ -1,0 +1,264 @@
+"""Checkpoints: a world that is restored cannot be told from the one that went on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atrium_server.world import checkpoint
+from atrium_server.world import commands as c
+from atrium_server.world.manifest import parse_manifest
+from atrium_server.world.movement import PoseBatch
+from atrium_server.world.world import World
+from atrium_shared import limits, pose
+from atrium_shared.messages import ChatChannel, TeleportTarget
+
+CAPACITY = 11
+SEATS = "".join(
+    f'[[seat]]\nname = "{n}"\nposition = [{n}.0, 0.4, -3.0]\n' for n in range(3)
+)
+MANIFEST = parse_manifest(f"""
+[world]
+name = "test"
+tick_rate_hz = 20
+capacity = {CAPACITY}
+[extent]
+min = [-20.0, -1.0, -20.0]
+max = [20.0, 9.0, 20.0]
+[movement]
+teleport_cooldown_s = 0.5
+{SEATS}
+[[spawn]]
+position = [0.0, 0.0, 0.0]
+radius_m = 4.0
+""", "test")
+
+
+class Crowd:
+    """Makes the inputs of a world, of all kinds and at random."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.sessions: list[int] = []
+        self.judging: list[int] = []
+        self.last_session = 0
+        self.seqs = np.zeros(CAPACITY, np.int64)
+
+    def inputs(self) -> tuple[list[c.AnyCommand], PoseBatch]:
+        rng = self.rng
+        leaving = [session for session in self.sessions if rng.random() < 0.02]
+        commands: list[c.AnyCommand] = [
+            self._command(session) for session in self.sessions if rng.random() < 0.3
+        ]
+        commands += [c.Leave(session) for session in leaving]
+        self.sessions = [session for session in self.sessions if session not in leaving]
+        while len(self.sessions) < CAPACITY and rng.random() < 0.5:
+            self.last_session += 1
+            commands.append(c.Join(self.last_session, f"Zoë {self.last_session}", "a.glb"))
+            self.sessions.append(self.last_session)
+        for line_id in [line_id for line_id in self.judging if rng.random() < 0.2]:
+            self.judging.remove(line_id)
+            commands.append(c.Judged(line_id, bool(rng.random() < 0.8), f"said {line_id}", "no"))
+        return commands, self._poses()
+
+    def _command(self, session: int) -> c.AnyCommand:
+        rng = self.rng
+        match int(rng.integers(6)):
+            case 0 | 1:
+                channel, target = ChatChannel(int(rng.integers(3))), int(rng.integers(1, 30))
+                return c.Say(session, 3, channel, target, "hé 🙂")
+            case 2 | 3:
+                kind = TeleportTarget(int(rng.integers(4)))
+                target, at = int(rng.integers(3)), rng.uniform(-9, 9, 2).tolist()
+                return c.Jump(session, 4, kind, target, at[0], 0.0, at[1], 1.5)
+            case 4:
+                return c.LinkChange(session, bool(rng.random() < 0.5))
+            case _:
+                return c.Retract(int(rng.integers(1, 40)))
+
+    def _poses(self) -> PoseBatch:
+        rng, n = self.rng, 8
+        slots = rng.integers(0, CAPACITY, n).astype(np.int32)
+        self.seqs[slots] += rng.integers(-1, 4, n)
+        rows = np.zeros((n, pose.COLUMNS), np.int32)
+        rows[:, [pose.X, pose.Z]] = rng.integers(-5_000, 5_000, (n, 2))
+        rows[:, pose.Y] = rng.integers(-100, 1_000, n)
+        rows[:, pose.YAW] = rng.integers(0, 4096, n)
+        rows[:, pose.FLAGS] = rng.integers(0, 256, n)
+        rows[:, pose.ROOT_COLUMNS:] = rng.integers(-900, 900, (n, pose.COLUMNS - pose.ROOT_COLUMNS))
+        return PoseBatch(
+            slots, (self.seqs[slots] % 2**32).astype(np.uint32), rows,
+            rng.choice([0, 3, 63], n).astype(np.uint8),
+            rng.integers(0, 256, (n, pose.EXTRA_BYTES)).astype(np.uint8),
+        )
+
+
+def restored(world: World) -> World:
+    twin = World(world.manifest, 99)  # another seed: the generator is restored, too
+    checkpoint.restore(twin, checkpoint.save(world))
+    return twin
+
+
+def assert_same(one: Any, two: Any, high: int, path: str) -> None:
+    """All that is reachable from `one` is equal in `two`; arrays of slots below `high`."""
+    assert type(one) is type(two), path
+    if isinstance(one, np.ndarray):
+        if CAPACITY in one.shape and not path.endswith(".has_jumped"):
+            axis = one.shape.index(CAPACITY)
+            one, two = (np.take(array, range(high), axis) for array in (one, two))
+        np.testing.assert_array_equal(one, two, path)
+    elif isinstance(one, np.random.Generator):
+        assert one.bit_generator.state == two.bit_generator.state, path
+    elif isinstance(one, dict):
+        assert one.keys() == two.keys(), path
+        for key in one:
+            assert_same(one[key], two[key], high, f"{path}[{key}]")
+    elif isinstance(one, list | tuple | deque):
+        assert len(one) == len(two), path
+        for number, (left, right) in enumerate(zip(one, two, strict=True)):
+            assert_same(left, right, high, f"{path}[{number}]")
+    elif dataclasses.is_dataclass(one):
+        for field in dataclasses.fields(one):
+            left, right = getattr(one, field.name), getattr(two, field.name)
+            assert_same(left, right, high, f"{path}.{field.name}")
+    elif hasattr(one, "__dict__"):
+        for name in vars(one):
+            if name == "enter_tails":  # only their first bytes mean something
+                left, right = (
+                    [one.enter_tails[slot, : one.enter_lengths[slot]].tobytes()
+                     for slot in np.flatnonzero(t.alive)] for t in (one, two)
+                )
+                assert left == right
+            else:
+                assert_same(vars(one)[name], vars(two)[name], high, f"{path}.{name}")
+    else:
+        assert one == two, path
+
+
+def state_of(world: World) -> set[str]:
+    """What kinds of state there are, to know that the test has seen them all."""
+    chat = world.chat
+    has = {
+        "joins wait": world._waiting, "held": chat._held, "decided": chat.decided,
+        "held though decided": [line for line in chat._by_id.values() if line.verdict is not None],
+        "history": chat._history, "seats": (world._slot_of_seat >= 0).any(),
+        "gaps": not world.tables.alive[: world.tables.high].all(),
+        "half a draw": world._random.bit_generator.state["has_uint32"],
+    }
+    return {name for name, there in has.items() if there}
+
+
+KINDS = {
+    "joins wait", "held", "decided", "held though decided", "history", "seats", "gaps",
+    "half a draw",
+}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_restored_world_goes_on_as_the_first(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "DELIVERIES_PER_S_MAX", 60)  # so that decided lines wait
+    world, crowd = World(MANIFEST, seed), Crowd(seed)
+    twins: list[World] = []
+    seen: set[str] = set()
+    for tick in range(700):
+        if crowd.rng.random() < 0.05:
+            seen |= state_of(world)
+            twins = [*twins[-2:], restored(world)]
+            assert_same(world, twins[-1], world.tables.high, "world")
+        commands, poses = crowd.inputs()
+        out = world.step(commands, poses, 50 * tick)
+        crowd.judging += [request.line_id for request in out.judge]
+        for twin in twins:
+            assert twin.step(commands, poses, 50 * tick) == out
+            assert twin.digest() == world.digest()
+    for twin in twins:
+        assert_same(world, twin, world.tables.high, "world")
+        for session in crowd.sessions:
+            assert twin.chat_since(session, 0) == world.chat_since(session, 0)
+    assert seen >= KINDS - {"half a draw"}
+
+
+def test_half_of_a_draw_is_kept() -> None:
+    world = World(MANIFEST, 1)
+    world._random.integers(5, dtype=np.uint32)
+    assert "half a draw" in state_of(world)
+    assert_same(world, restored(world), 0, "world")
+
+
+def test_who_jumped_and_left_leaves_a_mark_on_the_slot() -> None:
+    """It is above `high` then, and the next owner's first flag depends on it."""
+    world = World(MANIFEST, 1)
+    world.step([c.Join(1, "Ann", ""), c.Join(2, "Bob", ""), c.Leave(2)], None, 0)
+    assert world.tables.high == 1
+    twin = restored(world)
+    for each in (world, twin):
+        each.step([c.Join(3, "Eve", "")], None, 50)
+    assert twin.digest() == world.digest()
+
+
+def test_a_checkpoint_is_small() -> None:
+    """It is what the tables below `high` hold, and no table has empty slots in it."""
+    empty, one = World(MANIFEST, 1), World(MANIFEST, 1)
+    one.step([c.Join(1, "Ann", "")], None, 0)
+    row = 4 * pose.COLUMNS + pose.EXTRA_BYTES
+    assert len(checkpoint.save(empty)) < 512
+    assert len(checkpoint.save(one)) < 512 + row + 150
+
+
+# --- damage --------------------------------------------------------------------------------------
+
+
+def busy() -> World:
+    world, crowd = World(MANIFEST, 5), Crowd(5)
+    for tick in range(100):
+        out = world.step(*crowd.inputs(), 50 * tick)
+        crowd.judging += [request.line_id for request in out.judge]
+    return world
+
+
+GOOD = checkpoint.save(busy())
+
+
+def changed(**fields: object) -> bytes:
+    return msgspec.msgpack.encode({**msgspec.msgpack.decode(GOOD), **fields})
+
+
+@pytest.mark.parametrize("data", [
+    b"", b"\xc0", GOOD[:-1], GOOD + b"x", changed(high=CAPACITY + 1), changed(high=-1),
+    changed(high=0), changed(arrays=[]), changed(names=[]), changed(avatars=["a" * 1000] * 11),
+    changed(names=["a" * 1000] * CAPACITY), changed(next_id="1"), changed(chance={}),
+])
+def test_what_is_no_checkpoint_of_this_world_is_an_error(data: bytes) -> None:
+    with pytest.raises(ValueError, match="."):
+        checkpoint.restore(World(MANIFEST, 5), data)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e300])
+def test_motions_that_compiled_code_could_not_bear_are_an_error(number: float) -> None:
+    world = busy()
+    world.tables.moves.motion[3, 0] = number
+    with pytest.raises(ValueError, match="motions"):
+        restored(world)
+
+
+@given(data=st.data())
+def test_damage_is_an_error_or_another_world(data: st.DataObject) -> None:
+    damaged = bytearray(GOOD)
+    for _ in range(data.draw(st.integers(1, 3))):
+        damaged[data.draw(st.integers(0, len(GOOD) - 1))] = data.draw(st.integers(0, 255))
+    world = World(MANIFEST, 5)
+    try:
+        checkpoint.restore(world, bytes(damaged))
+    except ValueError:
+        return
+    assert world.tables.high <= CAPACITY
+    assert np.isfinite(world.tables.moves.motion).all()

@@ -1,0 +1,133 @@
+/** The link's decisions, with a socket and a storage of the test's own. */
+
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { encode } from "../../clients/web/src/codec.js";
+import { Link } from "../../clients/web/src/link.js";
+import { decode } from "../../clients/web/src/msgpack.js";
+import { ErrorCode, Op } from "../../clients/web/src/protocol.generated.js";
+import { unplain, VECTORS } from "./golden.js";
+
+const WELCOME = message("welcome");
+const LINE = message("chat_published");
+const RETRY_MS = 20_000;
+/** Places of the fields of a Hello in its array. */
+const RESUME_TOKEN = 8;
+const LAST_CHAT_SEQ = 9;
+
+function message(name) {
+  const entry = VECTORS.server_messages.find((each) => each.name === name);
+  return { op: entry.op, ...unplain(entry.fields) };
+}
+
+class FakeSocket extends EventTarget {
+  static OPEN = 1;
+  readyState = 1;
+  sent = [];
+
+  constructor() {
+    super();
+    FakeSocket.opened.push(this);
+  }
+
+  send(bytes) {
+    this.sent.push(decode(bytes));
+  }
+
+  close() {
+    this.readyState = 3;
+  }
+
+  /** The server accepts the connection. */
+  accept() {
+    this.dispatchEvent(new Event("open"));
+    return this.sent.find(([op]) => op === Op.Hello);
+  }
+
+  hear(said) {
+    const bytes = encode(said);
+    const data = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length);
+    this.dispatchEvent(Object.assign(new Event("message"), { data }));
+  }
+
+  lose(code) {
+    this.dispatchEvent(Object.assign(new Event("close"), { code }));
+  }
+}
+
+/** A link that has dialled once, on timers that only the test moves. */
+function dialled(t, world = "") {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const kept = new Map();
+  FakeSocket.opened = [];
+  globalThis.WebSocket = FakeSocket;
+  globalThis.sessionStorage = {
+    getItem: (key) => kept.get(key) ?? null,
+    setItem: (key, value) => kept.set(key, value),
+    removeItem: (key) => kept.delete(key),
+  };
+  const told = [];
+  const state = (name, sentence) => told.push([name, sentence]);
+  const link = new Link(new URL("ws://atrium.test/ws"), { message: () => {}, state });
+  link.open("Ada", world);
+  return { link, told };
+}
+
+function newest() {
+  return FakeSocket.opened.at(-1);
+}
+
+test("a resume asks for the lines that were missed", (t) => {
+  const { link } = dialled(t);
+  newest().accept();
+  newest().hear({ ...WELCOME, resumed: false });
+  newest().hear({ ...LINE, chat_seq: 40 });
+  newest().lose(1006);
+  t.mock.timers.tick(RETRY_MS);
+  const hello = newest().accept();
+  assert.deepEqual([hello[RESUME_TOKEN], hello[LAST_CHAT_SEQ]], [WELCOME.resume_token, 40]);
+  newest().hear({ ...WELCOME, resumed: true });
+  assert.equal(link.lastChatSeq, 40);
+});
+
+test("a new session counts its lines anew", (t) => {
+  const { link } = dialled(t);
+  newest().accept();
+  newest().hear({ ...WELCOME, resumed: false });
+  newest().hear({ ...LINE, chat_seq: 40 });
+  newest().lose(1001);
+  t.mock.timers.tick(RETRY_MS);
+  // The server has begun again: it does not know the token.
+  newest().accept();
+  newest().hear({ op: Op.Error, code: ErrorCode.RESUME_INVALID, sentence: "Gone.", retry_ms: 0 });
+  newest().lose(4005);
+  t.mock.timers.tick(RETRY_MS);
+  assert.equal(newest().accept()[RESUME_TOKEN], "");
+  newest().hear({ ...WELCOME, resumed: false });
+  newest().hear({ ...LINE, chat_seq: 2 });
+  assert.equal(link.lastChatSeq, 2);
+});
+
+test("a join that a rule forbids ends with the server's sentence", (t) => {
+  const { told } = dialled(t, "typo");
+  newest().accept();
+  const sentence = "There is no world with that name.";
+  newest().hear({ op: Op.Error, code: ErrorCode.NOT_FOUND, sentence, retry_ms: 0 });
+  newest().lose(4001);
+  assert.deepEqual(told.at(-1), ["ended", sentence]);
+  t.mock.timers.tick(RETRY_MS);
+  assert.equal(FakeSocket.opened.length, 1);
+});
+
+test("a join that may succeed later is tried again", (t) => {
+  const { told } = dialled(t, "plaza");
+  newest().accept();
+  newest().hear({ op: Op.Error, code: ErrorCode.WORLD_FULL, sentence: "Full.", retry_ms: 5_000 });
+  newest().lose(4001);
+  assert.equal(told.at(-1)[0], "lost");
+  t.mock.timers.tick(4_999);
+  assert.equal(FakeSocket.opened.length, 1);
+  t.mock.timers.tick(1);
+  assert.equal(FakeSocket.opened.length, 2);
+});
