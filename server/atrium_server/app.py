@@ -123,13 +123,7 @@ async def open_server(
     registry = Registry()
     add_process_metrics(registry)
     epoch = trio.current_time()
-    addresses = Addresses(AddressRules(
-        connections_max=config.connections_max,
-        connections_per_address_max=config.connections_per_address_max,
-        handshakes_per_s_max=config.handshakes_per_address_per_s_max,
-        handshakes_burst_max=limits.HANDSHAKES_PER_ADDRESS_BURST_MAX,
-        trusted=config.trusted_networks,
-    ))
+    addresses = Addresses(_address_rules(config))
     names = HostNames(config.host, config.allowed_origins)
     io = io or open_socket_io(config.io, config.connections_max)
     gateway = Gateway(GatewayParts(
@@ -169,6 +163,16 @@ async def open_server(
                 nursery.cancel_scope.cancel()
                 maker.close()
                 io.close()
+
+
+def _address_rules(config: Config) -> AddressRules:
+    return AddressRules(
+        connections_max=config.connections_max,
+        connections_per_address_max=config.connections_per_address_max,
+        handshakes_per_s_max=config.handshakes_per_address_per_s_max,
+        handshakes_burst_max=limits.HANDSHAKES_PER_ADDRESS_BURST_MAX,
+        trusted=config.trusted_networks,
+    )
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ def _sources() -> list[Path]:
     shared = Path(atrium_shared.__file__).parent
     folders = [server / "world", server / "replication", shared]
     inside = [path for folder in folders for path in folder.rglob("*.py")]
-    return sorted([*inside, *(server / "net").glob("*kernels.py")])
+    return sorted([*inside, server / "jit.py", *(server / "net").glob("*kernels.py")])
 
 
 def source_hash() -> str:

@@ -223,3 +223,18 @@ def test_leaving_takes_the_person_off_the_map(visit: Visit) -> None:
     ida.click("#leave")
     expect(ida.locator("#join")).to_be_visible()
     expect(entry).to_have_count(0)
+
+
+def test_who_comes_in_anew_begins_a_new_chat(visit: Visit) -> None:
+    page = visit("Jo")
+    for text in ("the first time", "the second time"):
+        page.fill("#chat-text", text)
+        page.press("#chat-text", "Enter")
+        own = page.locator("#chat-log li.own:not(.pending)").filter(has_text=text)
+        expect(own).to_have_count(1)
+        if text == "the first time":
+            expect(page.locator("#chat-log .note")).to_have_count(0)
+            page.click("#leave")
+            page.click("#join-form button")
+            is_live(page)
+    expect(page.locator("#chat-log .note")).to_contain_text("You came in anew.")

@@ -514,6 +514,7 @@ async def test_there_is_no_way_to_http_2(
         received = bytearray()
         while chunk := await browser.stream.receive_some(65_536):
             received += chunk
+            assert received.startswith(f"HTTP/1.1 {status} ".encode())
     head, _, body = bytes(received).partition(b"\r\n\r\n")
     assert head.startswith(f"HTTP/1.1 {status} ".encode())
     if status == 200:

@@ -10,8 +10,10 @@ from harness import House, open_house, write_world
 from trio.testing import MockClock
 from walkers import Ledger, Walker, crowd_of
 
+from atrium_server.cli import app
 from atrium_server.recording import RecordingError, replay_file, replay_summary
 from atrium_server.world.commands import AnyCommand
+from atrium_shared import limits
 from atrium_shared import messages as m
 
 
@@ -83,6 +85,32 @@ async def test_a_recording_goes_on_after_a_restart(
     assert ticks[restart:] == list(range(1, live.tick + 1))
     assert worlds[-1][1] == 2
     assert replay_summary(path).digest == live.digest()
+
+
+async def test_what_is_kept_of_a_world_that_failed_late_replays(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(limits, "REPLAY_S_MAX", 4.0)
+    monkeypatch.setattr(limits, "REPLAY_CHECKPOINT_S", 1.0)
+    path = tmp_path / "dump.ticks"
+    async with open_house(worlds=[write_world(tmp_path, "hall")], seed=3) as house:
+        host = house.host()
+        object.__setattr__(host._parts, "dump", lambda name, data: path.write_bytes(data))
+        await crowd_of(house, Ledger(house), 3)
+        await trio.sleep(7.0)
+        failed = host.world
+        fail_next_step(host)
+        await trio.sleep(1.0)
+        assert host.world is not failed
+    digests = {world.tick: world.digest() for world in replay_file(path)}
+    assert 60 <= len(digests) <= 81
+    assert list(digests)[-2:] == [failed.tick, failed.tick + 1]
+    assert digests[failed.tick] == failed.digest()
+    with pytest.raises(SystemExit) as ended:
+        app(["replay", str(path)])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(f"{len(digests)} ticks, the same world again: ")
 
 
 def fail_next_step(host: object) -> None:

@@ -128,7 +128,7 @@ def assert_same(one: Any, two: Any, high: int, path: str) -> None:
         for field in dataclasses.fields(one):
             left, right = getattr(one, field.name), getattr(two, field.name)
             assert_same(left, right, high, f"{path}.{field.name}")
-    elif hasattr(one, "__dict__"):
+    elif hasattr(one, "__dict__") and type(one).__module__.startswith("atrium_server.world"):
         for name in vars(one):
             if name == "enter_tails":  # only their first bytes mean something
                 left, right = (
@@ -238,7 +238,7 @@ def changed(**fields: object) -> bytes:
     changed(names=["a" * 1000] * CAPACITY), changed(next_id="1"), changed(chance={}),
 ])
 def test_what_is_no_checkpoint_of_this_world_is_an_error(data: bytes) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"\w"):
         checkpoint.restore(World(MANIFEST, 5), data)
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from atrium_server.net.jit import kernel, kernel_inline
+from atrium_server.jit import kernel, kernel_inline
 from atrium_shared import codec, messages, pose
 
 U8 = npt.NDArray[np.uint8]

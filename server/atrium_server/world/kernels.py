@@ -23,22 +23,19 @@ reach into it, so a query looks only at the cells under the ray.
 `move_roots` puts the movement rules on top; `atrium_server.world.movement` tells them as prose.
 
 Everything is float64 millimetres. Rows of `shapes` are columns `CENTER_X` ... `TOP`; `grid` holds
-the scalars `ORIGIN_X` ... `BODY_RADIUS`. All kernels of the world that call each other live in
-this one file and are given signatures, because numba's cache on disk notices a change of the file
-of a kernel but not of the files of those it calls. None of them lets go of the GIL: for calls this
+the scalars `ORIGIN_X` ... `BODY_RADIUS`. None of the kernels lets go of the GIL: for calls this
 short taking it back costs more than the work.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Final, ParamSpec, TypeVar, cast
+from typing import Final
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from atrium_server.jit import kernel
 from atrium_shared import pose
 from atrium_shared.messages import MoveReason
 
@@ -81,18 +78,6 @@ _COLLIDER_BROKEN: Final = int(MoveReason.COLLIDER)
 _SEATED_BROKEN: Final = int(MoveReason.SEATED)
 
 _COLLIDERS: Final = "float64[:, ::1], int32[::1], int32[::1], float64[::1]"
-
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-
-
-def kernel(signature: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
-    """Compile with `signature` when the module is loaded, or take it from the cache on disk."""
-
-    def compile_(function: Callable[_P, _R]) -> Callable[_P, _R]:
-        return cast("Callable[_P, _R]", nb.njit(signature, cache=True)(function))
-
-    return compile_
 
 
 @kernel("Tuple((float64, float64, float64))(float64[:, ::1], int64, float64, float64)")

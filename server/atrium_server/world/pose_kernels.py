@@ -20,7 +20,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from atrium_server.world.kernels import TOLERANCE_MM, Bools, Ints, Shorts, kernel
+from atrium_server.jit import kernel
+from atrium_server.world.kernels import TOLERANCE_MM, Bools, Ints, Shorts
 from atrium_shared import pose
 from atrium_shared.messages import MoveReason
 
