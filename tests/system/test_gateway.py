@@ -587,7 +587,7 @@ async def test_a_token_is_good_once(
 async def test_a_welcome_that_was_lost_with_its_link_does_not_cost_the_session(
     house: House, autojump_clock: MockClock
 ) -> None:
-    """A link that breaks twice in a row may take the new token with it: the old one is good."""
+    """A link that breaks twice may take the new token with it: the old one is still good."""
     first = await lost(house)
     deaf = house.peer()
     await deaf.join("Ann", resume_token=first.resume_token)

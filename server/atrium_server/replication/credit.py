@@ -152,21 +152,20 @@ def _judge(credit, v, elapsed_s, delay, queue_ticks):
 
 
 @nb.njit(inline="always")
-def _note_route(credit, v, at, acked_tick, tick, queue_ticks):
+def _note_route(v, age, acked_tick, tick, queue_ticks, is_clear, round_trip, late_tick, searching):
     """Take a longer round trip for the shortest one when nothing of ours can explain it.
 
     A stall makes one late as well: only a second one, sent after the first came back, is a route.
     """
-    age = tick - acked_tick
-    if age - credit.round_trip[v] <= queue_ticks:
-        credit.late_tick[v] = _NONE
-    elif credit.ring_clear[v, at] and acked_tick >= credit.late_tick[v]:
-        credit.round_trip[v] = age
-        credit.searching[v] = 1
-        credit.late_tick[v] = _NONE
-    elif credit.ring_clear[v, at] and credit.late_tick[v] == _NONE:
-        credit.late_tick[v] = tick
-    credit.round_trip[v] = min(credit.round_trip[v], age)
+    if age - round_trip[v] <= queue_ticks:
+        late_tick[v] = _NONE
+    elif is_clear and acked_tick >= late_tick[v]:
+        round_trip[v] = age
+        searching[v] = 1
+        late_tick[v] = _NONE
+    elif is_clear and late_tick[v] == _NONE:
+        late_tick[v] = tick
+    round_trip[v] = min(round_trip[v], age)
 
 
 @nb.njit(cache=True)
@@ -178,26 +177,33 @@ def take_acks(credit: Credit, which, ticks, tick, tick_s):
     """
     queue_ticks = max(2, int(np.ceil(_QUEUE_S / tick_s - 1e-6)))
     window_ticks = max(2, int(np.ceil(_WINDOW_S / tick_s - 1e-6)))
+    # The tuple is taken apart once: handing it to a call for each ack would count 15 references.
+    newest, acked, ring_tick = credit.acked_tick, credit.acked, credit.ring_tick
+    ring_sent, ring_clear, round_trip = credit.ring_sent, credit.ring_clear, credit.round_trip
+    late_tick, searching = credit.late_tick, credit.searching
+    window_tick, last_delay = credit.window_tick, credit.last_delay
     for k in range(which.shape[0]):
         v = which[k]
         acked_tick = np.int64(ticks[k])
-        if v < 0 or acked_tick > tick or acked_tick <= credit.acked_tick[v]:
+        if v < 0 or acked_tick > tick or acked_tick <= newest[v]:
             continue
         at = acked_tick % _RING
-        if credit.ring_tick[v, at] != acked_tick:
+        if ring_tick[v, at] != acked_tick:
             continue
         age = tick - acked_tick
-        _note_route(credit, v, at, acked_tick, tick, queue_ticks)
-        credit.acked_tick[v] = acked_tick
-        credit.acked[v] = credit.ring_sent[v, at]
-        if acked_tick >= credit.window_tick[v]:
-            delay = age - credit.round_trip[v]
-            elapsed = tick - credit.window_tick[v]
-            if elapsed >= window_ticks and credit.last_delay[v] < _NONE:
-                _judge(credit, v, elapsed * tick_s, delay, queue_ticks)
-                _open_window(credit, v, tick)
-            else:
-                credit.last_delay[v] = delay
+        _note_route(v, age, acked_tick, tick, queue_ticks, ring_clear[v, at], round_trip, late_tick,
+                    searching)
+        newest[v] = acked_tick
+        acked[v] = ring_sent[v, at]
+        if acked_tick < window_tick[v]:
+            continue
+        delay = age - round_trip[v]
+        elapsed = tick - window_tick[v]
+        if elapsed >= window_ticks and last_delay[v] < _NONE:
+            _judge(credit, v, elapsed * tick_s, delay, queue_ticks)
+            _open_window(credit, v, tick)
+        else:
+            last_delay[v] = delay
 
 
 @nb.njit(cache=True)
