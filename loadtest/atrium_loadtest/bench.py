@@ -162,7 +162,7 @@ def bench(
     *,
     rounds: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=20))] = 3,
     seconds: Annotated[float, Parameter(validator=validators.Number(gte=1, lte=600))] = 8.0,
-    warmup: Annotated[float, Parameter(validator=validators.Number(gte=0, lte=60))] = 3.0,
+    warmup: Annotated[float, Parameter(validator=validators.Number(gte=0, lte=60))] = 5.0,
     quick: Annotated[bool, Parameter(negative="")] = False,
     json: Path | None = None,
 ) -> None:

@@ -199,7 +199,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting(
         "allowed_origins", ORIGIN, (),
-        "Web origin whose pages may connect besides the server's own; '*' allows every page.",
+        "Web origin whose pages may connect, and by whose name we may be called; '*' allows all.",
         flag="--allowed-origin", metavar="ORIGIN", many=True,
     ),
     Setting(

@@ -90,7 +90,7 @@ WORLD_RESTARTS_S = 3_600.0
 CATCH_UP_TICKS_MAX = 3
 """A late ticker runs at most this many ticks back to back, then skips."""
 REPLAY_S_MAX = 60.0
-REPLAY_BYTES_MAX = 64 * 1024 * 1024
+REPLAY_BYTES_MAX = 32 * 1024 * 1024
 REPLAY_CHECKPOINT_S = 15.0
 """The inputs kept in memory begin at a checkpoint; this often one is taken."""
 CHAT_HISTORY_MAX = 256
