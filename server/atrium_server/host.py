@@ -360,7 +360,7 @@ class WorldHost:
                 except Exception:
                     # The one boundary of this world: a bug in its tick is only its own.
                     logger.exception("world %s failed in tick %d", self.name, self.world.tick)
-                    await self._fail(deadline)
+                    self._fail(deadline)
                     if self.state.failed:
                         logger.error("world %s failed too often and stays down", self.name)
                         return
@@ -369,7 +369,7 @@ class WorldHost:
         finally:
             sleeper.close()
 
-    async def _fail(self, now: float) -> None:
+    def _fail(self, now: float) -> None:
         """Tell everybody, begin anew, and keep what led here."""
         inputs = self._parts.recorder.recent()
         for session in list(self.state.sessions.values()):
@@ -385,5 +385,5 @@ class WorldHost:
             now - self._failed_at[0] < limits.WORLD_RESTARTS_S
         )
         self._begin()
-        # A full disk or a slow one must not keep the others waiting.
-        await trio.to_thread.run_sync(self._parts.dump, self.name, inputs)
+        # Written here and now, REPLAY_BYTES_MAX at most: the process may not live much longer.
+        self._parts.dump(self.name, inputs)
