@@ -211,6 +211,10 @@ class _HostMaker:
             epoch=self.epoch, seed=self.config.seed, resume_s=self.config.resume_s,
             send_trace=self.trace.take if self.trace else None,
         ))
+        self.registry.counter_read(
+            "atrium_poses_dropped_total", "Poses that the inbox had no room for.",
+            lambda: host.inbox.poses_dropped, world=host.name,
+        )
         for state in SeatState:
             self.registry.gauge_read(
                 SESSIONS, "Sessions by state.",

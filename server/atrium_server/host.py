@@ -272,6 +272,7 @@ class WorldHost:
         session = self.state.sessions.pop(session_id, None)
         if session is None:
             return
+        self._returned.pop(session_id, None)
         self.seats.release(session_id)
         if session.slot >= 0:
             self._connection_of[session.slot] = -1

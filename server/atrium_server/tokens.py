@@ -1,9 +1,9 @@
 """Resume tokens: signed, used once, not bound to an address. PURE.
 
 A token names a session and how many times it has been resumed. The signature keeps strangers out,
-the count makes each token good for one use, and the seat's own deadline ends its time. Session
-numbers begin again with each run of the server, so a token of another run is refused: it would
-name the session of a stranger.
+the count makes each token good for one use (or until the client was heard with the next one), and
+the seat's own deadline ends its time. Session numbers begin again with each run of the server, so a
+token of another run is refused: it would name the session of a stranger.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every bound of the system, in one place, related to each other by asserts.
+"""The bounds on what peers and worlds may be, in one place, related to each other by asserts.
 
 Names are noun_unit_max (or _min). A limit is part of the design: it says how much of a thing one
 peer may make us hold, and so how much memory and time the whole can need. Settings may lower
