@@ -17,6 +17,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import re
 import secrets
 import signal
 import sys
@@ -25,6 +26,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -36,13 +38,14 @@ from atrium_server.http.guard import Admission
 from atrium_server.http.service import open_http_service
 from atrium_server.judge import AllowAll
 from atrium_server.net.addresses import Addresses, AddressRules
+from atrium_server.net.forwarded import Forwarding
 from atrium_server.net.front_door import FrontDoor, FrontDoorParts
 from atrium_server.net.gateway import Gateway, GatewayParts
 from atrium_server.net.host_names import HostNames
 from atrium_server.net.requests import Guests
 from atrium_server.net.socket_io import SocketIO, open_socket_io
 from atrium_server.process_metrics import add_process_metrics, observe_gc
-from atrium_server.recording import Recorder
+from atrium_server.recording import Recorder, create_recording
 from atrium_server.replication.replicator import warm_up
 from atrium_server.seats import SeatState
 from atrium_server.status import Status
@@ -74,6 +77,7 @@ logger = logging.getLogger(__name__)
 
 FILES_BESIDE_CONNECTIONS = 128
 """Open files besides connections: listeners, libraries, recordings, requests being refused."""
+DUMPS_PER_WORLD_MAX = 3
 
 
 async def run(
@@ -123,7 +127,8 @@ async def open_server(
     registry = Registry()
     add_process_metrics(registry)
     epoch = trio.current_time()
-    addresses = Addresses(_address_rules(config))
+    forwarding = Forwarding(config.forwarded_by, config.trusted_networks)
+    addresses = Addresses(_address_rules(config, forwarding))
     names = HostNames(config.host, config.allowed_origins)
     io = io or open_socket_io(config.io, config.connections_max)
     gateway = Gateway(GatewayParts(
@@ -140,11 +145,14 @@ async def open_server(
     maker = _HostMaker(config, gateway, registry, signer, epoch, sleeper, trace)
     hosts = Hosts(maker.hosts(), signer)
     status = Status(hosts)
+    refused = partial(_refused, registry)
     with observe_gc(registry):
         async with (
             open_http_service(
-                status, registry, Admission(names.knows, addresses.take_request),
-                metrics_networks=config.trusted_networks,
+                status, registry, Admission(
+                    names.knows, forwarding.client_of, forwarding.trusts, addresses.take_request,
+                    refused=lambda reason: refused(reason).add(),
+                )
             ) as serve_http,
             trio.open_nursery() as nursery,
         ):
@@ -153,9 +161,7 @@ async def open_server(
             door = FrontDoor(FrontDoorParts(
                 gateway=gateway, addresses=addresses, serve_http=serve_http,
                 allowed_origins=config.allowed_origins, knows_host=names.knows,
-                refused=lambda reason: registry.counter(
-                    REFUSED_TOTAL, "Connections and handshakes refused.", reason=reason
-                ),
+                forwarding=forwarding, refused=refused,
             ))
             try:
                 yield Server(door, gateway, hosts, status)
@@ -165,13 +171,19 @@ async def open_server(
                 io.close()
 
 
-def _address_rules(config: Config) -> AddressRules:
+def _refused(registry: Registry, reason: str) -> Counter:
+    return registry.counter(
+        REFUSED_TOTAL, "Connections, handshakes and requests refused.", reason=reason
+    )
+
+
+def _address_rules(config: Config, forwarding: Forwarding) -> AddressRules:
     return AddressRules(
         connections_max=config.connections_max,
         connections_per_address_max=config.connections_per_address_max,
         handshakes_per_s_max=config.handshakes_per_address_per_s_max,
         handshakes_burst_max=limits.HANDSHAKES_PER_ADDRESS_BURST_MAX,
-        trusted=config.trusted_networks,
+        forwarding=forwarding,
     )
 
 
@@ -215,6 +227,10 @@ class _HostMaker:
             "atrium_poses_dropped_total", "Poses that the inbox had no room for.",
             lambda: host.inbox.poses_dropped, world=host.name,
         )
+        self.registry.gauge_read(
+            "atrium_world_failed", "1 for a world that failed too often and stays down.",
+            lambda: host.state.failed, world=host.name,
+        )
         for state in SeatState:
             self.registry.gauge_read(
                 SESSIONS, "Sessions by state.",
@@ -232,9 +248,7 @@ class _HostMaker:
         if len(self.config.worlds) > 1:
             path = path.with_name(f"{path.stem}-{manifest.name}{path.suffix}")
         try:
-            # What people say and where they go is in it: it is for its owner's eyes.
-            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            return Recorder(manifest.tick_rate_hz, open(file, "wb"))
+            return Recorder(manifest.tick_rate_hz, create_recording(path))
         except OSError as error:
             raise AtriumStartError(f"Cannot record to {path}: {error.strerror}.") from None
 
@@ -301,7 +315,10 @@ async def _listen(config: Config) -> list[trio.SocketListener]:
 
 
 def dump_inputs(world: str, data: bytes) -> None:
-    """Keep the last inputs of a world that failed, readable by this user only."""
+    """Keep the last inputs of a world that failed, readable by this user only.
+
+    Of each world the newest DUMPS_PER_WORLD_MAX are kept, of whatever run they are.
+    """
     prefix = f"atrium-{world}-{time.strftime('%Y%m%dT%H%M%S')}-"
     try:
         with tempfile.NamedTemporaryFile(prefix=prefix, suffix=".ticks", delete=False) as file:
@@ -310,6 +327,24 @@ def dump_inputs(world: str, data: bytes) -> None:
         logger.error("the last inputs of world %s could not be kept: %s", world, error.strerror)
     else:
         logger.error("the last inputs of world %s are in %s", world, file.name)
+        _forget_dumps(world, Path(file.name))
+
+
+def _forget_dumps(world: str, newest: Path) -> None:
+    """Remove the older dumps of a world. Other users may write to this folder, too."""
+    pattern = re.compile(rf"atrium-{re.escape(world)}-[0-9]{{8}}T[0-9]{{6}}-\w+\.ticks")
+    found: list[tuple[int, str]] = []
+    try:
+        own = newest.stat().st_uid
+        for entry in os.scandir(newest.parent):
+            if pattern.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                info = entry.stat(follow_symlinks=False)
+                if info.st_uid == own:
+                    found.append((info.st_mtime_ns, entry.path))
+        for _, path in sorted(found)[:-DUMPS_PER_WORLD_MAX]:
+            os.unlink(path)
+    except OSError as error:
+        logger.warning("old inputs of world %s could not be removed: %s", world, error.strerror)
 
 
 def _raise_files_limit(connections_max: int) -> None:

@@ -64,6 +64,7 @@ class Config:
     worlds: tuple[Path, ...]
     allowed_origins: tuple[str, ...]
     trusted_networks: tuple[Network, ...]
+    forwarded_by: tuple[Network, ...]
     connections_max: int
     connections_per_address_max: int
     handshakes_per_address_per_s_max: float

@@ -81,8 +81,9 @@ class Directory(Protocol):
         """
         ...
 
-    def lost(self, connection: int) -> None:
-        """A connection that was joining or moving is gone."""
+    def lost(self, connection: int, for_good: bool) -> None:
+        """A connection that was joining, coming back or moving is gone; `for_good` by its own will
+        or fault: its session is over then, else it is kept where there is one to come back to."""
         ...
 
 
@@ -94,11 +95,14 @@ class ClientSink(Protocol):
         ...
 
     def moving(self, connection: int) -> None:
-        """The connection is between two worlds: poses are ignored until `joined`."""
+        """The connection is between two worlds: what is queued from the old one goes out now, and
+        poses are ignored until `joined`."""
         ...
 
-    def tell(self, connection: int, frame: bytes) -> None:
-        """Queue a reliable message, already framed; goes out with the next snapshot."""
+    def tell(self, connection: int, frame: bytes, is_talk: bool = False) -> None:
+        """Queue a reliable message, already framed. It goes out before the next snapshot; what
+        others say (`is_talk`) may have to wait for credit and for a later one.
+        """
         ...
 
     def end(self, connection: int, code: ErrorCode, sentence: str) -> None:
@@ -110,7 +114,9 @@ class ClientSink(Protocol):
         ...
 
     def pending(self, connections: I32, room: I32) -> I32:
-        """Bytes of the whole reliable messages that may go out now: up to `room`, or one."""
+        """Bytes of the whole reliable messages that go out now: those that are no talk, and talk as
+        far as `room` holds both, or one message of it.
+        """
         ...
 
     def send(

@@ -33,7 +33,7 @@ from atrium_server.replication.replicator import (
     Replicator,
     granted_cap,
 )
-from atrium_server.seats import Seats, SeatState
+from atrium_server.seats import Seats, Session
 from atrium_server.telemetry import Counter, Histogram
 from atrium_server.ticker import Sleeper, Ticks
 from atrium_server.tokens import TokenSigner, invalid
@@ -43,26 +43,18 @@ from atrium_server.world.movement import PoseBatch
 from atrium_server.world.world import World
 from atrium_shared import codec, limits
 from atrium_shared.errors import ErrorCode
-from atrium_shared.messages import Capabilities, Message, Welcome
+from atrium_shared.messages import (
+    Capabilities,
+    ChatPublished,
+    ChatRetract,
+    Emote,
+    Message,
+    Welcome,
+)
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Session:
-    """One client of this world."""
-
-    session_id: int
-    connection: int
-    """-1 while the link is lost."""
-    capabilities: Capabilities
-    cap: int
-    slot: int = -1
-    """-1 until the world has made the avatar."""
-    rotation: int = 0
-    request_id: int = 0
-    last_chat_seq: int = 0
-    resumed: bool = False
+_TALK = (ChatPublished, ChatRetract, Emote)
+"""What others say: it may wait for credit, while what concerns a client itself may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,11 +188,12 @@ class WorldHost:
     def _tell(self, tells: list[Tell]) -> None:
         for tell in tells:
             frame = binary_frame(codec.encode(tell.message))
+            is_talk = isinstance(tell.message, _TALK)
             sessions = self.state.sessions
             for session_id in sessions if tell.sessions is None else tell.sessions:
                 session = sessions.get(session_id)
                 if session is not None and session.connection >= 0 and session.slot >= 0:
-                    self._parts.sink.tell(session.connection, frame)
+                    self._parts.sink.tell(session.connection, frame, is_talk)
 
     def _count(self, poses: int, corrections: dict[str, int]) -> None:
         self._parts.metrics.poses.add(poses)
@@ -217,7 +210,7 @@ class WorldHost:
         wants = request.capabilities
         self.state.sessions[session_id] = Session(
             session_id, request.connection, wants, self._cap_for(wants), rotation=rotation,
-            request_id=request_id,
+            request_id=request_id, travelled=rotation > 0,
         )
         self.inbox.must(Join(session_id, request.name, request.avatar))
 
@@ -230,7 +223,7 @@ class WorldHost:
     def resume(self, request: JoinRequest, session_id: int, rotation: int) -> None:
         """Give a session a new connection. Raises ProtocolError(RESUME_INVALID)."""
         session = self.state.sessions.get(session_id)
-        if session is None or session.slot < 0 or not self._is_good(session, rotation):
+        if session is None or not self._is_good(session, rotation):
             raise invalid()
         if session.connection >= 0:
             old, session.connection = session.connection, -1
@@ -239,19 +232,24 @@ class WorldHost:
         session.connection = request.connection
         session.capabilities = request.capabilities
         session.cap = self._cap_for(request.capabilities)
-        session.last_chat_seq = request.last_chat_seq
+        # One who has not heard yet that it is here counts the lines of another world.
+        session.last_chat_seq = request.last_chat_seq if request.world in ("", self.name) else 0
         session.resumed, session.request_id = True, 0
+        if session.slot < 0:
+            return  # a traveller, who is welcomed when there is an avatar
         self._connection_of[session.slot] = -1  # nothing is sent before the welcome
         self.seats.activate(session_id)
         self.inbox.must(LinkChange(session_id, lost=False))
         self._returned[session_id] = session
 
     def _is_good(self, session: Session, rotation: int) -> bool:
-        """Whether a token may be used. The one before the last is, until we have heard that the
-        client got the last: a link that is lost twice in a row may lose a welcome too.
+        """Whether a token may be used. The one before the last is, until the client has shown that
+        it got the last by acknowledging a snapshot: a lost link may take a welcome with it.
         """
-        is_heard = self.replicator.has_acked(session.slot)
-        unheard = session.session_id in self._returned or (session.resumed and not is_heard)
+        unheard = (
+            session.slot < 0 or session.session_id in self._returned
+            or not self.replicator.has_acked(session.slot)
+        )
         return rotation == session.rotation or (unheard and rotation == session.rotation - 1)
 
     def link_lost(self, session_id: int, connection: int) -> None:
@@ -259,13 +257,17 @@ class WorldHost:
         session = self.state.sessions.get(session_id)
         if session is None or session.connection != connection:
             return
-        if self.seats.state(session_id) is SeatState.JOINING:
+        if session.slot < 0 and not session.travelled:
             self.leave(session_id)
             return
         session.connection = -1
+        if session.slot >= 0:
+            self._suspend(session)
+
+    def _suspend(self, session: Session) -> None:
         self._connection_of[session.slot] = -1
-        self.seats.suspend(session_id, trio.current_time())
-        self.inbox.must(LinkChange(session_id, lost=True))
+        self.seats.suspend(session.session_id, trio.current_time())
+        self.inbox.must(LinkChange(session.session_id, lost=True))
 
     def leave(self, session_id: int) -> None:
         """The session is over: seat, viewer and avatar go."""
@@ -298,16 +300,19 @@ class WorldHost:
                 session.slot = one.slot
                 self.seats.activate(one.session_id)
                 arrived.append(session)
+                if session.connection < 0:  # a traveller whose link broke on the way
+                    self._suspend(session)
         for session in [*arrived, *self._returned.values()]:
+            wants = session.capabilities
+            # Also for one whose link is gone again: what it had acknowledged is of before.
+            self.replicator.add_viewer(
+                session.slot, session.slot, session.cap, wants.parts, wants.bytes_per_s
+            )
             if session.connection >= 0:
                 self._open(session, server_ms)
         self._returned.clear()
 
     def _open(self, session: Session, server_ms: int) -> None:
-        wants = session.capabilities
-        self.replicator.add_viewer(
-            session.slot, session.slot, session.cap, wants.parts, wants.bytes_per_s
-        )
         self._connection_of[session.slot] = session.connection
         sink = self._parts.sink
         sink.joined(session.connection, session.session_id, self, session.slot)
@@ -315,7 +320,7 @@ class WorldHost:
         sink.tell(session.connection, binary_frame(greeting))
         if session.resumed:
             for line in self.world.chat_since(session.session_id, session.last_chat_seq):
-                sink.tell(session.connection, binary_frame(codec.encode(line)))
+                sink.tell(session.connection, binary_frame(codec.encode(line)), is_talk=True)
 
     def _greeting(self, session: Session, server_ms: int) -> Message:
         m = self.manifest

@@ -20,6 +20,9 @@ class Hosts:
         self._first = hosts[0]
         self._signer = signer
         self._next_session = 1
+        self._arriving: dict[int, int] = {}
+        """Session by connection, for all that were ever on their way into a world: `lost` looks
+        whether the session still has that connection, for their numbers are used again."""
 
     def __iter__(self) -> Iterator[WorldHost]:
         return iter(self._hosts.values())
@@ -29,10 +32,11 @@ class Hosts:
         if request.resume_token:
             session_id, rotation = self._signer.read(request.resume_token)
             self._holder(session_id).resume(request, session_id, rotation)
-            return
-        host = self._named(request.world)
-        host.admit(request, self._next_session)
-        self._next_session += 1
+        else:
+            session_id = self._next_session
+            self._named(request.world).admit(request, session_id)
+            self._next_session += 1
+        self._arriving[request.connection] = session_id
 
     def travel(self, connection: int, session_id: int, request_id: int, world: str) -> None:
         """Move a session to another world. See `Directory.travel`."""
@@ -47,13 +51,18 @@ class Hosts:
         )
         target.admit(request, session_id, session.rotation + 1, request_id)
         source.leave(session_id)
+        self._arriving[connection] = session_id
 
-    def lost(self, connection: int) -> None:
-        """A connection that was joining or moving is gone. See `Directory.lost`."""
+    def lost(self, connection: int, for_good: bool) -> None:
+        """A connection that was on its way into a world is gone. See `Directory.lost`."""
+        session_id = self._arriving.pop(connection, -1)
         for host in self._hosts.values():
-            for session in list(host.state.sessions.values()):
-                if session.connection == connection:
-                    host.link_lost(session.session_id, connection)
+            session = host.state.sessions.get(session_id)
+            if session is not None and session.connection == connection:
+                if for_good:
+                    host.leave(session_id)
+                else:
+                    host.link_lost(session_id, connection)
 
     def _named(self, world: str) -> WorldHost:
         host = self._hosts.get(world) if world else self._first

@@ -26,7 +26,10 @@ A world that begins again after a failure writes a new header into the same file
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import stat
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -51,7 +54,7 @@ from atrium_shared import limits, pose
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 DIGEST_TICKS = 20
 RECORD_FIELDS = 10
 _FIELD_TYPES = (int, bytes, bytes, bytes, bytes, bytes, bytes, bytes, int, str)
@@ -69,6 +72,26 @@ def _columns(points: int) -> tuple[list[int], list[int]]:
 
 _COLUMNS = {points: _columns(points) for points in (0, 3, pose.POINTS_MAX)}
 """Root only, head and hands, all."""
+
+
+def create_recording(path: Path) -> BinaryIO:
+    """An empty file that only its owner may read: what people say is in it, and where they go.
+
+    Raises OSError, also for a link: whoever put it there chose what is written over.
+    """
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link, give the name of the file itself")
+    # Not truncated before it is known to be a file, and ours to change.
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "it is no ordinary file")
+        os.fchmod(file, 0o600)  # a file that was there has the mode that it had
+        os.ftruncate(file, 0)
+    except OSError:
+        os.close(file)
+        raise
+    return open(file, "wb")
 
 
 class RecordingError(ValueError):

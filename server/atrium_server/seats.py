@@ -12,6 +12,7 @@ import enum
 from dataclasses import dataclass
 
 from atrium_shared.errors import Overload
+from atrium_shared.messages import Capabilities
 
 
 class SeatState(enum.Enum):
@@ -25,6 +26,25 @@ class Seat:
     state: SeatState
     until: float
     """When a JOINING or RESUMABLE seat is given up; infinite while ACTIVE."""
+
+
+@dataclass(slots=True)
+class Session:
+    """What the holder of a seat is to its world."""
+
+    session_id: int
+    connection: int
+    """-1 while the link is lost."""
+    capabilities: Capabilities
+    cap: int
+    slot: int = -1
+    """-1 until the world has made the avatar."""
+    rotation: int = 0
+    request_id: int = 0
+    last_chat_seq: int = 0
+    resumed: bool = False
+    travelled: bool = False
+    """It came from another world: its client holds a token before its first welcome here."""
 
 
 class Seats:

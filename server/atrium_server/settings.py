@@ -105,8 +105,11 @@ def _to_network(value: str) -> Network:
         raise Refused(f"must be a network such as 10.0.0.0/8: {error}") from None
 
 
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
 def _to_origin(value: str) -> str:
-    """`scheme://host[:port]` in lower case, or `*`."""
+    """`scheme://host[:port]` as a browser says it: lower case, no default port. Or `*`."""
     if value == "*":
         return value
     message = f"must be an origin such as https://example.org (or '*'), but it is {value!r}"
@@ -120,7 +123,8 @@ def _to_origin(value: str) -> str:
     if parts.path not in {"", "/"} or parts.query or parts.fragment:
         raise Refused(f"{message}: an origin has no path")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}" + (f":{port}" if port is not None else "")
+    is_said = port is not None and port != _DEFAULT_PORTS[parts.scheme]
+    return f"{parts.scheme}://{host}" + (f":{port}" if is_said else "")
 
 
 WHOLE = Kind("a whole number", int, lambda value: type(value) is int)
@@ -205,8 +209,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "trusted_networks", NETWORK,
         (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")),
-        "Network that may read /metrics and is free of the limits per address.",
+        "Network that may read /metrics, open any number of connections, and ask more often.",
         flag="--trusted-network", metavar="CIDR", many=True,
+    ),
+    Setting(
+        "forwarded_by", NETWORK, (),
+        "Network of reverse proxies whose X-Forwarded-For is believed; never trusted itself.",
+        flag="--forwarded-by", metavar="CIDR", many=True,
     ),
     Setting(
         "connections_max", WHOLE, limits.CONNECTIONS_MAX,
@@ -266,7 +275,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting(
         "secret_key", TEXT, "",
-        "Key that resume tokens are signed with, besides one that is made anew at each start.",
+        "Mixed into the key of resume tokens, which is random and ends with the run; not needed.",
         secret=True, check=_secret_is_long,
     ),
     Setting(

@@ -41,12 +41,14 @@ class Status:
             name=host.name, title=host.manifest.title, tick=host.world.tick,
             tick_rate_hz=host.manifest.tick_rate_hz,
             alive=not host.state.failed and host.world.tick > 0 and age <= allowed,
-            last_tick_age_s=age, sessions=len(host.seats), capacity=host.manifest.capacity,
-            restarts=host.state.restarts,
+            failed=host.state.failed, last_tick_age_s=age, sessions=len(host.seats),
+            capacity=host.manifest.capacity, restarts=host.state.restarts,
         )
 
     def ready(self) -> bool:
-        return self._started and not self._stopping and all(w.alive for w in self.worlds())
+        left = [world for world in self.worlds() if not world.failed]
+        is_alive = bool(left) and all(world.alive for world in left)
+        return self._started and not self._stopping and is_alive
 
     def draining(self) -> bool:
         return self._stopping

@@ -1,9 +1,10 @@
 """Resume tokens: signed, used once, not bound to an address. PURE.
 
-A token names a session and how many times it has been resumed. The signature keeps strangers out,
-the count makes each token good for one use (or until the client was heard with the next one), and
-the seat's own deadline ends its time. Session numbers begin again with each run of the server, so a
-token of another run is refused: it would name the session of a stranger.
+A token names a session and how many tokens it had before. The signature keeps strangers out, the
+count makes each token good for one use (or until the client has acknowledged a snapshot that
+followed the next one), and the seat's own deadline ends its time. Session numbers begin again with
+each run of the server, so a token of another run is refused: it would name the session of a
+stranger.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class TokenSigner:
         self._key = hmac.digest(key, b"atrium resume token\0" + run, "sha256")
 
     def sign(self, session_id: int, rotation: int) -> str:
-        """The token of a session that has been resumed `rotation` times."""
+        """The token of a session that has been resumed or has travelled `rotation` times."""
         body = _BODY.pack(_VERSION, session_id, rotation)
         return base64.urlsafe_b64encode(body + self._signature(body)).decode()
 

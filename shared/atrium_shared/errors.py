@@ -28,7 +28,7 @@ class ErrorCode(enum.IntEnum):
     COOLDOWN = 5
     TAKEN = 6
     NOT_FOUND = 7
-    TEXT_REJECTED = 8
+    TEXT_REJECTED = 8  # for a judge that rejects lines; the one that ships allows all
     WORLD_FULL = 9
     RESERVED = 10
     # The session ends.
@@ -51,7 +51,7 @@ class CloseCode(enum.IntEnum):
     """WebSocket close codes; 4000 and up are ours (RFC 6455 section 7.4.2)."""
 
     GOING_AWAY = 1001
-    PROTOCOL = 1002
+    PROTOCOL = 1002  # sent by the WebSocket library by itself
     TOO_BIG = 1009
     INTERNAL = 1011
     TRY_AGAIN_LATER = 1013

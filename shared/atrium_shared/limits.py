@@ -18,7 +18,7 @@ RELIABLE_BYTES_MAX = 262_144
 """Most bytes of reliable messages waiting for one client; more closes that session."""
 RELIABLE_MESSAGES_MAX = 4_096
 OUTGOING_BYTES_MAX = 65_536
-"""Most reliable bytes that are handed to a socket together with one snapshot."""
+"""Most bytes of what others say that are handed to a socket together with one snapshot."""
 
 # --- text --------------------------------------------------------------------------------
 NAME_CHARS_MAX = 32
@@ -52,6 +52,11 @@ CONNECTIONS_MAX = 12_000
 CONNECTIONS_PER_ADDRESS_MAX = 64
 HANDSHAKES_PER_ADDRESS_PER_S_MAX = 20.0
 HANDSHAKES_PER_ADDRESS_BURST_MAX = 64
+HANDSHAKES_PER_TRUSTED_ADDRESS_PER_S_MAX = 500.0
+HANDSHAKES_PER_TRUSTED_ADDRESS_BURST_MAX = CONNECTIONS_MAX
+"""A load test may fill the server as fast as it likes; to reconnect for ever is no load test."""
+FORWARDED_HOPS_MAX = 16
+"""Proxies that one request may have come through."""
 ADDRESSES_TRACKED_MAX = 65_536
 HANDSHAKE_S_MAX = 5.0
 """From accept to a finished HTTP upgrade."""
@@ -71,7 +76,6 @@ WORLDS_MAX = 64
 TICK_RATE_HZ_MIN = 5
 TICK_RATE_HZ_MAX = 60
 TICK_RATE_HZ_DEFAULT = 20
-ENTITIES_PER_WORLD_MAX = 16_384
 SESSIONS_PER_WORLD_MAX = 10_000
 INDEXES_MAX = 255
 """Entities one client can see at once: an index is one byte and 255 means 'none'."""
@@ -93,15 +97,58 @@ REPLAY_S_MAX = 60.0
 REPLAY_BYTES_MAX = 32 * 1024 * 1024
 REPLAY_CHECKPOINT_S = 15.0
 """The inputs kept in memory begin at a checkpoint; this often one is taken."""
+
+# --- what one world publishes ------------------------------------------------------------
+# A line costs (1 + readers) times (LINE_BYTES_MIN + its text in UTF-8). Each kind of publication
+# has a budget of its own, so that none can hold up another; debt is carried from tick to tick.
 CHAT_HISTORY_MAX = 256
 CHAT_HELD_PER_SESSION_MAX = 16
-DELIVERIES_PER_S_MAX = 50_000
-"""Lines times readers that one world publishes; the other lines wait for their turn. Emotes have
-as much again, and those beyond it are dropped."""
-CHAT_WAITING_MAX = 2_048
-"""Decided lines that wait for their turn in one world; more are refused."""
+LINE_BYTES_MIN = 320
+"""What a line or emote costs for each reader besides text: name and heads (at most 140 bytes), and
+the work of handing it over, which bounds a world to some 110,000 deliveries per second."""
+DELIVERED_BYTES_PER_S_MAX = 36_000_000
+"""All that one world publishes; its parts follow."""
+WORLD_LINES_BYTES_PER_S_MAX = 16_000_000
+"""The longest line costs 23 MB among 10,000 people: no debt lasts for more than 1.5 s."""
+NEARBY_LINES_BYTES_PER_S_MAX = 8_000_000
+DIRECT_LINES_BYTES_PER_S_MAX = 4_000_000
+EMOTES_BYTES_PER_S_MAX = 8_000_000
+"""Emotes beyond it are dropped."""
+SCAN_BYTES_MIN = 20
+"""What looking for those near costs for each slot of the world: a sixteenth of a delivery."""
+READER_BYTES_PER_S_MAX = 8_000
+"""What one reader hears of WORLD lines: some twenty usual lines per second, which is more than
+anybody reads, and three of the longest. As much again for lines that are DIRECT, and for those
+that are NEARBY the same place."""
+CHAT_WAITING_S_MAX = 2.0
+"""WORLD lines that wait, for a verdict or their turn, are at most what this many seconds publish
+(and one line): who has been silent for long is then heard, or is told 'no', at once."""
+CLOSE_CHAT_WAITING_BYTES_MAX = 262_144
+"""Lines (LINE_BYTES_MIN and text) that wait in NEARBY and in DIRECT, each: some 700 usual ones."""
+CHAT_QUIET_S = 2.0
+"""Who has not asked to speak for this long is heard before those who have. To speak as often as a
+session may is to ask every half second; to answer somebody takes longer than this."""
+CHAT_TURN_S_MAX = 5.0
+"""A line whose turn has not come this long after its verdict is refused: the author must not wait
+for an answer until its patience ends (30 s in the Python client)."""
+LINES_PER_S_MAX = 1_200
+"""Lines that one world cleans and sends to its judge; 10,000 people who say something every
+10 s are 1,000."""
 EMOTES_PER_TICK_MAX = 64
 """Emotes that one world looks at in one tick."""
+
+assert DELIVERED_BYTES_PER_S_MAX == (
+    WORLD_LINES_BYTES_PER_S_MAX + NEARBY_LINES_BYTES_PER_S_MAX + DIRECT_LINES_BYTES_PER_S_MAX
+    + EMOTES_BYTES_PER_S_MAX
+)
+assert (1 + SESSIONS_PER_WORLD_MAX) * (LINE_BYTES_MIN + CHAT_BYTES_MAX) < (
+    CHAT_WAITING_S_MAX * WORLD_LINES_BYTES_PER_S_MAX
+), "somebody who has been silent waits for one line of any other, even the longest"
+assert LINE_BYTES_MIN + CHAT_BYTES_MAX < CHAT_WAITING_S_MAX * READER_BYTES_PER_S_MAX
+assert CHAT_WAITING_S_MAX < CHAT_TURN_S_MAX
+assert CHAT_QUIET_S * CHAT_PER_S_MAX > 1
+assert LINES_PER_S_MAX >= TICK_RATE_HZ_MAX, "every tick takes a line"
+assert 4 * CHAT_CHARS_MAX <= CHAT_BYTES_MAX
 
 # --- replication -------------------------------------------------------------------------
 RING_TICKS = 4
@@ -123,7 +170,6 @@ assert NAME_CHARS_MAX <= NAME_BYTES_MAX <= 4 * NAME_CHARS_MAX
 assert CHAT_CHARS_MAX <= CHAT_BYTES_MAX < MESSAGE_BYTES_MAX
 assert POSE_RATE_HZ_MAX < MESSAGES_PER_S_MAX < MESSAGES_BURST_MAX
 assert TICK_RATE_HZ_MIN <= TICK_RATE_HZ_DEFAULT <= TICK_RATE_HZ_MAX
-assert SESSIONS_PER_WORLD_MAX <= ENTITIES_PER_WORLD_MAX
 assert INDEXES_MAX <= 255
 assert CREDIT_RING_TICKS > 2 * TICK_RATE_HZ_MAX
 assert REPLAY_CHECKPOINT_S * 2 <= REPLAY_S_MAX
@@ -146,11 +192,19 @@ HTTP_REQUESTS_PER_CONNECTION_MAX = 1_000
 HTTP_REQUESTS_PER_ADDRESS_PER_S_MAX = 100.0
 """Requests of one address, sustained; the bucket holds HTTP_REQUESTS_PER_ADDRESS_BURST_MAX."""
 HTTP_REQUESTS_PER_ADDRESS_BURST_MAX = 200
+HTTP_REQUESTS_PER_TRUSTED_ADDRESS_PER_S_MAX = 2_000.0
+HTTP_REQUESTS_PER_TRUSTED_ADDRESS_BURST_MAX = 4_000
+"""A school behind one router loads the page in the same minute."""
+HTTP_STATIC_SHARE = 0.1
+"""What a file of the page counts, as part of a request: it is there already, in memory."""
 HTTP_REFUSAL_S = 1.0
 """Who asks too often waits this long for the answer that says so."""
 HTTP_REFUSALS_HELD_MAX = 64
 """Refusals that wait at once; further ones are answered at once and their connection closed."""
 
 assert HTTP_REQUESTS_PER_ADDRESS_PER_S_MAX <= HTTP_REQUESTS_PER_ADDRESS_BURST_MAX
+assert (
+    HTTP_REQUESTS_PER_TRUSTED_ADDRESS_PER_S_MAX <= HTTP_REQUESTS_PER_TRUSTED_ADDRESS_BURST_MAX
+)
 assert HTTP_REFUSAL_S < HTTP_BODY_S_MAX < HTTP_IDLE_S_MAX < HTTP_SEND_S_MAX
 assert HTTP_REFUSALS_HELD_MAX >= CONNECTIONS_PER_ADDRESS_MAX

@@ -307,6 +307,11 @@ class House:
     def gateway(self) -> Any:
         return self.server.gateway
 
+    @property
+    def connections(self) -> int:
+        """How many connections the gateway has."""
+        return len(self.gateway._all)
+
     def host(self, world: str = "") -> Any:
         """The host of a world; of the first one by default."""
         hosts = list(self.server.hosts)

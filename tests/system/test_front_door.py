@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import pytest
 import trio
 from harness import House, Peer, Witness, frame, hello, open_house, said
 from trio.testing import MockClock
 
-from atrium_server.net import front_door
+from atrium_server.net import addresses, front_door
 from atrium_shared import limits
 from atrium_shared import messages as m
 
@@ -75,7 +76,7 @@ async def test_handshakes(
         assert await peer.expect(m.Welcome)
     else:
         assert (await peer.rest()).endswith(b"\n"), "a sentence says what is wrong"
-        assert house.gateway.open == 1
+        assert house.connections == 1
     await witness.still_served()
 
 
@@ -150,18 +151,135 @@ async def test_pages_are_not_shown_to_a_rebound_name(
 
 
 async def test_a_flood_of_requests_is_slowed_even_where_trusted(
-    autojump_clock: MockClock,
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(addresses, "HTTP_REQUESTS_PER_TRUSTED_ADDRESS_BURST_MAX", 250)
     async with open_house(trusted_networks=["203.0.113.0/24"]) as house:
         witness = await house.witness()
         peer = house.peer(STRANGER)
         one = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n"
         last = one.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-        await peer.write(one * limits.HTTP_REQUESTS_PER_ADDRESS_BURST_MAX * 2 + last)
+        await peer.write(one * 500 + last)
         answers = await peer.rest()
         assert answers.count(b"HTTP/1.1 429 ") == 1, "the connection ends with the refusal"
-        assert answers.count(b"HTTP/1.1 200 ") < limits.HTTP_REQUESTS_PER_ADDRESS_BURST_MAX * 2
+        assert 250 <= answers.count(b"HTTP/1.1 200 ") < 500
         await witness.still_served()
+
+
+async def test_refusals_are_counted(autojump_clock: MockClock) -> None:
+    async with open_house(connections_max=3, trusted_networks=["127.0.0.0/8"]) as house:
+        rebound = house.peer()
+        await rebound.write(b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+        assert await rebound.answer() == 421
+        await rebound.rest()
+        assert await house.peer().upgrade(Origin="https://evil.example") == 403
+        assert await house.peer().upgrade(Sec_WebSocket_Key=None) == 400
+        await trio.sleep(front_door.LINGER_S + 0.1)
+        waiting = [house.peer() for _ in range(3)]
+        await trio.sleep(0.1)
+        assert await house.peer().upgrade() == 429
+        for peer in waiting:
+            await peer.gone()
+        await trio.sleep(0.1)
+        reader = house.peer()
+        await reader.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        text = (await reader.rest()).decode()
+    for reason in ("wrong_host", "origin", "handshake", "address"):
+        assert f'atrium_refused_total{{reason="{reason}"}} 1\n' in text
+    assert 'atrium_world_failed{world="plaza"} 0' in text
+
+
+# --- proxies -------------------------------------------------------------------------------------
+
+PROXY = "127.0.0.1"
+BEHIND: dict[str, Any] = {"forwarded_by": ["127.0.0.0/8"]}
+"""The proxy is on the same machine, in a network that is trusted by default."""
+
+
+async def asked(house: House, path: str, forwarded: str | None, address: str = PROXY) -> int:
+    peer = house.peer(address)
+    header = "" if forwarded is None else f"X-Forwarded-For: {forwarded}\r\n"
+    await peer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n".encode())
+    status = await peer.answer()
+    await peer.gone()
+    return status
+
+
+async def test_visitors_behind_a_proxy_are_counted_one_by_one(autojump_clock: MockClock) -> None:
+    most = 4
+    async with open_house(connections_per_address_max=most, **BEHIND) as house:
+        first = [house.peer(PROXY) for _ in range(most + 1)]
+        statuses = [
+            await peer.upgrade(X_Forwarded_For=f"127.0.0.1, 198.51.100.{k}, {STRANGER}")
+            for k, peer in enumerate(first)
+        ]
+        assert statuses == [101] * most + [429], "what the visitor claims is not looked at"
+        assert await house.peer(PROXY).upgrade(X_Forwarded_For="2001:db8::7") == 101
+        direct = house.peer(STRANGER)
+        assert await direct.upgrade(X_Forwarded_For="198.51.100.9") == 429, "he is no proxy"
+        for peer in first:
+            await peer.gone()
+        await trio.sleep(3)
+        assert await house.peer(PROXY).upgrade(X_Forwarded_For=STRANGER) == 101
+        await trio.sleep(20)
+    assert house.gateway._parts.addresses.open == 0
+
+
+@pytest.mark.parametrize("forwarded", [None, "", "127.0.0.1", "unknown", "1" * 7_000])
+async def test_a_proxy_that_does_not_say_for_whom_is_not_trusted(
+    forwarded: str | None, autojump_clock: MockClock
+) -> None:
+    async with open_house(connections_per_address_max=4, **BEHIND) as house:
+        statuses = [await house.peer(PROXY).upgrade(X_Forwarded_For=forwarded) for _ in range(5)]
+        assert statuses == [101] * 4 + [429]
+        assert await asked(house, "/metrics", forwarded) == 403
+
+
+async def test_metrics_are_not_shown_through_a_proxy(autojump_clock: MockClock) -> None:
+    async with open_house(trusted_networks=["127.0.0.0/8", "192.168.0.0/16"], **BEHIND) as house:
+        assert await asked(house, "/metrics", STRANGER) == 403
+        assert await asked(house, "/metrics", f"192.168.0.1, {STRANGER}") == 403
+        assert await asked(house, "/metrics", "192.168.0.1", STRANGER) == 403
+        assert await asked(house, "/metrics", f"{STRANGER}, 192.168.0.1") == 200
+    async with open_house() as house:
+        assert await asked(house, "/metrics", STRANGER) == 200, "nobody speaks for others"
+
+
+async def test_requests_through_a_proxy_do_not_use_up_its_connections(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_house(
+        connections_per_address_max=2, handshakes_per_address_per_s_max=0.1, **BEHIND
+    ) as house:
+        for _ in range(limits.HANDSHAKES_PER_ADDRESS_BURST_MAX + 20):
+            assert await asked(house, "/", STRANGER) == 200
+
+
+async def test_a_turn_of_the_loop_answers_one_handshake(
+    house: House, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered: list[int] = []
+    check, turn = front_door.FrontDoor._check, 0
+
+    def counting(*args: object) -> None:
+        answered.append(turn)
+        check(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(front_door.FrontDoor, "_check", counting)
+    async with trio.open_nursery() as nursery:
+        @nursery.start_soon
+        async def count_turns() -> None:
+            nonlocal turn
+            while True:
+                turn += 1
+                await trio.lowlevel.checkpoint()
+
+        async with trio.open_nursery() as asking:
+            for _ in range(30):
+                asking.start_soon(house.peer().upgrade)
+        nursery.cancel_scope.cancel()
+    assert len(answered) == 30
+    assert max(answered.count(turn) for turn in answered) <= 2, "the tasks of a turn have no order"
 
 
 async def test_a_handshake_in_scraps_and_with_all_that_follows(

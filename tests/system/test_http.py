@@ -15,6 +15,7 @@ import h11
 import pytest
 import trio
 import trio.testing
+from hypercorn.protocol.h11 import H11Protocol
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,16 +24,21 @@ from atrium_server.http import assets, service
 from atrium_server.http.guard import Admission
 from atrium_server.http.status import WorldStatus
 from atrium_server.net.addresses import Addresses, AddressRules
+from atrium_server.net.forwarded import Forwarding
 from atrium_server.net.host_names import HostNames
 from atrium_server.telemetry import Registry
 from atrium_shared import limits
 
 PLAZA = WorldStatus(
     name="plaza", title="The plaza", tick=120, tick_rate_hz=20, alive=True,
-    last_tick_age_s=0.01, sessions=3, capacity=500, restarts=0,
+    failed=False, last_tick_age_s=0.01, sessions=3, capacity=500, restarts=0,
 )
 SCENE = json.dumps({"walls": [{"x": metre} for metre in range(200)]}).encode()
-ANYBODY = Admission(lambda host: True, lambda address, now: True)
+ANYBODY = Admission(
+    knows_host=lambda host: True, client_of=lambda peer, forwarded: peer,
+    trusts=lambda client: True, take_request=lambda client, now, is_static: True,
+    refused=lambda reason: None,
+)
 SCRIPT = b"export const answer = 42; // " + b"a" * 600
 
 
@@ -159,11 +165,24 @@ async def test_health_follows_the_ticks(web: assets.WebAssets) -> None:
     async with opened(web, status) as (browser, _):
         alive = await browser.get("/healthz")
         status.all_worlds = [PLAZA, replace(PLAZA, name="arena", alive=False)]
+        half = await browser.get("/healthz")
+        status.all_worlds = [replace(PLAZA, alive=False)]
         dead = await browser.get("/healthz")
-    assert (alive.status, dead.status) == (200, 503)
-    told = json.loads(dead.body)
-    assert told["alive"] is False
+        status.all_worlds = []
+        empty = await browser.get("/healthz")
+    assert [alive.status, half.status, dead.status, empty.status] == [200, 200, 503, 503]
+    assert json.loads(dead.body)["alive"] is False
+    told = json.loads(half.body)
+    assert told["alive"] is True, "one world that is down must not cost the others their lives"
     assert [world["alive"] for world in told["worlds"]] == [True, False]
+
+
+async def test_worlds_that_stay_down_are_named(web: assets.WebAssets) -> None:
+    status = FakeStatus([PLAZA, replace(PLAZA, name="arena", alive=False, failed=True)])
+    async with opened(web, status) as (browser, _):
+        answer = await browser.get("/readyz")
+    assert answer.status == 200
+    assert json.loads(answer.body)["failed"] == ["arena"]
 
 
 @pytest.mark.parametrize(
@@ -186,10 +205,10 @@ async def test_metrics_are_prometheus_text(web: assets.WebAssets) -> None:
 
 
 async def test_metrics_are_for_trusted_networks_only(web: assets.WebAssets) -> None:
-    networks = [ipaddress.ip_network("10.0.0.0/8")]
-    async with opened(web, metrics_networks=networks) as (browser, _):
-        answer = await browser.get("/metrics")
-    assert answer.status == 403
+    async with opened_for_many(web, ["127.0.0.1", "203.0.113.7", "::ffff:127.0.0.1"]) as browsers:
+        answers = [await browser.get("/metrics") for browser in browsers]
+    assert [answer.status for answer in answers] == [200, 403, 200]
+    answer = answers[1]
     assert json.loads(answer.body)["code"] == "not_allowed"
 
 
@@ -442,27 +461,98 @@ async def test_a_socket_whose_peer_left_is_no_error(web: assets.WebAssets) -> No
         await client.aclose()
 
 
-async def test_a_websocket_at_a_wrong_path_is_turned_away(web: assets.WebAssets) -> None:
-    async with opened(web) as (browser, _):
+UPGRADES = {
+    "a whole handshake": (
+        b"upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n"
+        b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    ),
+    "no key": b"upgrade: websocket\r\nconnection: upgrade\r\n",
+    "other letters": b"Upgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n",
+    "no connection header": b"upgrade: websocket\r\n",
+    "one of two": b"upgrade: h2c, websocket\r\nconnection: upgrade\r\n",
+    "two headers": b"upgrade: h2c\r\nupgrade: websocket\r\nconnection: upgrade\r\n",
+    "another version": b"upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 8\r\n",
+    "a body": b"upgrade: websocket\r\nconnection: upgrade\r\ncontent-length: 4\r\n",
+}
+
+
+@pytest.mark.parametrize("path", [b"/elsewhere", b"/healthz"])
+@pytest.mark.parametrize("what", UPGRADES)
+async def test_a_websocket_at_a_wrong_path_is_refused_and_closed(
+    web: assets.WebAssets, what: str, path: bytes, autojump_clock: trio.testing.MockClock
+) -> None:
+    asked: list[str] = []
+    reasons: list[str] = []
+
+    def take_request(client: str, now: float, is_static: bool) -> bool:
+        asked.append(client)
+        return True
+
+    admission = replace(ANYBODY, take_request=take_request, refused=reasons.append)
+    async with opened(web, admission=admission) as (browser, _):
         await browser.stream.send_all(
-            b"GET /elsewhere HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\n"
-            b"connection: upgrade\r\nsec-websocket-version: 13\r\n"
-            b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            b"GET " + path + b" HTTP/1.1\r\nhost: localhost\r\n" + UPGRADES[what] + b"\r\n"
         )
-        assert bytes(await browser.stream.receive_some(65_536)).startswith(b"HTTP/1.1 403 ")
+        received = bytearray()
+        while chunk := await browser.stream.receive_some(65_536):
+            received += chunk
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert received.count(b"HTTP/1.1") == 1
+    assert b"it is at /ws" in received
+    assert trio.current_time() == 0, "at once, whatever its peer does"
+    assert (len(asked), reasons) == (1, ["no_websocket"]), "it is counted like any request"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"CONNECT localhost:80 HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+        b"GET /x HTTP/1.1\r\nhost: localhost\r\nupgrade: tls/1.0\r\nconnection: upgrade\r\n\r\n",
+        b"GET /x HTTP/1.0\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+    ],
+)
+async def test_no_kind_of_request_keeps_a_silent_connection(
+    web: assets.WebAssets, head: bytes, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with opened(web) as (browser, _):
+        await browser.stream.send_all(head)
+        while await browser.stream.receive_some(65_536):
+            pass
+    assert trio.current_time() <= limits.HTTP_IDLE_S_MAX
+
+
+async def test_handshakes_at_wrong_paths_have_a_rate(
+    web: assets.WebAssets, autojump_clock: trio.testing.MockClock
+) -> None:
+    burst = limits.HTTP_REQUESTS_PER_ADDRESS_BURST_MAX
+    async with opened_for_many(web, ["203.0.113.7"] * (burst + 1)) as browsers:
+        statuses: list[bytes] = []
+        for browser in browsers:
+            await browser.stream.send_all(
+                b"GET /x HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\n"
+                b"connection: upgrade\r\n\r\n"
+            )
+            statuses.append(bytes(await browser.stream.receive_some(65_536))[9:12])
+    assert statuses == [b"400"] * burst + [b"429"]
 
 
 # --- who may ask ---------------------------------------------------------------------------------
 
 
-def our_admission(*allowed_origins: str) -> Admission:
+def our_admission(*allowed_origins: str, forwarded_by: tuple[str, ...] = ()) -> Admission:
     """What the server uses: names from the settings, and a rate per address; loopback trusted."""
+    loopback = ipaddress.ip_network("127.0.0.0/8")
+    forwarding = Forwarding([ipaddress.ip_network(each) for each in forwarded_by], [loopback])
     rules = AddressRules(
         connections_max=100, connections_per_address_max=10, handshakes_per_s_max=10.0,
-        handshakes_burst_max=10, trusted=[ipaddress.ip_network("127.0.0.0/8")],
+        handshakes_burst_max=10, forwarding=forwarding,
     )
     names = HostNames("127.0.0.1", allowed_origins)
-    return Admission(names.knows, Addresses(rules).take_request)
+    return Admission(
+        names.knows, forwarding.client_of, forwarding.trusts, Addresses(rules).take_request,
+        refused=lambda reason: None,
+    )
 
 
 @pytest.mark.parametrize("path", ["/", "/api/worlds", "/metrics", "/nothing", "/healthz/"])
@@ -477,7 +567,7 @@ async def test_a_foreign_name_for_this_server_shows_nothing(
     assert "allowed_origins" in told["sentence"]
     async with opened(web, admission=our_admission("https://atrium.example")) as (browser, _):
         for host in ("localhost:8080", "192.0.2.1:8080", "[2001:db8::1]", "atrium.example"):
-            assert (await browser.get(path, host=host)).status in {200, 404}
+            assert (await browser.get(path, host=host)).status != 421
 
 
 async def test_without_a_name_there_is_no_page(web: assets.WebAssets) -> None:
@@ -486,10 +576,15 @@ async def test_without_a_name_there_is_no_page(web: assets.WebAssets) -> None:
         assert bytes(await browser.stream.receive_some(65_536)).startswith(b"HTTP/1.1 421 ")
 
 
-async def test_probes_come_by_any_name(web: assets.WebAssets) -> None:
-    async with opened(web, admission=our_admission()) as (browser, _):
-        for path in ("/healthz", "/readyz"):
-            assert (await browser.get(path, host="atrium-0.cluster")).status == 200
+async def test_probes_come_by_any_name_and_tell_it_no_names(web: assets.WebAssets) -> None:
+    status = FakeStatus([PLAZA, replace(PLAZA, name="arena", alive=False, failed=True)])
+    async with opened(web, status, our_admission()) as (browser, _):
+        for path, key in (("/healthz", "worlds"), ("/readyz", "failed")):
+            foreign = await browser.get(path, host="atrium-0.cluster")
+            assert foreign.status == 200
+            assert json.loads(foreign.body)[key] == []
+            assert b"arena" not in foreign.body
+            assert b"arena" in (await browser.get(path, host="127.0.0.1:8080")).body
         await browser.stream.send_all(b"GET /healthz HTTP/1.0\r\n\r\n")
         assert bytes(await browser.stream.receive_some(65_536)).startswith(b"HTTP/1.1 200 ")
 
@@ -540,11 +635,12 @@ class SocketAt:
 
 @asynccontextmanager
 async def opened_for_many(
-    web: assets.WebAssets, addresses: list[str]
+    web: assets.WebAssets, addresses: list[str], admission: Admission | None = None
 ) -> AsyncGenerator[list[Browser]]:
     """One service, and a connection from each of the addresses."""
+    admission = admission or our_admission()
     async with (
-        service.open_http_service(FakeStatus(), Registry(), our_admission(), web) as serve_stream,
+        service.open_http_service(FakeStatus(), Registry(), admission, web) as serve_stream,
         trio.open_nursery() as nursery,
     ):
         browsers: list[Browser] = []
@@ -557,13 +653,21 @@ async def opened_for_many(
         nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("flooder", ["203.0.113.7", "127.0.0.1"])
+FLOODERS = {
+    "203.0.113.7": limits.HTTP_REQUESTS_PER_ADDRESS_BURST_MAX,
+    "127.0.0.1": limits.HTTP_REQUESTS_PER_TRUSTED_ADDRESS_BURST_MAX,
+}
+
+
+@pytest.mark.parametrize("flooder", FLOODERS)
 async def test_requests_have_a_rate_per_address(
-    web: assets.WebAssets, flooder: str, autojump_clock: trio.testing.MockClock
+    web: assets.WebAssets, flooder: str, autojump_clock: trio.testing.MockClock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(service, "HTTP_REQUESTS_PER_CONNECTION_MAX", 1_000_000)
     async with opened_for_many(web, [flooder, "203.0.113.8", flooder]) as browsers:
         first, neighbour, again = browsers
-        for _ in range(limits.HTTP_REQUESTS_PER_ADDRESS_BURST_MAX):
+        for _ in range(FLOODERS[flooder]):
             assert (await first.get("/readyz")).status == 200
         assert trio.current_time() == 0, "within the burst nobody waits"
         refused = await first.get("/readyz")
@@ -581,7 +685,7 @@ async def test_only_so_many_refusals_are_held(
 ) -> None:
     held = limits.HTTP_REFUSALS_HELD_MAX
     answered_s: list[float] = []
-    async with opened_for_many(web, ["127.0.0.1"] * (held + 6)) as browsers:
+    async with opened_for_many(web, ["203.0.113.7"] * (held + 6)) as browsers:
         for _ in range(limits.HTTP_REQUESTS_PER_ADDRESS_BURST_MAX):
             await browsers[0].get("/readyz")
 
@@ -598,7 +702,7 @@ async def test_only_so_many_refusals_are_held(
 async def test_who_leaves_while_a_refusal_is_held_is_not_waited_for(
     web: assets.WebAssets, autojump_clock: trio.testing.MockClock
 ) -> None:
-    admission = Admission(lambda host: True, lambda address, now: False)
+    admission = replace(ANYBODY, take_request=lambda client, now, is_static: False)
     client, server = trio.testing.memory_stream_pair()
     async with (
         service.open_http_service(FakeStatus(), Registry(), admission, web) as serve_stream,
@@ -609,6 +713,94 @@ async def test_who_leaves_while_a_refusal_is_held_is_not_waited_for(
         await trio.testing.wait_all_tasks_blocked()
         await client.aclose()
     assert trio.current_time() == 0
+
+
+async def test_files_of_the_page_count_less(web: assets.WebAssets) -> None:
+    counted: list[bool] = []
+
+    def take_request(client: str, now: float, is_static: bool) -> bool:
+        counted.append(is_static)
+        return True
+
+    file = f"/static/{web.version}/src/main.js"
+    async with opened(web, admission=replace(ANYBODY, take_request=take_request)) as (browser, _):
+        for path in (file, "/", "/api/worlds", file + "x", "/static/0/src/main.js"):
+            await browser.get(path)
+    assert counted == [True, False, False, False, False]
+
+
+async def test_behind_a_proxy_each_visitor_has_a_rate(
+    web: assets.WebAssets, autojump_clock: trio.testing.MockClock
+) -> None:
+    admission = our_admission(forwarded_by=("127.0.0.1/32",))
+    async with opened_for_many(web, ["127.0.0.1"] * 3, admission) as (first, second, third):
+        for k in range(limits.HTTP_REQUESTS_PER_ADDRESS_BURST_MAX):
+            claim = f"198.51.100.{k}, 203.0.113.7"
+            assert (await first.get("/readyz", x_forwarded_for=claim)).status == 200
+        assert (await first.get("/readyz", x_forwarded_for="9.9.9.9,203.0.113.7")).status == 429
+        assert (await second.get("/readyz", x_forwarded_for="203.0.113.8")).status == 200
+        direct = [await third.get("/readyz", x_forwarded_for=str(k)) for k in range(9)]
+        assert {answer.status for answer in direct} == {200}
+
+
+SPOOFED = {
+    "no header": b"",
+    "its visitor": b"x-forwarded-for: 203.0.113.7\r\n",
+    "a claim": b"x-forwarded-for: 127.0.0.1, 203.0.113.7\r\n",
+    "two headers": b"x-forwarded-for: 127.0.0.1\r\nX-Forwarded-For: 203.0.113.7\r\n",
+    "itself": b"x-forwarded-for: 127.0.0.2\r\n",
+    "garbage": b"x-forwarded-for: \xff\xfe, ;=,\r\n",
+    "other headers": b"forwarded: for=127.0.0.1\r\nx-real-ip: 127.0.0.1\r\n",
+    "very long": b"x-forwarded-for: " + b"127.0.0.1," * 700 + b" 203.0.113.7\r\n",
+}
+
+
+@pytest.mark.parametrize("what", SPOOFED)
+async def test_a_proxy_on_this_machine_opens_the_metrics_to_nobody(
+    web: assets.WebAssets, what: str
+) -> None:
+    admission = our_admission(forwarded_by=("127.0.0.2/32",))
+    async with opened_for_many(web, ["127.0.0.2", "203.0.113.7"], admission) as browsers:
+        for browser in browsers:
+            await browser.stream.send_all(
+                b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n" + SPOOFED[what] + b"\r\n"
+            )
+            assert (await browser.answer()).status == 403
+
+
+async def test_a_turn_of_the_loop_looks_at_one_request(
+    web: assets.WebAssets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are ready at the same time: a tick that is due comes in between."""
+    parsed: list[int] = []
+    handle = H11Protocol.handle
+    turn = 0
+
+    async def counting(self: object, event: object) -> None:
+        if type(event).__name__ == "RawData":
+            parsed.append(turn)
+        await handle(self, event)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(H11Protocol, "handle", counting)
+    async with (
+        opened_for_many(web, ["203.0.113.7"] * 20) as browsers,
+        trio.open_nursery() as nursery,
+    ):
+        await trio.testing.wait_all_tasks_blocked()
+
+        @nursery.start_soon
+        async def count_turns() -> None:
+            nonlocal turn
+            while True:
+                turn += 1
+                await trio.lowlevel.checkpoint()
+
+        async with trio.open_nursery() as asking:
+            for browser in browsers:
+                asking.start_soon(browser.get, "/readyz")
+        nursery.cancel_scope.cancel()
+    assert len(parsed) >= 20
+    assert max(parsed.count(turn) for turn in parsed) <= 2, "the count is off by one at the edges"
 
 
 async def test_a_bug_is_told_without_its_details(

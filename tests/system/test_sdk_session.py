@@ -28,7 +28,7 @@ from atrium_client import (
     Transform,
     connect,
 )
-from atrium_client.session import REQUESTS_PENDING_MAX
+from atrium_client.requests import REQUESTS_PENDING_MAX
 from atrium_shared import codec, messages, pose
 from atrium_shared.messages import ChatState, EnterEntry, EntityKind, MoveReason
 
@@ -322,6 +322,34 @@ async def test_travel_forgets_everybody(server: Any, autojump_clock: MockClock) 
         assert (await wait_for(me, atrium_client.Entered)).entity.name == "Guide"
         with pytest.raises(RequestRefused, match="full"):
             await me.travel("attic")
+        assert me.world == "arena"
+
+
+async def test_nothing_is_asked_during_a_travel_and_what_was_asked_before_is_lost(
+    server: Any, autojump_clock: MockClock
+) -> None:
+    async def portal() -> None:
+        await server.peer.expect(messages.ChatSubmit)
+        travel = await server.peer.expect(messages.Travel)
+        with trio.move_on_after(1) as waited:
+            await server.peer.expect(messages.ChatSubmit)
+        assert waited.cancelled_caught, "it would end the session"
+        await server.peer.say(fake.welcome(world="arena", request_id=travel.request_id))
+        line = await server.peer.expect(messages.ChatSubmit)
+        said = messages.ChatStatus(line.request_id, ChatState.PUBLISHED, 1, "")
+        await server.peer.say(said)
+
+    async def early() -> None:
+        with pytest.raises(RequestLost, match="left the world"):
+            await me.say("on the way out")
+
+    async with connect(URL, name="Ada", stream=server.dial) as me, trio.open_nursery() as nursery:
+        nursery.start_soon(portal)
+        nursery.start_soon(early)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(me.travel, "arena")
+        await wait_all_tasks_blocked()
+        assert (await me.say("here I am")).published
         assert me.world == "arena"
 
 

@@ -203,7 +203,7 @@ async def test_the_end_of_the_cipher_is_the_end_of_the_link(
     else:
         transport.cut()
     await plain.still_served()
-    assert tls.house.gateway.open == 1
+    assert tls.house.connections == 1
     assert tls.house.host().seats.count(SeatState.RESUMABLE) == 1
 
 

@@ -146,7 +146,13 @@ def state_of(world: World) -> set[str]:
     """What kinds of state there are, to know that the test has seen them all."""
     chat = world.chat
     has = {
-        "joins wait": world._waiting, "held": chat._held, "decided": chat.decided,
+        "joins wait": world._waiting, "held": chat._held,
+        "ready": any(queue.ready for queue in chat.queues.values()),
+        "debts": world._stage.hall.paid_to > world.tick * limits.READER_BYTES_PER_S_MAX,
+        "debts of places": any(
+            (heard_to > world.tick * limits.READER_BYTES_PER_S_MAX).any()
+            for heard_to in world._stage.heard_to.values()
+        ),
         "held though decided": [line for line in chat._by_id.values() if line.verdict is not None],
         "history": chat._history, "seats": (world._slot_of_seat >= 0).any(),
         "gaps": not world.tables.alive[: world.tables.high].all(),
@@ -156,8 +162,8 @@ def state_of(world: World) -> set[str]:
 
 
 KINDS = {
-    "joins wait", "held", "decided", "held though decided", "history", "seats", "gaps",
-    "half a draw",
+    "joins wait", "held", "ready", "debts", "debts of places", "held though decided", "history",
+    "seats", "gaps", "half a draw",
 }
 
 
@@ -165,12 +171,12 @@ KINDS = {
 def test_a_restored_world_goes_on_as_the_first(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "DELIVERIES_PER_S_MAX", 60)  # so that decided lines wait
+    monkeypatch.setattr(limits, "READER_BYTES_PER_S_MAX", 900)  # so that lines wait for turns
     world, crowd = World(MANIFEST, seed), Crowd(seed)
     twins: list[World] = []
     seen: set[str] = set()
     for tick in range(700):
-        if crowd.rng.random() < 0.05:
+        if crowd.rng.random() < 0.15:
             seen |= state_of(world)
             twins = [*twins[-2:], restored(world)]
             assert_same(world, twins[-1], world.tables.high, "world")

@@ -9,7 +9,7 @@ import wire_reference as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atrium_client import events, session
+from atrium_client import events, requests, session
 from atrium_client.session import ClientSession, Identity, State
 from atrium_shared import codec, messages
 from atrium_shared.errors import ErrorCode, ProtocolError, RequestRefused
@@ -209,15 +209,58 @@ def test_each_world_counts_its_lines_anew() -> None:
     assert len(hear(client, SAID["chat_published"])) == 1
     client.link_lost("gone")
     client.hello()
-    hear(client, msgspec.structs.replace(WELCOME, resumed=True))
+    hear(client, msgspec.structs.replace(SAID["welcome_travelled"], resumed=True))
     assert hear(client, SAID["chat_published"]) == []
+    client.link_lost("gone")
+    client.hello()
+    hear(client, msgspec.structs.replace(WELCOME, resumed=True))
+    assert len(hear(client, SAID["chat_published"])) == 1
+
+
+def test_a_travel_answers_itself_and_ends_what_the_old_world_was_asked() -> None:
+    client = joined()
+    line, _ = client.chat("hi", ChatChannel.WORLD, 0, 1.0)
+    travel, _ = client.travel("tower", 1.0)
+    assert client.is_travelling
+    welcome = msgspec.structs.replace(SAID["welcome_travelled"], request_id=travel)
+    heard = hear(client, welcome)
+    assert heard[0] == events.Travelled(welcome)
+    assert events.RequestAnswered(travel, welcome) in heard
+    (expired,) = (event for event in heard if isinstance(event, events.RequestExpired))
+    assert (expired.request_id, client.is_travelling) == (line, False)
+    assert client.expire(1_000.0) == []
+
+
+def test_a_resume_into_another_world_is_the_end_of_a_travel() -> None:
+    """The welcome of the new world was lost with its link, and so was the end of its lines."""
+    client = joined()
+    hear(client, SAID["chat_published"])
+    line, _ = client.chat("hi", ChatChannel.WORLD, 0, 1.0)
+    travel, _ = client.travel("tower", 1.0)
+    client.link_lost("gone")
+    client.hello()
+    welcome = msgspec.structs.replace(SAID["welcome_travelled"], request_id=0, resumed=True)
+    heard = hear(client, welcome)
+    assert heard[0] == events.Resumed(welcome, False)
+    assert events.RequestAnswered(travel, welcome) in heard
+    assert [e.request_id for e in heard if isinstance(e, events.RequestExpired)] == [line]
+    assert len(hear(client, SAID["chat_published"])) == 1, "the line 77 of this world is another"
+
+
+def test_a_resume_into_the_same_world_ends_a_travel_at_once() -> None:
+    client = joined()
+    travel, _ = client.travel("tower", 1.0)
+    client.link_lost("gone")
+    client.hello()
+    heard = hear(client, msgspec.structs.replace(WELCOME, resumed=True))
+    assert [e.request_id for e in heard if isinstance(e, events.RequestExpired)] == [travel]
 
 
 def test_requests_expire() -> None:
     client = joined()
     request_id, _ = client.travel("arena", 1.0)
-    assert client.expire(1.0 + session.ANSWER_S_MAX - 0.1) == []
-    (expired,) = client.expire(1.0 + session.ANSWER_S_MAX)
+    assert client.expire(1.0 + requests.ANSWER_S_MAX - 0.1) == []
+    (expired,) = client.expire(1.0 + requests.ANSWER_S_MAX)
     assert isinstance(expired, events.RequestExpired)
     assert expired.request_id == request_id
     assert hear(client, messages.Result(request_id, ErrorCode.OK, "", 0)) == []
@@ -232,7 +275,7 @@ def test_after_a_resume_answers_still_count_for_a_while() -> None:
     hear(client, msgspec.structs.replace(WELCOME, resumed=True), 10.0)
     answer = messages.Result(one, ErrorCode.OK, "", 0)
     assert hear(client, answer, 11.0) == [events.RequestAnswered(one, answer)]
-    (late,) = client.expire(10.0 + session.ANSWER_AFTER_RESUME_S)
+    (late,) = client.expire(10.0 + requests.ANSWER_AFTER_RESUME_S)
     assert isinstance(late, events.RequestExpired)
     assert late.request_id == other
 
@@ -250,7 +293,7 @@ def test_a_fresh_seat_ends_all_requests() -> None:
 
 def test_requests_are_bounded() -> None:
     client = joined()
-    for _ in range(session.REQUESTS_PENDING_MAX):
+    for _ in range(requests.REQUESTS_PENDING_MAX):
         client.travel("arena", 1.0)
     with pytest.raises(RequestRefused) as caught:
         client.travel("arena", 1.0)

@@ -86,6 +86,19 @@ def test_lists_from_each_place(tmp_path: Path) -> None:
     assert from_flags == ("https://[::1]:8443",)
 
 
+def test_an_origin_is_what_a_browser_would_say() -> None:
+    given = ["https://a.example:443", "http://b.example:80/", "https://[::1]:443"]
+    kept = ["https://a.example:80", "http://b.example:443", "https://c.example:0"]
+    told = resolve({"allowed_origins": [*given, *kept]}, {}).allowed_origins
+    assert told == ("https://a.example", "http://b.example", "https://[::1]", *kept)
+
+
+def test_proxies_are_networks() -> None:
+    assert resolve({}, {}).forwarded_by == ()
+    told = resolve({}, {"ATRIUM_FORWARDED_BY": "127.0.0.2, fd00::/8"}).forwarded_by
+    assert told == (ipaddress.ip_network("127.0.0.2/32"), ipaddress.ip_network("fd00::/8"))
+
+
 def test_an_empty_variable_is_an_empty_list() -> None:
     config = resolve({}, {"ATRIUM_TRUSTED_NETWORKS": ""})
     assert config.trusted_networks == ()

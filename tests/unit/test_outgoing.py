@@ -17,7 +17,7 @@ from atrium_server.doors import U8
 from atrium_server.net.connection import Arrival, Connection
 from atrium_server.net.connections import Connections
 from atrium_server.net.frame_kernels import Chunks, chunks_of
-from atrium_server.net.outgoing import TAIL_BYTES_MAX, Outgoing
+from atrium_server.net.outgoing import SNAPSHOT_BYTES_MAX, TAIL_BYTES_MAX, Outgoing
 from atrium_server.net.socket_io import Endpoint, Sizes, Slots
 from atrium_shared import limits
 
@@ -83,11 +83,11 @@ class Rig:
     def one(self, number: int = 0) -> Connection:
         return self.all.at(number)
 
-    def snapshots(self, bodies: dict[int, bytes]) -> dict[int, bool]:
+    def snapshots(self, bodies: dict[int, bytes], room: int = 1 << 30) -> dict[int, bool]:
         """One tick: a snapshot for each of those who are ready, as the host sends them."""
         numbers = np.array(sorted(bodies), np.int32)
         numbers = numbers[self.out.ready(numbers)]
-        prefixes = self.all.pending[numbers]
+        prefixes = self.out.waiting(numbers, np.full(len(numbers), room, np.int32))
         lengths = np.array(
             [prefix + len(bodies[n]) for n, prefix in zip(numbers.tolist(), prefixes, strict=True)],
             np.int64,
@@ -107,13 +107,14 @@ def test_the_stream_is_what_was_handed_over_in_that_order(seed: int, most: int) 
     rng = random.Random(seed)
     rig = Rig(FakeIO(random=rng, most=most))
     expected = dict.fromkeys(range(3), b"")
-    queued = dict.fromkeys(range(3), b"")
+    urgent, talk = dict.fromkeys(range(3), b""), dict.fromkeys(range(3), b"")
     for step in range(60):
         n, piece = rng.randrange(3), f"<{step}>".encode() * rng.randrange(1, 5)
         match rng.randrange(4):
             case 0:
-                rig.out.queue(rig.one(n), piece)
-                queued[n] += piece
+                is_talk = rng.random() < 0.5
+                rig.out.queue(rig.one(n), piece, is_talk)
+                (talk if is_talk else urgent)[n] += piece
             case 1:
                 rig.out.send_now(rig.one(n), piece)
                 expected[n] += piece
@@ -123,11 +124,11 @@ def test_the_stream_is_what_was_handed_over_in_that_order(seed: int, most: int) 
                 bodies = {k: f"[{step}:{k}]".encode() * 3 for k in range(3)}
                 for k, accepted in rig.snapshots(bodies).items():
                     if accepted:
-                        expected[k] += queued[k] + bodies[k]
-                        queued[k] = b""
+                        expected[k] += urgent[k] + talk[k] + bodies[k]
+                        urgent[k] = talk[k] = b""
     for n in range(3):
         rig.out.flush_reliable(rig.one(n))
-        expected[n] += queued[n]
+        expected[n] += urgent[n] + talk[n]
     rig.io.most = 1 << 30
     rig.out.flush_tails()
     assert rig.io.taken == {n: data for n, data in expected.items() if data}
@@ -179,6 +180,42 @@ def test_reliable_messages_are_bounded_by_bytes_and_by_number() -> None:
     assert rig.out.overflowed == [0]
     rig.out.queue(rig.one(1), b"x")
     assert rig.out.overflowed == [0, 1]
+
+
+def test_what_concerns_the_client_itself_never_waits_behind_talk() -> None:
+    """Talk goes as far as credit allows, whole lines and at least one; the others go at once."""
+    rig = Rig(FakeIO())
+    for k in range(4):
+        rig.out.queue(rig.one(), b"talk%d " % k, is_talk=True)
+        rig.out.queue(rig.one(), b"urgent%d " % k)
+    assert rig.snapshots({0: b"[1]"}, room=0) == {0: True}
+    assert rig.io.taken[0] == b"urgent0 urgent1 urgent2 urgent3 talk0 [1]"
+    rig.out.queue(rig.one(), b"urgent4 ")
+    rig.snapshots({0: b"[2]"}, room=20)
+    assert rig.io.taken[0].endswith(b"[1]urgent4 talk1 talk2 [2]")
+    rig.snapshots({0: b"[3]"}, room=0)
+    assert rig.io.taken[0].endswith(b"[2]talk3 [3]")
+    assert not rig.all.pending.any()
+
+
+def test_no_snapshot_goes_out_without_a_message_that_found_no_room() -> None:
+    rig = Rig(FakeIO())
+    rig.out.queue(rig.one(0), bytes(limits.RELIABLE_BYTES_MAX), is_talk=True)
+    rig.out.queue(rig.one(0), b"welcome")
+    assert rig.out.overflowed == [0]
+    assert set(rig.snapshots({0: b"a", 1: b"b"})) == {1}
+
+
+def test_the_largest_piece_and_full_queues_fit_behind_one_byte_taken() -> None:
+    """Whoever is closed just then is still told why, if only it reads on."""
+    rig = Rig(FakeIO())
+    rig.out.queue(rig.one(0), bytes(limits.RELIABLE_BYTES_MAX))
+    rig.io.most = 1
+    while not rig.all.has_tail[0]:
+        rig.snapshots({0: bytes(SNAPSHOT_BYTES_MAX)})
+    rig.out.queue(rig.one(0), bytes(limits.RELIABLE_BYTES_MAX))
+    rig.out.send_last(rig.one(0), b"error")
+    assert rig.out.overflowed == []
 
 
 def test_a_tail_is_bounded() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import threading
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from atrium_server.recording import (
     Recorder,
     RecordingError,
     ReplaySummary,
+    create_recording,
     encode_tick,
     replay_file,
     replay_summary,
@@ -448,3 +450,39 @@ def test_a_header_that_is_none_is_an_error(
     path.write_bytes(msgpack.packb({**header, **changes}))
     with pytest.raises(RecordingError):
         replay_summary(path)
+
+
+def test_a_recording_is_for_its_owner_also_where_a_file_was(tmp_path: Path) -> None:
+    path = tmp_path / "run.rec"
+    path.write_bytes(b"of another time")
+    path.chmod(0o644)
+    with create_recording(path) as file:
+        assert path.stat().st_mode & 0o777 == 0o600
+        file.write(b"new")
+    assert path.read_bytes() == b"new"
+    with create_recording(tmp_path / "other.rec"):
+        assert (tmp_path / "other.rec").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_recording_does_not_follow_a_link(tmp_path: Path, exists: bool) -> None:
+    precious, link = tmp_path / "precious", tmp_path / "run.rec"
+    if exists:
+        precious.write_bytes(b"keep me")
+    link.symlink_to(precious)
+    with pytest.raises(OSError, match="it is a link"):
+        create_recording(link)
+    assert precious.exists() == exists
+    assert not exists or precious.read_bytes() == b"keep me"
+
+
+def test_a_recording_is_an_ordinary_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with pytest.raises(OSError, match="no ordinary file"):
+            create_recording(tmp_path / "pipe")
+    finally:
+        os.close(reader)
+    with pytest.raises(IsADirectoryError):
+        create_recording(tmp_path)

@@ -78,6 +78,17 @@ def test_a_session_over_its_rate_as_a_whole_is_too_fast() -> None:
     rates.take_frame(1.0)
 
 
+def test_a_session_on_a_new_link_has_no_new_burst_of_talk() -> None:
+    rates = Rates(0.0)
+    rates.forget_bursts(0.0)
+    kinds = {m.ChatSubmit: limits.CHAT_PER_S_MAX, m.EmoteSubmit: limits.EMOTE_PER_S_MAX}
+    for kind, rate in kinds.items():
+        assert not rates.take(kind, 0.0)
+        assert rates.take(kind, 1.0 / rate)
+        assert not rates.take(kind, 1.0 / rate)
+    assert rates.take(m.Teleport, 0.0), "a request of one's own is not concerned"
+
+
 def test_classes_have_rates_of_their_own() -> None:
     rates = Rates(0.0)
     chat = [rates.take(m.ChatSubmit, 0.0) for _ in range(limits.CHAT_BURST_MAX + 1)]

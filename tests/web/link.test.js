@@ -91,6 +91,31 @@ test("a resume asks for the lines that were missed", (t) => {
   assert.equal(link.lastChatSeq, 40);
 });
 
+test("a welcome acknowledges nothing", (t) => {
+  const { link } = dialled(t);
+  newest().accept();
+  newest().hear({ ...WELCOME, resumed: false });
+  assert.equal(link.ackTick, 0);
+  link.acknowledge(WELCOME.tick + 1);
+  newest().lose(1006);
+  t.mock.timers.tick(RETRY_MS);
+  newest().accept();
+  newest().hear({ ...WELCOME, resumed: true });
+  assert.equal(link.ackTick, 0);
+});
+
+test("another world counts its lines anew", (t) => {
+  const { link } = dialled(t);
+  newest().accept();
+  newest().hear({ ...WELCOME, resumed: false });
+  newest().hear({ ...LINE, chat_seq: 40 });
+  newest().lose(1006);
+  t.mock.timers.tick(RETRY_MS);
+  newest().accept();
+  newest().hear({ ...WELCOME, world: "tower", resumed: true });
+  assert.equal(link.lastChatSeq, 0);
+});
+
 test("a new session counts its lines anew", (t) => {
   const { link } = dialled(t);
   newest().accept();

@@ -172,8 +172,9 @@ class Driver:
             await link.send(data)
 
     async def until_active(self) -> None:
-        """Wait until requests can be sent."""
-        while self.session.state is not State.ACTIVE or self._link is None:
+        """Wait until requests can be sent: not while we are between two links or two worlds."""
+        session = self.session
+        while session.state is not State.ACTIVE or self._link is None or session.is_travelling:
             await self.changed.wait()
 
     async def request(self, ask: Callable[[float], tuple[int, bytes]]) -> Answer:

@@ -52,7 +52,7 @@ class ReconnectFailed(ClientError):
 
 
 class RequestLost(ClientError):
-    """The link was lost, or the time was up, before the answer to a request came."""
+    """The link was lost, we went to another world, or the time was up, before an answer came."""
 
 
 def known(code: int) -> ErrorCode | None:

@@ -37,7 +37,8 @@ class Resumed:
 
     welcome: Welcome
     fresh: bool
-    """The seat was gone: this is a new session, perhaps in another place."""
+    """The seat was gone: this is a new session, perhaps in another place. Otherwise `welcome` names
+    another world than before only when a travel was under way as the link broke."""
 
 
 @dataclass(frozen=True, slots=True)

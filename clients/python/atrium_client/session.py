@@ -20,8 +20,9 @@ ProtocolError by the server, without a line of code. ::
                       |                    |
                       +------- Error ------+--> ENDED, or LOST when the code can be resumed
 
-A welcome begins a new *index epoch*: view and roster are empty again. Requests survive a lost
-link: after a resume their answers may still come, by request id, within ANSWER_AFTER_RESUME_S.
+A welcome begins a new *index epoch*: view and roster are empty again. Requests (`requests`) survive
+a lost link, but no travel. A resume that leads into another world is the end of a travel whose
+welcome was lost.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ from atrium_client import events
 from atrium_client.body import root_of
 from atrium_client.clock import ServerClock
 from atrium_client.events import Event
+from atrium_client.requests import Requests
 from atrium_shared import codec, limits, messages, pose
-from atrium_shared.errors import CLOSE_CODE_OF, ErrorCode, ProtocolError, RequestRefused
+from atrium_shared.errors import CLOSE_CODE_OF, ErrorCode, ProtocolError
 from atrium_shared.messages import (
     ChatChannel,
     ChatState,
@@ -48,10 +50,6 @@ from atrium_shared.messages import (
 )
 from atrium_shared.snapshot import View
 
-ANSWER_S_MAX: Final = 30.0
-"""A request without an answer for this long has failed."""
-ANSWER_AFTER_RESUME_S: Final = 5.0
-REQUESTS_PENDING_MAX: Final = 64
 CLOCK_FIRST_PINGS: Final = 5
 CLOCK_FIRST_S: Final = 0.3
 """Between the first pings: slow enough for the server's limit, quick enough to be right soon."""
@@ -107,12 +105,6 @@ class Identity:
     """When a resume is refused, the next hello joins anew instead of ending the session."""
 
 
-@dataclass(slots=True)
-class _Pending:
-    kind: type[Message]
-    expires_s: float
-
-
 class ClientSession:
     """One client's session with one server. See the module's docstring for its use."""
 
@@ -133,8 +125,7 @@ class ClientSession:
         self._token = ""
         self._last_chat_seq = 0
         self._chat_seen: deque[int] = deque(maxlen=CHAT_REMEMBERED)
-        self._pending: dict[int, _Pending] = {}
-        self._request_id = 0
+        self._requests = Requests()
         self._pings = 0
         self._ping_due_s = 0.0
         self._acked_tick: int | None = None
@@ -200,6 +191,11 @@ class ClientSession:
         request_id = self._ask(messages.Travel, now_s)
         return request_id, codec.encode(messages.Travel(request_id, world))
 
+    @property
+    def is_travelling(self) -> bool:
+        """Whether a travel waits for its answer: until then nothing else may be asked."""
+        return self._requests.is_travelling
+
     def due(self, now_s: float) -> list[bytes]:
         """What is to be sent by now besides poses: clock pings and acknowledgements."""
         if self.state is not State.ACTIVE:
@@ -218,8 +214,7 @@ class ClientSession:
 
     def expire(self, now_s: float) -> list[Event]:
         """Requests whose time is up by now."""
-        late = [key for key, pending in self._pending.items() if now_s >= pending.expires_s]
-        return [self._give_up(key, "The server did not answer in time.") for key in late]
+        return self._requests.expire(now_s)
 
     def link_lost(self, sentence: str, close_code: int | None = None) -> list[Event]:
         """The connection is gone. Returns what the application does not know yet."""
@@ -238,18 +233,7 @@ class ClientSession:
 
     def _ask(self, kind: type[Message], now_s: float) -> int:
         self._must_be_active()
-        if len(self._pending) >= REQUESTS_PENDING_MAX:
-            raise RequestRefused(
-                ErrorCode.RATE_LIMITED,
-                f"{REQUESTS_PENDING_MAX} requests wait for their answers; wait for some of them.",
-            )
-        self._request_id = self._request_id % (2**32 - 1) + 1
-        self._pending[self._request_id] = _Pending(kind, now_s + ANSWER_S_MAX)
-        return self._request_id
-
-    def _give_up(self, request_id: int, sentence: str) -> Event:
-        del self._pending[request_id]
-        return events.RequestExpired(request_id, sentence)
+        return self._requests.ask(kind, now_s)
 
     # --- what we hear --------------------------------------------------------------------
 
@@ -319,33 +303,28 @@ class ClientSession:
     def _welcome(self, message: Welcome, before: State, now_s: float) -> list[Event]:
         if not message.tick_rate_hz or not message.y_unit_mm:
             raise ProtocolError(ErrorCode.MALFORMED, "a welcome has a zero where none may be")
-        first = self.welcome is None
-        self.welcome, self._token = message, message.resume_token
+        known, self.welcome, self._token = self.welcome, message, message.resume_token
+        moved = known is not None and known.world != message.world
         self.view, self.roster = View(), {}
         self.tick = self._acked_tick = None
         root_of(message.body)  # refuses a malformed one now rather than at its first use
-        if before is State.ACTIVE or not message.resumed:
+        if before is State.ACTIVE or moved or not message.resumed:
             # Each world counts its lines from 1, and counts anew when it begins again.
             self._chat_seen.clear()
             self._last_chat_seq = 0
         # A further welcome on one connection begins another epoch of our poses.
         self._epoch = self._epoch ^ int(pose.Flags.EPOCH) if before is State.ACTIVE else 0
         if before is State.ACTIVE:
-            known = message.request_id in self._pending
-            if known:
-                del self._pending[message.request_id]
-            answered: list[Event] = [events.RequestAnswered(message.request_id, message)]
-            return [events.Travelled(message), *(answered if known else [])]
+            return [events.Travelled(message), *self._requests.moved(message)]
         self.clock = ServerClock()
         self.clock.guess(message.server_ms, now_s)
         self._pings, self._ping_due_s = 0, now_s
-        if first:
+        if known is None:
             return [events.Joined(message)]
-        fresh = not message.resumed
-        for pending in self._pending.values():
-            wait_s = 0.0 if fresh else ANSWER_AFTER_RESUME_S
-            pending.expires_s = min(pending.expires_s, now_s + wait_s)
-        return [events.Resumed(message, fresh), *(self.expire(now_s) if fresh else [])]
+        if not message.resumed:
+            return [events.Resumed(message, True), *self._requests.joined_anew()]
+        ended = self._requests.moved(message) if moved else self._requests.resumed(now_s)
+        return [events.Resumed(message, False), *ended]
 
     def _correction(self, message: messages.Correction) -> Event:
         row = root_of(message.body)
@@ -367,25 +346,18 @@ class ClientSession:
     def _result(self, message: messages.Result) -> list[Event]:
         if not message.request_id and message.code != ErrorCode.OK:
             return [events.Refused(message.code, message.reason, message.retry_ms)]
-        pending = self._pending.get(message.request_id)
-        if pending is None or pending.kind is messages.ChatSubmit:
+        kind = self._requests.kind_of(message.request_id)
+        if kind is None or kind is messages.ChatSubmit:
             return []  # the answer to what we have given up waiting for, or none of a line
-        final = message.code != ErrorCode.OK or pending.kind is messages.Teleport
-        return self._answered(message.request_id, message) if final else []
+        final = message.code != ErrorCode.OK or kind is messages.Teleport
+        return self._requests.answered(message.request_id, message) if final else []
 
     def _chat_status(self, message: messages.ChatStatus) -> list[Event]:
         if message.state is ChatState.RETRACTED:
             return [events.ChatRetracted(message.chat_seq)]
         final = message.state is not ChatState.PENDING
-        pending = self._pending.get(message.request_id)
-        ours = pending is not None and pending.kind is messages.ChatSubmit
-        return self._answered(message.request_id, message) if final and ours else []
-
-    def _answered(
-        self, request_id: int, answer: messages.Result | messages.ChatStatus
-    ) -> list[Event]:
-        del self._pending[request_id]
-        return [events.RequestAnswered(request_id, answer)]
+        ours = self._requests.kind_of(message.request_id) is messages.ChatSubmit
+        return self._requests.answered(message.request_id, message) if final and ours else []
 
     def _chat_published(self, message: messages.ChatPublished) -> list[Event]:
         if message.chat_seq in self._chat_seen:

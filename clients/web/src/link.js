@@ -54,6 +54,8 @@ export class Link {
   #socket = null;
   #name = "";
   #world = "";
+  /** The world whose lines `lastChatSeq` counts. */
+  #counted = "";
   #attempt = 0;
   #retryMs = 0;
   #pings = 0;
@@ -161,9 +163,10 @@ export class Link {
     switch (message.op) {
       case Op.Welcome:
         store(message.resume_token);
-        this.ackTick = message.tick;
-        // A new session hears no lines of before, and a new run of the server counts from 1.
-        if (!message.resumed) this.lastChatSeq = 0;
+        this.ackTick = 0;
+        // A new session hears no lines of before, and each world and each run counts from 1.
+        if (!message.resumed || message.world !== this.#counted) this.lastChatSeq = 0;
+        this.#counted = message.world;
         this.#attempt = this.#pings = 0;
         clearTimeout(this.#timer);
         this.#become("live", "");

@@ -76,6 +76,10 @@ class WebAssets:
     page: Asset
     files: Mapping[str, Asset]
 
+    def paths(self) -> frozenset[str]:
+        """The paths of all files in requests."""
+        return frozenset(f"/static/{self.version}/{name}" for name in self.files)
+
 
 def web_root() -> Path:
     """The folder of the page: inside an installed package, or `clients/web` of a checkout.

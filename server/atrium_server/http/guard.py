@@ -4,12 +4,16 @@ Theory of operation
 -------------------
 The guard stands between Hypercorn and Litestar, both of which speak ASGI to it.
 
+* *Who asks.* Behind a reverse proxy that is the address that the proxy was called from. What is
+  called the client from here on is that address.
 * *Rate.* HTTP shares one thread with the ticks, so the requests of each address have a rate. Who
   asks too often hears so after HTTP_REFUSAL_S: a client that repeats each request as soon as it
-  is answered would cost as much with refusals as with pages.
+  is answered would cost as much with refusals as with pages. A file of the page counts less, as
+  one page is made of many, and a browser does not ask again for a module that was refused.
 * *Names.* A request must name this server by one of its names, so that a foreign name that was
-  made to resolve to it (DNS rebinding) shows a foreign page nothing. Probes tell nobody anything
-  secret and come by whatever name their network gives, so theirs is not looked at.
+  made to resolve to it (DNS rebinding) shows a foreign page nothing. Probes come by whatever name
+  their network gives, so theirs is taken; but who does not know a name of ours is told only
+  whether all is well, and no name of a world (see `routes`).
 * *Bodies.* A request that announces a body has it read here, whole, within HTTP_BODY_BYTES_MAX
   and HTTP_BODY_S_MAX, before a handler sees it. So a handler never waits for a peer, and
   Hypercorn's short queue of body events cannot fill up behind a handler that does not read: that
@@ -17,13 +21,14 @@ The guard stands between Hypercorn and Litestar, both of which speak ASGI to it.
 * *Headers.* Every answer, errors included, carries the security headers, and is not to be kept
   unless the route says otherwise.
 * *HEAD* is GET without the body, which Hypercorn leaves out.
-* *WebSocket* belongs to the front door; what gets here asked for a wrong path and is turned away.
+* *WebSocket* belongs to the front door; what gets here asked for a wrong path and is refused. It
+  comes as a request like any other (`service` sees to that), and so it has a rate like any other.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -44,6 +49,7 @@ Scope = dict[str, Any]
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Headers = Iterable[tuple[bytes, bytes]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CONTENT_SECURITY_POLICY: Final = (
@@ -65,14 +71,27 @@ DEFAULT_HEADERS: Final = (
 class Admission:
     """Who may ask, as those parts say that know the names and count the addresses.
 
+    Addresses are text, "" when unknown.
+
     Attributes:
         knows_host: whether the value of a Host header means this server.
-        take_request: called with the peer's address ("" when unknown) and the time in seconds;
-            False when this address has asked too often.
+        client_of: whose request it is, by the peer's address and all X-Forwarded-For headers.
+        trusts: whether this client may see the metrics.
+        take_request: called with the client, the time in seconds, and whether a file of the page
+            is asked for; False when this client has asked too often.
+        refused: told a word for each refusal.
     """
 
     knows_host: Callable[[str], bool]
-    take_request: Callable[[str, float], bool]
+    client_of: Callable[[str, Sequence[str]], str]
+    trusts: Callable[[str], bool]
+    take_request: Callable[[str, float, bool], bool]
+    refused: Callable[[str], None]
+
+    def is_named(self, headers: Headers) -> bool:
+        """Whether a request names this server, by one name and one of ours."""
+        hosts = _values(headers, b"host")
+        return len(hosts) == 1 and self.knows_host(hosts[0])
 
 
 class _Refused(Exception):
@@ -80,28 +99,27 @@ class _Refused(Exception):
 
     def __init__(self, status: HTTPStatus, code: str, sentence: str) -> None:
         super().__init__(sentence)
-        self.status = status
+        self.status, self.code = status, code
         self.content = msgspec.json.encode({"code": code, "sentence": sentence})
 
 
 class Guard:
-    """`app` behind the guard."""
+    """`app` behind the guard. `static_paths` are those of the files of the page."""
 
-    def __init__(self, app: AsgiApp, admission: Admission) -> None:
+    def __init__(self, app: AsgiApp, admission: Admission, static_paths: Container[str]) -> None:
         self._app = app
         self._admission = admission
+        self._static_paths = static_paths
         self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008})
-            return
         send = _adding_headers(send)
-        if scope["method"] == "HEAD":
-            scope = {**scope, "method": "GET"}
+        peer, port = scope["client"] or ("", 0)
+        client = self._admission.client_of(peer, _values(scope["headers"], b"x-forwarded-for"))
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        scope = {**scope, "method": method, "client": (client, port)}
         try:
-            self._admit(scope)
+            self._admit(scope, client)
             if _has_body(scope):
                 body = await _read_body(receive)
                 if body is None:
@@ -112,15 +130,15 @@ class Guard:
             return
         await self._app(scope, receive, send)
 
-    def _admit(self, scope: Scope) -> None:
-        address = scope["client"][0] if scope["client"] else ""
-        if not self._admission.take_request(address, trio.current_time()):
+    def _admit(self, scope: Scope, client: str) -> None:
+        is_static = scope["path"] in self._static_paths
+        if not self._admission.take_request(client, trio.current_time(), is_static):
             sentence = "Too many requests come from your address: ask less often."
             raise _Refused(HTTPStatus.TOO_MANY_REQUESTS, "too_many", sentence)
-        if scope["path"] in PROBES:
-            return
-        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) != 1 or not self._admission.knows_host(hosts[0]):
+        if is_websocket(scope["headers"]):
+            sentence = "There is no WebSocket at this address; it is at /ws."
+            raise _Refused(HTTPStatus.BAD_REQUEST, "no_websocket", sentence)
+        if scope["path"] not in PROBES and not self._admission.is_named(scope["headers"]):
             sentence = (
                 "This server does not go by this name: use its IP address, or add the origin of "
                 "the page (such as https://example.org) to the setting allowed_origins."
@@ -129,6 +147,7 @@ class Guard:
 
     async def _refuse(self, refused: _Refused, receive: Receive, send: Send) -> None:
         """Answer and let the connection close; meanwhile keep Hypercorn's queue from filling up."""
+        self._admission.refused(refused.code)
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(refused.content)).encode()),
@@ -155,6 +174,19 @@ class Guard:
                 await gone.wait()
         finally:
             self._held -= 1
+
+
+def is_websocket(headers: Headers) -> bool:
+    """Whether a request asks for a WebSocket, be it a whole handshake or not."""
+    return any(
+        protocol.strip().lower() == "websocket"
+        for value in _values(headers, b"upgrade")
+        for protocol in value.split(",")
+    )
+
+
+def _values(headers: Headers, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for known, value in headers if known == name]
 
 
 def _has_body(scope: Scope) -> bool:

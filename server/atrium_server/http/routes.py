@@ -6,9 +6,7 @@ from `Service`, which is handed to the Litestar app once; there is no other stat
 
 from __future__ import annotations
 
-import ipaddress
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -20,8 +18,8 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import FromPath, SkipValidation
 
 from atrium_server.http.assets import Asset, WebAssets
+from atrium_server.http.guard import Admission
 from atrium_server.http.status import ServerStatus, WorldStatus
-from atrium_server.settings import Network
 from atrium_server.telemetry import CONTENT_TYPE, Registry
 from atrium_server.version import VERSION
 from atrium_shared.limits import HTTP_BODY_BYTES_MAX, WORLDS_MAX
@@ -36,22 +34,18 @@ _log = logging.getLogger("atrium.http")
 
 @dataclass(slots=True)
 class Service:
-    """What the handlers work with.
-
-    Attributes:
-        metrics_networks: who may read /metrics; None means everybody.
-    """
+    """What the handlers work with."""
 
     status: ServerStatus
     registry: Registry
     assets: WebAssets
-    metrics_networks: Sequence[Network] | None = None
+    admission: Admission
     scenes: dict[tuple[str, str], Asset] = field(default_factory=dict[tuple[str, str], Asset])
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The answer of /healthz."""
+    """The answer of /healthz. `worlds` is empty for who does not know a name of the server."""
 
     alive: bool
     worlds: list[WorldStatus]
@@ -59,10 +53,11 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """The answer of /readyz."""
+    """The answer of /readyz; `failed` are the worlds that stay down, told as in Health."""
 
     ready: bool
     draining: bool
+    failed: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,27 +72,33 @@ ServiceParameter = NamedDependency[SkipValidation[Service]]
 AnyRequest = Request[Any, Any, Any]
 
 
-@get("/healthz", summary="Is the tick of every world alive?", sync_to_thread=False)
-def healthz(service: ServiceParameter) -> Response[Health]:
-    """Status 200 while every world ticks, else 503."""
+@get("/healthz", summary="Does any world tick?", sync_to_thread=False)
+def healthz(request: AnyRequest, service: ServiceParameter) -> Response[Health]:
+    """Status 200 while any world ticks, else 503.
+
+    A world that stays down is no reason to end the others: the metrics tell of it.
+    """
     worlds = service.status.worlds()
-    alive = all(world.alive for world in worlds)
-    return Response(Health(alive, worlds), status_code=200 if alive else 503)
+    alive = any(world.alive for world in worlds)
+    told = worlds if service.admission.is_named(request.scope["headers"]) else []
+    return Response(Health(alive, told), status_code=200 if alive else 503)
 
 
 @get("/readyz", summary="May clients come?", sync_to_thread=False)
-def readyz(service: ServiceParameter) -> Response[Readiness]:
-    """Status 200 while clients may come, else 503."""
+def readyz(request: AnyRequest, service: ServiceParameter) -> Response[Readiness]:
+    """Status 200 while clients may come, else 503. Worlds that stay down do not count."""
     draining = service.status.draining()
     ready = service.status.ready() and not draining
-    return Response(Readiness(ready, draining), status_code=200 if ready else 503)
+    failed = [world.name for world in service.status.worlds() if world.failed]
+    told = failed if service.admission.is_named(request.scope["headers"]) else []
+    return Response(Readiness(ready, draining, told), status_code=200 if ready else 503)
 
 
 @get("/metrics", summary="Metrics for Prometheus", sync_to_thread=False)
 def metrics(request: AnyRequest, service: ServiceParameter) -> Response[str]:
     """The text format 0.0.4, for the trusted networks only."""
     host = request.client.host if request.client else ""
-    if not _is_in(host, service.metrics_networks):
+    if not service.admission.trusts(host):
         raise PermissionDeniedException(
             "Metrics are only shown to the networks in the setting trusted_networks."
         )
@@ -190,18 +191,6 @@ def _takes_gzip(accepted: str) -> bool:
         if coding.strip() == "gzip":
             return quality.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
     return False
-
-
-def _is_in(host: str, networks: Sequence[Network] | None) -> bool:
-    if networks is None:
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return any(address in network for network in networks)
 
 
 def _on_http_error(request: AnyRequest, error: HTTPException) -> Response[dict[str, str]]:

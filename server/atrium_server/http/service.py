@@ -15,17 +15,24 @@ answers for streams without a socket (memory streams).
 Hypercorn would also change over to HTTP/2 in the middle of a connection, where the peer asks for
 it. `_Http1` does not: one more parser for strangers, with limits of its own, gains a server of a
 few small files nothing. What begins as HTTP/2 is refused with status 400; `Upgrade: h2c` is
-ignored, as HTTP/1.1 allows.
+ignored, as HTTP/1.1 allows. Nor does it change over to a WebSocket: after a broken handshake
+Hypercorn would wait for ever for an end of the connection. To the guard it is one more request, to
+be refused.
+
+A tick cannot begin before everything has run that became ready together with its time. So in each
+turn of the event loop one connection is set up and one piece of what peers sent is looked at, in
+the order in which they came: a flood on many connections makes its own requests wait.
 """
 
 from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
+import h11
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config as HypercornConfig
@@ -36,10 +43,9 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import LifespanState
 
 from atrium_server.http.assets import WebAssets, load_assets, web_root
-from atrium_server.http.guard import Admission, Guard
+from atrium_server.http.guard import Admission, Guard, is_websocket
 from atrium_server.http.routes import Service, make_app
 from atrium_server.http.status import ServerStatus
-from atrium_server.settings import Network
 from atrium_server.telemetry import Registry
 from atrium_shared.limits import (
     HTTP_HEAD_BYTES_MAX,
@@ -51,7 +57,12 @@ from atrium_shared.limits import (
 
 _log = logging.getLogger("atrium.http")
 
-ServeStream = Callable[[trio.abc.Stream], Awaitable[None]]
+
+class ServeStream(Protocol):
+    """What `open_http_service` yields."""
+
+    async def __call__(self, stream: trio.abc.Stream, peer: str = "") -> None: ...
+
 
 
 @asynccontextmanager
@@ -60,7 +71,6 @@ async def open_http_service(
     registry: Registry,
     admission: Admission,
     assets: WebAssets | None = None,
-    metrics_networks: Sequence[Network] | None = None,
 ) -> AsyncGenerator[ServeStream]:
     """Open the HTTP service; yields `serve_stream`, to be called once per connection.
 
@@ -69,22 +79,28 @@ async def open_http_service(
         registry: what /metrics shows.
         admission: who may ask.
         assets: the page; read from `web_root()` when not given.
-        metrics_networks: who may read /metrics; None means everybody.
 
     Raises:
         AtriumStartError: the files of the page are missing or cannot be served.
     """
-    service = Service(status, registry, assets or load_assets(web_root()), metrics_networks)
-    app = make_app(service)
-    wrapper = ASGIWrapper(cast(Any, Guard(cast(Any, app), admission)))
+    assets = assets or load_assets(web_root())
+    app = make_app(Service(status, registry, assets, admission))
+    wrapper = ASGIWrapper(cast(Any, Guard(cast(Any, app), admission, assets.paths())))
     config = _hypercorn_config()
     context = WorkerContext(None)
+    turn = trio.Lock()
 
-    async def serve_stream(stream: trio.abc.Stream) -> None:
-        """Serve HTTP/1.1 with keep-alive until either side ends it; always closes `stream`."""
+    async def serve_stream(stream: trio.abc.Stream, peer: str = "") -> None:
+        """Serve HTTP/1.1 with keep-alive until either side ends it; always closes `stream`.
+
+        `peer` is the address of a stream that has no socket to ask for it.
+        """
         try:
+            async with turn:
+                pass
             async with trio.open_nursery() as nursery:
-                link = _Link(stream, on_lost=nursery.cancel_scope.cancel)
+                address = _Address(stream, peer)
+                link = _Link(stream, address, turn, on_lost=nursery.cancel_scope.cancel)
                 server = _Connection(wrapper, config, context, LifespanState({}), cast(Any, link))
                 nursery.start_soon(link.abort_when_cancelled)
                 await server.run()
@@ -115,7 +131,7 @@ class _OtherVersion(Exception):
 
 
 class _Http1(H11Protocol):
-    """Hypercorn's HTTP/1.1, from which no request leads to HTTP/2."""
+    """Hypercorn's HTTP/1.1, from which no request leads to anything else."""
 
     async def handle(self, event: Event) -> None:
         try:
@@ -128,6 +144,15 @@ class _Http1(H11Protocol):
     async def _check_protocol(self, event: Any) -> None:
         if event.http_version not in {b"1.0", b"1.1"}:
             raise _OtherVersion
+
+    async def _create_stream(self, request: Any) -> None:
+        if is_websocket(list(request.headers)):
+            # Without this header it is a request that may be answered and ended as any other.
+            request = h11.Request(
+                method=request.method, target=request.target, http_version=request.http_version,
+                headers=[each for each in request.headers if each[0] != b"connection"],
+            )
+        await super()._create_stream(request)
 
 
 class _Connection(TCPServer):
@@ -155,13 +180,15 @@ class _Connection(TCPServer):
 
 
 class _Address:
-    """The little that Hypercorn asks of a socket; without one, the addresses are unknown."""
+    """The little that Hypercorn asks of a socket; without one, only the peer may be known."""
 
-    def __init__(self, stream: trio.abc.Stream) -> None:
+    def __init__(self, stream: trio.abc.Stream, peer: str) -> None:
         self.family = int(socket.AF_UNSPEC)
         self._peer = self._own = ("", 0)
         found = getattr(stream, "socket", None)
         if found is None:
+            if peer:
+                self.family, self._peer = int(socket.AF_INET), (peer, 0)
             return
         try:
             self._peer, self._own = found.getpeername(), found.getsockname()
@@ -179,11 +206,18 @@ class _Address:
 
 
 class _Link(trio.abc.HalfCloseableStream):
-    """A stream as Hypercorn wants it: bounded sends, and a `socket` even when there is none."""
+    """A stream as Hypercorn wants it: bounded sends, and a `socket` even when there is none.
 
-    def __init__(self, stream: trio.abc.Stream, on_lost: Callable[[], None]) -> None:
-        self.socket = _Address(stream)
+    What was received is handed over when it is the stream's `turn`.
+    """
+
+    def __init__(
+        self, stream: trio.abc.Stream, address: _Address, turn: trio.Lock,
+        on_lost: Callable[[], None],
+    ) -> None:
+        self.socket = address
         self._stream = stream
+        self._turn = turn
         self._on_lost = on_lost
         self._sending = trio.CancelScope()
         self._aborted = False
@@ -214,7 +248,9 @@ class _Link(trio.abc.HalfCloseableStream):
         await self._stream.wait_send_all_might_not_block()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        return await self._stream.receive_some(max_bytes)
+        data = await self._stream.receive_some(max_bytes)
+        async with self._turn:
+            return data
 
     async def send_eof(self) -> None:
         if isinstance(self._stream, trio.abc.HalfCloseableStream):

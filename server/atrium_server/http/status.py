@@ -18,6 +18,7 @@ class WorldStatus:
         tick: number of the last tick.
         tick_rate_hz: ticks per second that the world is meant to run at.
         alive: the last tick is recent enough for its rate.
+        failed: failed too often and stays down.
         last_tick_age_s: seconds since the last tick ended.
         sessions: seats taken, counted as the capacity counts them.
         restarts: times that the world was started again after a failure.
@@ -28,6 +29,7 @@ class WorldStatus:
     tick: int
     tick_rate_hz: int
     alive: bool
+    failed: bool
     last_tick_age_s: float
     sessions: int
     capacity: int
@@ -42,7 +44,7 @@ class ServerStatus(Protocol):
         ...
 
     def ready(self) -> bool:
-        """Every world ticks and clients may come."""
+        """Clients may come: each world ticks, but for those that stay down, and there is one."""
         ...
 
     def draining(self) -> bool:

@@ -64,8 +64,8 @@ class Connection:
 
     __slots__ = (
         "address", "cipher", "closing_by", "door", "ending", "endpoint", "ignored_bytes", "number",
-        "protocol", "rates", "reliable", "reliable_bytes", "session_id", "since", "slot", "state",
-        "strikes", "tail", "walker",
+        "protocol", "rates", "reliable_bytes", "session_id", "since", "slot", "state", "strikes",
+        "tail", "talk", "urgent", "urgent_bytes", "walker",
     )
 
     def __init__(self, number: int, arrival: Arrival, now: float) -> None:
@@ -81,9 +81,13 @@ class Connection:
         self.rates = Rates(now)
         self.tail = b""
         """Bytes that the socket did not take yet; they go before anything else."""
-        self.reliable: deque[bytes] | None = None
-        """Framed messages that wait for the next snapshot."""
+        self.urgent: deque[bytes] | None = None
+        """Framed messages about this client itself: all of them go before the next snapshot."""
+        self.talk: deque[bytes] | None = None
+        """What others say, framed: as much as credit allows goes before a snapshot."""
+        self.urgent_bytes = 0
         self.reliable_bytes = 0
+        """Of both queues together."""
         self.session_id = 0
         self.door: WorldDoor | None = None
         self.slot = -1

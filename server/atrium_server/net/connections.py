@@ -29,15 +29,18 @@ class Connections:
         self.slot_of = np.full(n, -1, np.int32)
         self.epoch = np.zeros(n, np.uint8)
         """`pose.Flags.EPOCH` of the poses that count."""
+        self.acks_void = np.zeros(n, np.bool_)
+        """It came from another world, and no pose has shown yet that it knows: an `Ack` may be
+        about the ticks of that other world."""
         self.heard_at = np.zeros(n, np.float64)
         self.poses = np.zeros(n, np.int32)
         """Poses decoded in this second."""
         self.has_tail = np.zeros(n, np.bool_)
         self.closing = np.zeros(n, np.bool_)
-        """A close frame has been sent: nothing may follow it."""
+        """It has been sent a close frame, or will be in this pass: no snapshot may follow."""
         self.ciphered = np.zeros(n, np.bool_)
         self.pending = np.zeros(n, np.int32)
-        """Bytes of reliable messages that wait."""
+        """Bytes of reliable messages that wait, urgent ones and talk together."""
 
     def __len__(self) -> int:
         return len(self._of) - len(self._free)
@@ -79,4 +82,5 @@ class Connections:
         self.door_of[number] = self.slot_of[number] = -1
         self.poses[number] = self.pending[number] = 0
         self.has_tail[number] = self.closing[number] = self.ciphered[number] = False
+        self.acks_void[number] = False
         self._free.append(number)

@@ -41,7 +41,9 @@ logger = logging.getLogger(__name__)
 
 CLOSE_S = 2.0
 """How long a closed peer has for its answer."""
-_KEEPS_SEAT = frozenset({ErrorCode.REPLACED, ErrorCode.INTERNAL, ErrorCode.SLOW})
+_KEEPS_SEAT = frozenset(
+    {ErrorCode.REPLACED, ErrorCode.INTERNAL, ErrorCode.SLOW, ErrorCode.TIMEOUT}
+)
 """Ends of a link that do not end the session: the world has seen to it, or its owner may return."""
 
 
@@ -89,7 +91,7 @@ class Endings:
         if connection.state is SessionState.CLOSING:
             return
         error = m.Error(code, sentence[: limits.SENTENCE_CHARS_MAX], retry_ms)
-        self._out.queue(connection, binary_frame(codec.encode(error)))
+        self._out.send_last(connection, binary_frame(codec.encode(error)))
         if code not in _KEEPS_SEAT:
             self._leave(connection)
         self.close(connection, CLOSE_CODE_OF.get(code, CloseCode.UNEXPECTED), sentence)
@@ -144,6 +146,9 @@ class Endings:
         door, connection.door = connection.door, None
         if door is not None:
             door.leave(connection.session_id)
+        elif connection.state is SessionState.JOINING:
+            assert self.directory is not None
+            self.directory.lost(connection.number, for_good=True)
 
     def _unlink(self, connection: Connection) -> None:
         """The world that it is in, or was joining, must do without this connection."""
@@ -153,7 +158,7 @@ class Endings:
             door.link_lost(connection.session_id, connection.number)
         elif connection.state is SessionState.JOINING:
             assert self.directory is not None
-            self.directory.lost(connection.number)
+            self.directory.lost(connection.number, for_good=False)
 
     # --- what the pump and the clock find ------------------------------------------------
 

@@ -53,7 +53,6 @@ class PoseBuffer:
         self.count = 0
         self.slots = np.zeros(capacity, np.int32)
         self.seqs = np.zeros(capacity, np.uint32)
-        self.client_ms = np.zeros(capacity, np.uint32)
         self.ack_ticks = np.zeros(capacity, np.uint32)
         self.parts = np.zeros(capacity, np.uint8)
         self.rows = np.zeros((capacity, pose.COLUMNS), np.int32)
@@ -166,13 +165,11 @@ def _check_pose(clear: U8, payload: Integer) -> Integer:
 
 @kernel(
     "int64(uint8[::1], int32[::1], int64[::1], int64[::1], int64, uint8[::1], int64[::1], int64,"
-    " int32[::1], uint32[::1], uint32[::1], uint32[::1], uint8[::1], int32[:, ::1],"
-    " uint8[:, ::1])"
+    " int32[::1], uint32[::1], uint32[::1], uint8[::1], int32[:, ::1], uint8[:, ::1])"
 )
 def _decode(
     arena: U8, slots: I32, offsets: I64, lengths: I64, chunks: int, fast_open: U8, consumed: I64,
-    count: int, out_slots: I32, seqs: U32, client_ms: U32, ack_ticks: U32, parts: U8, rows: I32,
-    extras: U8,
+    count: int, out_slots: I32, seqs: U32, ack_ticks: U32, parts: U8, rows: I32, extras: U8,
 ) -> int:
     clear = np.zeros(512, np.uint8)
     for k in range(chunks):
@@ -193,7 +190,6 @@ def _decode(
                 break
             out_slots[count] = slots[k]
             seqs[count] = _u32(clear, 3)
-            client_ms[count] = _u32(clear, 8)
             ack_ticks[count] = _u32(clear, 13)
             parts[count] = clear[start]
             read_body(clear, start, np.int64(clear[start]), rows[count], extras[count])
@@ -235,28 +231,26 @@ def decode_poses(chunks: Chunks, fast_open: U8, batch: PoseBuffer) -> I64:
     consumed = np.zeros(max(chunks.count, 1), np.int64)
     batch.count = int(_decode(
         chunks.arena, chunks.slots, chunks.offsets, chunks.lengths, chunks.count, fast_open,
-        consumed, batch.count, batch.slots, batch.seqs, batch.client_ms, batch.ack_ticks,
-        batch.parts, batch.rows, batch.extras,
+        consumed, batch.count, batch.slots, batch.seqs, batch.ack_ticks, batch.parts, batch.rows,
+        batch.extras,
     ))
     return consumed
 
 
-def append_body(batch: PoseBuffer, slot: int, message: messages.Pose) -> bool:
-    """Add a pose that came on the slow path; False when the batch is full.
+def append_body(batch: PoseBuffer, slot: int, message: messages.Pose) -> None:
+    """Add a pose that came on the slow path to a batch that has room.
 
     Raises ValueError when the length of the body does not belong to its parts.
     """
+    assert not batch.full
     raw = np.frombuffer(message.body, np.uint8)
     if raw[0] > pose.PARTS_ALL or len(raw) != _BODY_LENGTH[raw[0]]:
         raise ValueError("the length of a pose body does not belong to its parts")
-    if batch.count >= batch.capacity:
-        return False
     k = batch.count
-    batch.slots[k], batch.seqs[k], batch.client_ms[k] = slot, message.seq, message.client_ms
+    batch.slots[k], batch.seqs[k] = slot, message.seq
     batch.ack_ticks[k], batch.parts[k] = message.ack_tick, raw[0]
     read_body(raw.copy(), 0, int(raw[0]), batch.rows[k], batch.extras[k])
     batch.count += 1
-    return True
 
 
 def decode_poses_reference(chunks: Chunks, fast_open: U8, batch: PoseBuffer) -> I64:

@@ -2,7 +2,13 @@
 
 A new connection is counted against its address, then its first bytes are read, bounded in size and
 time. A request for `/ws` becomes a WebSocket and its socket is handed to the gateway; everything
-else is handed, with the bytes already read, to the HTTP service.
+else is handed, with the bytes already read, to the HTTP service. What a reverse proxy brings is
+counted against the address of its visitor, as soon as the headers say which that is.
+
+All this shares one thread with the ticks, and a tick cannot begin before everything has run that
+became ready together with its time. So a turn of the event loop takes little: trio accepts one
+connection per listener and turn, and one handshake is answered per turn, in the order in which
+they came; the HTTP service reads as sparingly.
 
 Origin is checked for every WebSocket: a page of any site can open a socket to a server that its
 visitor can reach. Allowed are programs (no Origin header), the origins in the settings, and pages
@@ -24,13 +30,14 @@ from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 import trio
-from websockets.http11 import Request, Response
+from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from atrium_server.net.addresses import Addresses
+from atrium_server.net.addresses import VIA_PROXY, Addresses
 from atrium_server.net.connection import Arrival, Cipher
+from atrium_server.net.forwarded import Forwarding
 from atrium_server.net.gateway import Gateway
 from atrium_server.net.memory_io import MemoryStream
 from atrium_server.net.socket_io import Endpoint
@@ -92,10 +99,28 @@ class FrontDoorParts:
 
     gateway: Gateway
     addresses: Addresses
-    serve_http: Callable[[trio.abc.Stream], Awaitable[None]]
+    serve_http: Callable[[trio.abc.Stream, str], Awaitable[None]]
     allowed_origins: Collection[str]
     knows_host: Callable[[str], bool]
+    forwarding: Forwarding
     refused: Callable[[str], Counter]
+
+
+@dataclass(slots=True)
+class _Caller:
+    """Who is at the door, and as what it is counted."""
+
+    stream: trio.abc.Stream
+    peer: str
+    counted_as: str
+
+
+class _Refused(Exception):
+    """A handshake that is understood and not wanted; `reason` is for the counter."""
+
+    def __init__(self, reason: str, status: HTTPStatus, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason, self.status, self.sentence = reason, status, sentence
 
 
 class FrontDoor:
@@ -104,12 +129,15 @@ class FrontDoor:
     def __init__(self, parts: FrontDoorParts) -> None:
         self._parts = parts
         self._lingering = 0
+        self._turn = trio.Lock()
 
     async def handle(self, stream: trio.abc.Stream) -> None:
         """One connection, from accept until the gateway or the HTTP service has it."""
-        address = _address_of(stream)
+        peer = _address_of(stream)
+        is_proxy = self._parts.forwarding.is_proxy(peer)
+        caller = _Caller(stream, peer, VIA_PROXY if is_proxy else peer)
         try:
-            self._parts.addresses.enter(address, trio.current_time())
+            self._parts.addresses.enter(caller.counted_as, trio.current_time())
         except Overload as overload:
             self._parts.refused("address").add()
             await self._linger(stream, _answer(HTTPStatus.TOO_MANY_REQUESTS, overload.sentence))
@@ -117,30 +145,30 @@ class FrontDoor:
             return
         adopted = False
         try:
-            adopted = await self._lead(stream, address)
+            adopted = await self._lead(caller)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the peer went away
         finally:
             if not adopted:
-                self._parts.addresses.leave(address)
+                self._parts.addresses.leave(caller.counted_as)
                 await trio.aclose_forcefully(stream)
 
-    async def _lead(self, stream: trio.abc.Stream, address: str) -> bool:
+    async def _lead(self, caller: _Caller) -> bool:
         """True when the gateway has taken the connection over."""
-        head = bytearray()
+        stream, head = caller.stream, bytearray()
         with trio.move_on_after(HANDSHAKE_S_MAX) as reading:
             await _read_until(stream, head, b"\r\n")
             if b"\r\n" not in head or _is_websocket(head):
                 await _read_until(stream, head, b"\r\n\r\n")
         if b"\r\n" in head and not _is_websocket(head):
-            await self._parts.serve_http(PrefixedStream(bytes(head), stream))
+            await self._parts.serve_http(PrefixedStream(bytes(head), stream), caller.peer)
             return False
         end = head.find(b"\r\n\r\n") + 4
         if end < 4:
             await self._refuse_head(stream, len(head), late=reading.cancelled_caught)
             return False
         with trio.move_on_after(HANDSHAKE_S_MAX):
-            return await self._upgrade(stream, address, bytes(head[:end]), bytes(head[end:]))
+            return await self._upgrade(caller, bytes(head[:end]), bytes(head[end:]))
         self._parts.refused("slow").add()
         return False
 
@@ -160,19 +188,26 @@ class FrontDoor:
                     f"A handshake must be finished within {HANDSHAKE_S_MAX:g} s.",
                 ))
 
-    async def _upgrade(
-        self, stream: trio.abc.Stream, address: str, head: bytes, rest: bytes
-    ) -> bool:
+    async def _upgrade(self, caller: _Caller, head: bytes, rest: bytes) -> bool:
+        stream, reason = caller.stream, "handshake"
         protocol = ServerProtocol(
             subprotocols=[Subprotocol(codec.SUBPROTOCOL)], logger=_protocol_logger
         )
+        async with self._turn:
+            pass
         protocol.receive_data(head)
         for request in protocol.events_received():
             assert isinstance(request, Request)
-            protocol.send_response(self._response_to(request, protocol))
+            try:
+                self._check(caller, request)
+                response = protocol.accept(request)
+            except _Refused as refused:
+                reason = refused.reason
+                response = protocol.reject(refused.status, f"{refused.sentence}\n")
+            protocol.send_response(response)
         answer = b"".join(protocol.data_to_send())
         if protocol.state is not State.OPEN:
-            self._parts.refused("handshake").add()
+            self._parts.refused(reason).add()
             await self._linger(
                 stream, answer or _answer(HTTPStatus.BAD_REQUEST, "This is no handshake.")
             )
@@ -189,26 +224,33 @@ class FrontDoor:
             await self._linger(stream, b"".join(protocol.data_to_send()))
             return False
         endpoint, cipher = _detach(stream)
-        self._parts.gateway.adopt(Arrival(endpoint, protocol, address, rest, cipher))
+        self._parts.gateway.adopt(
+            Arrival(endpoint, protocol, caller.counted_as, rest, cipher)
+        )
         return True
 
-    def _response_to(self, request: Request, protocol: ServerProtocol) -> Response:
+    def _check(self, caller: _Caller, request: Request) -> None:
+        """Count the handshake for its visitor, and look at its origin. Raises _Refused."""
         if not self._parts.gateway.has_room:
-            self._parts.refused("full").add()
-            return protocol.reject(
-                HTTPStatus.SERVICE_UNAVAILABLE, "There is no room now: try again later.\n"
-            )
+            sentence = "There is no room now: try again later."
+            raise _Refused("full", HTTPStatus.SERVICE_UNAVAILABLE, sentence)
+        if caller.counted_as == VIA_PROXY:
+            forwarded = request.headers.get_all("X-Forwarded-For")
+            client = self._parts.forwarding.client_of(caller.peer, forwarded)
+            try:
+                self._parts.addresses.claim(client, trio.current_time())
+            except Overload as overload:
+                status = HTTPStatus.TOO_MANY_REQUESTS
+                raise _Refused("address", status, overload.sentence) from None
+            caller.counted_as = client
         origins, hosts = request.headers.get_all("Origin"), request.headers.get_all("Host")
         if len(origins) > 1 or len(hosts) != 1:
-            return protocol.reject(
-                HTTPStatus.BAD_REQUEST, "A handshake has one Host and at most one Origin.\n"
-            )
+            sentence = "A handshake has one Host and at most one Origin."
+            raise _Refused("handshake", HTTPStatus.BAD_REQUEST, sentence)
         origin = origins[0] if origins else None
         if not self._is_allowed(origin, hosts[0]):
-            return protocol.reject(
-                HTTPStatus.FORBIDDEN, "This page may not connect: its origin is not allowed.\n"
-            )
-        return protocol.accept(request)
+            sentence = "This page may not connect: its origin is not allowed."
+            raise _Refused("origin", HTTPStatus.FORBIDDEN, sentence)
 
     def _is_allowed(self, origin: str | None, host: str) -> bool:
         allowed = self._parts.allowed_origins

@@ -117,11 +117,6 @@ class Gateway:
         if rest and self._all.has(connection):
             self._feed(connection, rest)
 
-    @property
-    def open(self) -> int:
-        """Connections there are."""
-        return len(self._all)
-
     def now_ms(self) -> int:
         """The wire's clock."""
         return int((trio.current_time() - self._parts.epoch) * 1000) & 0xFFFFFFFF
@@ -134,7 +129,7 @@ class Gateway:
         )))
         for connection in self._all:
             if connection.state is SessionState.ACTIVE:
-                self._out.queue(connection, notice)
+                self._out.send_last(connection, notice)
             self._endings.close(connection, CloseCode.GOING_AWAY, "the server is going down")
         with trio.move_on_after(seconds):
             while len(self._all):
@@ -261,6 +256,11 @@ class Gateway:
         """See `Links.take_pose`."""
         self._poses.take(connection, message)
 
+    def take_ack(self, connection: Connection, message: m.Ack) -> None:
+        """See `Links.take_ack`."""
+        if connection.door is not None and not self._all.acks_void[connection.number]:
+            connection.door.offer_ack(connection.slot, message.ack_tick)
+
     # --- ClientSink ----------------------------------------------------------------------
 
     def joined(self, connection: int, session_id: int, door: WorldDoor, slot: int) -> None:
@@ -270,6 +270,7 @@ class Gateway:
             return
         if one.session_id:  # it was in another world: what is under way from there is void
             self._all.epoch[connection] ^= int(pose.Flags.EPOCH)
+            self._all.acks_void[connection] = True
         one.state = SessionState.ACTIVE
         one.session_id, one.door, one.slot = session_id, door, slot
         self._all.door_of[connection] = self._poses.index_of(door)
@@ -278,15 +279,17 @@ class Gateway:
     def moving(self, connection: int) -> None:
         """See `ClientSink.moving`."""
         one = self._all.at(connection)
+        # Behind the next welcome it would seem to be of the other world.
+        self._out.flush_reliable(one)
         one.state, one.door, one.slot = SessionState.JOINING, None, -1
         one.since = trio.current_time()
         self._all.door_of[connection] = self._all.slot_of[connection] = -1
 
-    def tell(self, connection: int, frame: bytes) -> None:
+    def tell(self, connection: int, frame: bytes, is_talk: bool = False) -> None:
         """See `ClientSink.tell`."""
         one = self._all.find(connection)
         if one is not None and one.state is not SessionState.CLOSING:
-            self._out.queue(one, frame)
+            self._out.queue(one, frame, is_talk)
 
     def ready(self, connections: I32) -> Bools:
         """See `ClientSink.ready`."""

@@ -1,14 +1,20 @@
 """Bytes on their way out: reliable messages, snapshots, and tails of what was sent in part.
 
-The order on the wire is the order of hand-over: a tail before everything, reliable messages before
-the snapshot they were queued for. A snapshot is never queued: a connection with a tail is not
-`ready`, and what a socket refuses is forgotten by replication. Queues are bounded; a peer for whom
-they overflow is reported in `overflowed`, and the gateway ends it.
+A tail goes before everything. Reliable messages wait for the next snapshot, in two queues that
+each keep their order. The *urgent* one holds what concerns the client itself (welcome, corrections,
+results, what became of its lines); it is short, for it is bounded by the client's own rates, and
+goes before the next snapshot whole: what a snapshot acknowledges has been answered. The *talk* of
+others (lines, emotes) comes after it, as much as the client's credit allows.
+
+A snapshot is never queued: a connection with a tail is not `ready`, and what a socket refuses is
+forgotten by replication. Queues are bounded; a peer for whom they overflow gets no snapshot any
+more, is reported in `overflowed`, and the gateway ends it.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -18,9 +24,15 @@ from atrium_server.net.connections import Connections
 from atrium_server.net.socket_io import SocketIO, is_retry
 from atrium_shared import limits
 
-TAIL_BYTES_MAX = limits.RELIABLE_BYTES_MAX + 2 * limits.OUTGOING_BYTES_MAX
-"""Most that may wait behind a piece that was sent in part: one hand-over, all reliable messages,
-and answers that go out at once."""
+SNAPSHOT_BYTES_MAX = 2 * limits.OUTGOING_BYTES_MAX
+"""More than one tick of replication is for one viewer: leaves, enters, and a snapshot whose body
+has a length of 16 bits."""
+TAIL_BYTES_MAX = (
+    limits.RELIABLE_BYTES_MAX + SNAPSHOT_BYTES_MAX  # a piece of which one byte was taken
+    + limits.RELIABLE_BYTES_MAX  # both queues, full again, flushed by a close or a travel
+    + limits.OUTGOING_BYTES_MAX  # pongs and other answers that go out at once
+)
+"""Most that may wait for a socket to take it."""
 
 
 class Outgoing:
@@ -34,24 +46,33 @@ class Outgoing:
         self.overflowed: list[int] = []
         """Connections that do not read what they are sent."""
 
-    def queue(self, connection: Connection, frame: bytes) -> None:
-        """A reliable message, to go out with the next snapshot."""
+    def queue(self, connection: Connection, frame: bytes, is_talk: bool = False) -> None:
+        """A reliable message, to go out with the next snapshot, or a later one if it is talk."""
+        waiting = len(connection.urgent or ()) + len(connection.talk or ())
         if (
             connection.reliable_bytes + len(frame) > limits.RELIABLE_BYTES_MAX
-            or len(connection.reliable or ()) >= limits.RELIABLE_MESSAGES_MAX
+            or waiting >= limits.RELIABLE_MESSAGES_MAX
         ):
             self.overflowed.append(connection.number)
+            # Nothing may be sent as if this message had been: it may be a welcome.
+            self._connections.closing[connection.number] = True
             return
-        if connection.reliable is None:
-            connection.reliable = deque()
-        connection.reliable.append(frame)
+        if is_talk:
+            if connection.talk is None:
+                connection.talk = deque()
+            connection.talk.append(frame)
+        else:
+            if connection.urgent is None:
+                connection.urgent = deque()
+            connection.urgent.append(frame)
+            connection.urgent_bytes += len(frame)
         connection.reliable_bytes += len(frame)
         self._connections.pending[connection.number] = connection.reliable_bytes
 
     def forget_reliable(self, connection: Connection) -> None:
         """Drop what is queued: it has been sent, or will not be."""
-        connection.reliable = None
-        connection.reliable_bytes = 0
+        connection.urgent = connection.talk = None
+        connection.urgent_bytes = connection.reliable_bytes = 0
         self._connections.pending[connection.number] = 0
 
     def send_now(self, connection: Connection, data: bytes) -> None:
@@ -81,11 +102,16 @@ class Outgoing:
             self.send_now(connection, data)
 
     def flush_reliable(self, connection: Connection) -> None:
-        """Send all that is queued without waiting for a snapshot: before a close."""
-        if connection.reliable:
-            data = b"".join(connection.reliable)
+        """Send all that is queued without waiting for a snapshot: before a close or a travel."""
+        if connection.reliable_bytes:
+            data = b"".join(_waiting_frames(connection))
             self.forget_reliable(connection)
             self.send_now(connection, data)
+
+    def send_last(self, connection: Connection, frame: bytes) -> None:
+        """Send a message after all that is queued, without waiting for a snapshot."""
+        self.flush_reliable(connection)
+        self.send_now(connection, frame)
 
     def flush_tails(self) -> None:
         """Offer the tails again."""
@@ -99,9 +125,10 @@ class Outgoing:
         """Bytes of the whole messages that may go out now. See `ClientSink.pending`."""
         bytes_ = self._connections.pending[connections]
         for k in np.flatnonzero(bytes_ > room).tolist():
-            fits = 0
-            for frame in self._connections.at(int(connections[k])).reliable or ():
-                if fits and fits + len(frame) > room[k]:
+            connection = self._connections.at(int(connections[k]))
+            fits = connection.urgent_bytes
+            for frame in connection.talk or ():
+                if fits > connection.urgent_bytes and fits + len(frame) > room[k]:
                     break
                 fits += len(frame)
             bytes_[k] = fits
@@ -133,22 +160,24 @@ class Outgoing:
 
     def _fill_gap(self, number: int, prefix: int, arena: U8, at: int) -> None:
         end = at + prefix
-        for frame in self._connections.at(number).reliable or ():
+        for frame in _waiting_frames(self._connections.at(number)):
             if at == end:
                 break
             arena[at : at + len(frame)] = np.frombuffer(frame, np.uint8)
             at += len(frame)
 
     def _forget_first(self, connection: Connection, prefix: int) -> None:
-        """The first messages, `prefix` bytes long, are on their way."""
+        """The urgent messages and the first of the talk, `prefix` bytes, are on their way."""
         if prefix == connection.reliable_bytes:
             self.forget_reliable(connection)
             return
-        assert connection.reliable is not None
+        assert connection.talk is not None
+        talk_bytes = prefix - connection.urgent_bytes
+        connection.urgent, connection.urgent_bytes = None, 0
         connection.reliable_bytes -= prefix
         self._connections.pending[connection.number] = connection.reliable_bytes
-        while prefix:
-            prefix -= len(connection.reliable.popleft())
+        while talk_bytes > 0:
+            talk_bytes -= len(connection.talk.popleft())
 
     def _partly(self, number: int, result: int, piece: U8) -> None:
         if result > 0:
@@ -169,3 +198,9 @@ class Outgoing:
         self._connections.has_tail[connection.number] = True
         if len(data) > TAIL_BYTES_MAX:
             self.overflowed.append(connection.number)
+
+
+def _waiting_frames(connection: Connection) -> Iterator[bytes]:
+    """What is queued, in the order in which it goes out."""
+    yield from connection.urgent or ()
+    yield from connection.talk or ()

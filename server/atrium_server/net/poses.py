@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from atrium_server.doors import I64, WorldDoor
+from atrium_server.doors import I32, I64, WorldDoor
 from atrium_server.net import frame_kernels
 from atrium_server.net.connection import Connection
 from atrium_server.net.connections import Connections
@@ -21,8 +21,8 @@ from atrium_shared import pose
 from atrium_shared.errors import ErrorCode, ProtocolError
 
 POSES_PER_PASS_MAX = 8
-"""Newest poses of one connection that one pass hands on: the others are history already, and a
-flood of them may not take the room of those of everybody else."""
+"""Newest poses of one connection that are handed on at once: the others are history already, and
+a flood of them may not take the room of those of everybody else."""
 _BUFFER_POSES = 4096
 
 
@@ -33,6 +33,8 @@ class Poses:
         self._connections = connections
         self._doors: list[WorldDoor] = []
         self._buffer = frame_kernels.PoseBuffer(_BUFFER_POSES)
+        self._mixed = False
+        """Some came on the slow path: those of one connection may lie apart."""
 
     def index_of(self, door: WorldDoor) -> int:
         """The number of a world in the column `door_of`."""
@@ -61,6 +63,7 @@ class Poses:
             frame_kernels.append_body(self._buffer, connection.number, message)
         except ValueError as error:
             raise ProtocolError(ErrorCode.MALFORMED, str(error)) from None
+        self._mixed = True
 
     def offer(self) -> None:
         """Give what was collected to the worlds."""
@@ -68,15 +71,16 @@ class Poses:
         if not n:
             return
         buffer.count = 0
+        mixed, self._mixed = self._mixed, False
         numbers = buffer.slots[:n]
         np.add.at(self._connections.poses, numbers, 1)
         doors = self._connections.door_of[numbers]
         epochs = buffer.rows[:n, pose.FLAGS] & int(pose.Flags.EPOCH)
         doors[epochs != self._connections.epoch[numbers]] = -1
+        if self._connections.acks_void.any():
+            self._connections.acks_void[numbers[doors >= 0]] = False
         if n > POSES_PER_PASS_MAX:
-            # The poses of a chunk lie together: one with so many of the same behind it is history.
-            history = numbers[:-POSES_PER_PASS_MAX] == numbers[POSES_PER_PASS_MAX:]
-            doors[:-POSES_PER_PASS_MAX][history] = -1
+            doors[too_old(numbers, mixed)] = -1
         lowest, highest = int(doors.min()), int(doors.max())
         # Below 0 are those between two worlds, or not in one yet.
         for index in range(max(lowest, 0), highest + 1):
@@ -86,3 +90,18 @@ class Poses:
                 buffer.rows[:n][which], buffer.parts[:n][which], buffer.extras[:n][which],
             )
             self._doors[index].offer_poses(batch, buffer.ack_ticks[:n][which])
+
+
+def too_old(numbers: I32, mixed: bool) -> I64:
+    """Which of these poses have POSES_PER_PASS_MAX newer ones of the same connection behind them.
+
+    Those of one chunk lie together, so it is enough to look that far ahead; those of the slow path
+    (`mixed`) follow after all chunks, and are brought together with their like first.
+    """
+    if not mixed:
+        return np.flatnonzero(numbers[:-POSES_PER_PASS_MAX] == numbers[POSES_PER_PASS_MAX:])
+    order = np.argsort(numbers, kind="stable")
+    together = numbers[order]
+    return order[:-POSES_PER_PASS_MAX][
+        together[:-POSES_PER_PASS_MAX] == together[POSES_PER_PASS_MAX:]
+    ]

@@ -2,8 +2,9 @@
 
 `Requests.take` is called with each message that the slow path has decoded, after the state table
 and the rates have let it pass. Whatever a client asks for gets exactly one first answer: from the
-world where the request could be queued, from here where it could not. Raises ProtocolError or
-RequestRefused for what ends the session; the gateway tells the peer.
+world where the request could be queued (and is not left before it answers), from here where it
+could not. Raises ProtocolError or RequestRefused for what ends the session; the gateway tells the
+peer.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ class Links(Protocol):
 
     def take_pose(self, connection: Connection, message: m.Pose) -> None: ...
 
+    def take_ack(self, connection: Connection, message: m.Ack) -> None: ...
+
     def joining(self, connection: Connection) -> bool:
         """Go from AUTH to JOINING; False when the connection is gone or on its way out."""
         ...
@@ -88,8 +91,7 @@ class Requests:
             case m.Pose():
                 self._parts.links.take_pose(connection, message)
             case m.Ack():
-                if connection.door is not None:
-                    connection.door.offer_ack(connection.slot, message.ack_tick)
+                self._parts.links.take_ack(connection, message)
             case m.ClockPing():
                 if in_rate:
                     tick = connection.door.tick_number if connection.door is not None else 0
@@ -124,6 +126,8 @@ class Requests:
                     connection.number, name, hello.avatar, hello.world, hello.capabilities,
                     hello.resume_token, hello.last_chat_seq,
                 ))
+                if hello.resume_token:
+                    connection.rates.forget_bursts(trio.current_time())
         except (ProtocolError, RequestRefused, Overload) as error:
             self._parts.endings.refuse(connection, error)
 

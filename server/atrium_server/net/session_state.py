@@ -58,6 +58,10 @@ class Bucket:
         self._rate, self._burst = rate, burst
         self._tokens, self._when = burst, now
 
+    def empty(self) -> None:
+        """Forget what was saved up."""
+        self._tokens = 0.0
+
     def take(self, now: float) -> bool:
         """Take one token; False when there is none."""
         self._tokens = min(self._burst, self._tokens + (now - self._when) * self._rate)
@@ -100,12 +104,19 @@ class Rates:
 
     def take(self, kind: type[m.Message], now: float) -> bool:
         """Count one message; False when its class is over its rate."""
-        rate = _RATES.get(kind)
-        if rate is None:
-            return True
+        return kind not in _RATES or self._bucket(kind, now).take(now)
+
+    def forget_bursts(self, now: float) -> None:
+        """The session is older than this link: what others hear of it has had its bursts, or links
+        that break at will would give a new one each time.
+        """
+        for kind in (m.ChatSubmit, m.EmoteSubmit):
+            self._bucket(kind, now).empty()
+
+    def _bucket(self, kind: type[m.Message], now: float) -> Bucket:
         if self._buckets is None:
             self._buckets = {}
         bucket = self._buckets.get(kind)
         if bucket is None:
-            bucket = self._buckets[kind] = Bucket(*rate, now)
-        return bucket.take(now)
+            bucket = self._buckets[kind] = Bucket(*_RATES[kind], now)
+        return bucket

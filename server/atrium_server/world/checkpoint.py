@@ -28,7 +28,8 @@ import numpy as np
 import numpy.typing as npt
 
 from atrium_server.frame import enter_tail
-from atrium_server.world.chat import ChatRules, Line, Published
+from atrium_server.world.budget import Budget
+from atrium_server.world.chat import ChatRules, Claims, Line, Published
 from atrium_server.world.commands import Join
 from atrium_server.world.tables import Tables
 from atrium_server.world.world import World
@@ -52,9 +53,9 @@ class _Chance(msgspec.Struct, frozen=True):
 
 
 class _Chat(msgspec.Struct, frozen=True):
-    held: list[Line]
-    """By sender and channel, each in its order."""
-    decided: list[Line]
+    lines: list[Line]
+    """All that are on their way, in the order of their ids."""
+    claims: dict[int, Claims]
     history: list[Published]
     next_line: int
     next_seq: int
@@ -73,6 +74,8 @@ class _Saved(msgspec.Struct, frozen=True):
     seq_at_join: dict[int, int]
     waiting: list[Join]
     chat: _Chat
+    paid_to: list[int]
+    """Of the budgets, in the order of `_budgets`."""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -90,6 +93,7 @@ def save(world: World) -> bytes:
         arrays=[array.astype(_little(array)).tobytes() for array in _arrays(world, t.high)],
         names=t.names[: t.high], avatars=t.avatars[: t.high],
         seq_at_join=world._seq_at_join, waiting=world._waiting, chat=_save_chat(world.chat),
+        paid_to=[budget.paid_to for budget in _budgets(world)],
     ))
 
 
@@ -112,20 +116,28 @@ def restore(world: World, data: bytes) -> None:
     _restore_tables(world.tables, saved)
     t = world.tables
     alive = np.flatnonzero(t.alive).tolist()
-    world._slot_of_session = dict(zip(t.sessions[alive].tolist(), alive, strict=True))
+    world._slot_of_session.update(zip(t.sessions[alive].tolist(), alive, strict=True))
     world._seq_at_join = saved.seq_at_join
     world._waiting = saved.waiting
     _restore_chance(world._random, saved.chance)
     _restore_chat(world.chat, saved.chat)
+    world._stage.tick = saved.tick
+    for budget, paid_to in zip(_budgets(world), saved.paid_to, strict=True):
+        budget.paid_to = paid_to
+
+
+def _budgets(world: World) -> list[Budget]:
+    stage = world._stage
+    return [*stage.budgets.values(), stage.hall, stage.emotes]
 
 
 def _arrays(world: World, high: int) -> list[npt.NDArray[Any]]:
     """Views of all that is saved as bytes."""
     t, moves = world.tables, world.tables.moves
     of_slots: list[npt.NDArray[Any]] = [
-        t.alive, t.kinds, t.entity_ids, t.sessions, t.boost, t.enter_lengths, t.poses.rows,
+        t.alive, t.entity_ids, t.sessions, t.boost, t.enter_lengths, t.poses.rows,
         t.poses.extras, t.poses.parts, moves.seq, moves.has_seq, world._seat_of_slot,
-        world._jump_tick, world._told_tick,
+        world._jump_tick, world._told_tick, *world._stage.heard_to.values(),
     ]
     return [
         *(array[:high] for array in of_slots), moves.motion[:, :high], moves.has_jumped,
@@ -151,7 +163,7 @@ def _restore_tables(t: Tables, saved: _Saved) -> None:
     t.names[: t.high], t.avatars[: t.high] = saved.names, saved.avatars
     for slot in np.flatnonzero(t.alive).tolist():
         tail = enter_tail(
-            int(t.entity_ids[slot]), EntityKind(int(t.kinds[slot])), t.names[slot], t.avatars[slot]
+            int(t.entity_ids[slot]), EntityKind.AVATAR, t.names[slot], t.avatars[slot]
         )
         t.enter_tails[slot, : len(tail)] = np.frombuffer(tail, np.uint8)
     t._free = deque(np.flatnonzero(t.alive == 0).tolist())
@@ -178,16 +190,19 @@ def _restore_chance(random: np.random.Generator, saved: _Chance) -> None:
 
 
 def _save_chat(chat: ChatRules) -> _Chat:
+    lines = [line for queue in chat.queues.values() for line in queue.lines]
     return _Chat(
-        [line for queue in chat._held.values() for line in queue], list(chat.decided),
-        list(chat._history), chat._next_line, chat._next_seq,
+        sorted(lines, key=lambda line: line.line_id), chat._claims, list(chat._history),
+        chat._next_line, chat._next_seq,
     )
 
 
 def _restore_chat(chat: ChatRules, saved: _Chat) -> None:
-    for line in saved.held:
-        chat._held.setdefault((line.session_id, line.channel), deque()).append(line)
-    chat._by_id.update({line.line_id: line for line in saved.held})
-    chat.decided.extend(saved.decided)
+    for line in saved.lines:
+        chat.queues[line.channel].add(line)
+        if line.ready_tick < 0:
+            chat._held.setdefault((line.session_id, line.channel), deque()).append(line)
+            chat._by_id[line.line_id] = line
+    chat._claims.update(saved.claims)
     chat._history.extend(saved.history)
     chat._next_line, chat._next_seq = saved.next_line, saved.next_seq

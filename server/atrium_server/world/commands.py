@@ -121,7 +121,7 @@ class TickOutput:
     judge: list[JudgeRequest] = field(default_factory=list[JudgeRequest])
     corrections: dict[str, int] = field(default_factory=dict[str, int])
     """Broken movement rules by name."""
+    lines: int = 0
+    """Lines that were cleaned, whether taken or not."""
     emotes: int = 0
-    emote_deliveries: int = 0
     poses_taken: int = 0
-    poses_stale: int = 0

@@ -23,7 +23,6 @@ class Tables:
     def __init__(self, avatars_max: int) -> None:
         n = avatars_max
         self.alive = np.zeros(n, np.uint8)
-        self.kinds = np.zeros(n, np.uint8)
         self.entity_ids = np.zeros(n, np.uint32)
         self.poses = PoseTables.empty(n)
         self.moves = MoveState.empty(n)
@@ -47,7 +46,6 @@ class Tables:
         """A slot for the avatar of a session. Raises IndexError when there is none in this tick."""
         slot = self._free.popleft()
         self.alive[slot] = 1
-        self.kinds[slot] = EntityKind.AVATAR
         self.entity_ids[slot] = self._next_id
         self.sessions[slot] = session_id
         self.names[slot] = name

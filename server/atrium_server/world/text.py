@@ -17,6 +17,12 @@ _BLANKS = {"\u115f", "\u1160", "\u2800", "\u3164", "\uffa0"}
 """Letters and symbols, by their category, that show nothing: a name of them looks like none."""
 _MARKS_MAX = 4
 """Combining marks in a row; more is meant to spill over other lines."""
+_MARK_PLANES = (range(0x300, 0x20000), range(0xE0100, 0xE01F0))
+"""Where all combining marks lie; a look at every character there is would hold up each start."""
+_MARKS = frozenset(
+    chr(code) for plane in _MARK_PLANES for code in plane
+    if unicodedata.category(chr(code))[0] == "M"
+)
 
 
 def clean_name(raw: str) -> str:
@@ -36,20 +42,36 @@ def clean_name(raw: str) -> str:
 
 def clean_line(raw: str) -> str:
     """A chat line without characters one cannot see, at most CHAT_CHARS_MAX; may be empty."""
-    kept: list[str] = []
-    marks = 0
-    for c in unicodedata.normalize("NFC", raw):
-        category = unicodedata.category(c)
-        marks = marks + 1 if category[0] == "M" else 0
-        if category[0] == "Z" or c in "\n\t\r":
-            kept.append(" ")
-        elif marks <= _MARKS_MAX and (category[0] != "C" or c in _JOINERS):
-            kept.append(c)
-    line = "".join(kept)
+    if not raw.isprintable():
+        # Only few characters of a line are of this kind, but for attacks.
+        odd = {ord(c): _instead_of(c) for c in set(raw) if not c.isprintable()}
+        raw = raw.translate(odd)
+    # After the translation, which may bring a letter and its marks together.
+    line = unicodedata.normalize("NFC", raw)
+    if not _MARKS.isdisjoint(line):
+        line = _fewer_marks(line)
     if not _shows(line):
         return ""
     # The normal form may be longer than what was sent.
     return line[:CHAT_CHARS_MAX].strip()
+
+
+def _instead_of(c: str) -> str:
+    """What a line has in place of a character that does not print."""
+    if c in _JOINERS:
+        return c
+    return " " if unicodedata.category(c)[0] == "Z" or c in "\n\t\r" else ""
+
+
+def _fewer_marks(line: str) -> str:
+    """The line without the marks that follow _MARKS_MAX others."""
+    kept: list[str] = []
+    marks = 0
+    for c in line:
+        marks = marks + 1 if c in _MARKS else 0
+        if marks <= _MARKS_MAX:
+            kept.append(c)
+    return "".join(kept)
 
 
 def _shows(text: str) -> bool:

@@ -20,22 +20,18 @@ import numpy as np
 from atrium_server.frame import PublishedFrame
 from atrium_server.world import commands as c
 from atrium_server.world import movement
-from atrium_server.world.chat import ChatRules, Line
+from atrium_server.world.chat import ChatRules
 from atrium_server.world.colliders import build_colliders
 from atrium_server.world.manifest import Manifest
 from atrium_server.world.movement import MoveRules, PoseBatch, Spot
+from atrium_server.world.stage import Stage
 from atrium_server.world.tables import Tables
-from atrium_server.world.text import clean_line
-from atrium_shared import limits, pose
+from atrium_shared import pose
 from atrium_shared.errors import ErrorCode
 from atrium_shared.messages import (
-    ChatChannel,
     ChatPublished,
     ChatRetract,
-    ChatState,
-    ChatStatus,
     Correction,
-    Emote,
     Message,
     MoveReason,
     Result,
@@ -61,6 +57,7 @@ class World:
         self._colliders = build_colliders(manifest)
         self._random = np.random.default_rng([seed, manifest.seed])
         self._slot_of_session: dict[int, int] = {}
+        self._stage = Stage(manifest, self.tables, self._slot_of_session, self.chat)
         self._seq_at_join: dict[int, int] = {}
         self._waiting: list[c.Join] = []
         self._returned: set[int] = set()
@@ -79,6 +76,7 @@ class World:
         """
         self.tick += 1
         self.server_ms = server_ms
+        self._stage.tick = self.tick
         out = c.TickOutput()
         movement.accrue(
             self.tables.moves, self.rules, 1.0 / self.manifest.tick_rate_hz, self.tables.high
@@ -86,7 +84,7 @@ class World:
         waiting, self._waiting = self._waiting, []
         for command in (*waiting, *commands):
             self._apply(command, out)
-        self._publish(out)
+        self._stage.publish(out, server_ms)
         if poses is not None and len(poses.slots):
             self._move(poses, out)
         for slot in self._returned:
@@ -107,10 +105,6 @@ class World:
             digest.update(array[: t.high].tobytes())
         return digest.hexdigest()
 
-    def slot_of(self, session_id: int) -> int | None:
-        """The slot of a session's avatar."""
-        return self._slot_of_session.get(session_id)
-
     def root_body(self, slot: int) -> bytes:
         """Where an entity stands, as a root-only pose body."""
         row = self.tables.poses.rows[slot : slot + 1]
@@ -123,7 +117,7 @@ class World:
             self._join(command, out)
             return
         if isinstance(command, c.Judged):
-            self._judged(command, out)
+            self.chat.judge(command, self.tick)
             return
         if isinstance(command, c.Retract):
             published = self.chat.retract(command.chat_seq)
@@ -143,9 +137,9 @@ class World:
                 if not command.lost:
                     self._returned.add(slot)
             case c.Say():
-                self._say(command, slot, out)
+                self._stage.say(command, slot, out)
             case c.Gesture():
-                self._gesture(command, slot, out)
+                self._stage.gesture(command, slot, out)
             case c.Jump():
                 self._jump(command, slot, out)
 
@@ -158,6 +152,7 @@ class World:
         # What the slot's last owner did is no concern of this one.
         self._jump_tick[slot] = self._told_tick[slot] = _LONG_AGO
         self._seq_at_join[command.session_id] = self.chat.last_seq
+        self._stage.enter(command.session_id, slot)
         self._place(slot, self._spawn())
         out.joined.append(
             c.Joined(command.session_id, slot, int(self.tables.entity_ids[slot]))
@@ -167,6 +162,7 @@ class World:
         self._stand(slot)
         del self._slot_of_session[session_id], self._seq_at_join[session_id]
         self._returned.discard(slot)
+        self.chat.leave(session_id)
         self.tables.remove(slot)
 
     def _spawn(self) -> Spot:
@@ -190,79 +186,6 @@ class World:
     def _set_flag(self, slot: int, flag: int, on: bool) -> None:
         flags = int(self.tables.poses.rows[slot, pose.FLAGS])
         self.tables.poses.rows[slot, pose.FLAGS] = flags | flag if on else flags & ~flag
-
-    # --- chat ----------------------------------------------------------------------------
-
-    def _say(self, command: c.Say, slot: int, out: c.TickOutput) -> None:
-        text = clean_line(command.text)
-        refusal = "" if text else "The line has nothing in it that others could read."
-        if command.channel == ChatChannel.DIRECT and self._session_of(command.target) is None:
-            refusal = "That person is not here."
-        line = Line(
-            0, command.session_id, command.request_id, command.channel, command.target,
-            int(self.tables.entity_ids[slot]), self.tables.names[slot], text,
-        )
-        if not refusal and self.chat.is_full:
-            refusal = "Too many people are talking at once: try again in a moment."
-        if not refusal and not self.chat.submit(line):
-            refusal = "Too many of your lines are still waiting: try again in a moment."
-        state = ChatState.REJECTED if refusal else ChatState.PENDING
-        status = ChatStatus(command.request_id, state, 0, refusal)
-        out.tells.append(c.Tell((command.session_id,), status))
-        if not refusal:
-            out.judge.append(c.JudgeRequest(line.line_id, line.sender_id, line.channel, text))
-
-    def _gesture(self, command: c.Gesture, slot: int, out: c.TickOutput) -> None:
-        """Tell those who are near, as far as a tick may: an emote too many is an emote unseen."""
-        if out.emotes >= limits.EMOTES_PER_TICK_MAX or (
-            out.emote_deliveries * self.manifest.tick_rate_hz >= limits.DELIVERIES_PER_S_MAX
-        ):
-            return
-        near = self._near(slot)
-        out.emotes += 1
-        out.emote_deliveries += len(near)
-        out.tells.append(c.Tell(near, Emote(int(self.tables.entity_ids[slot]), command.emote)))
-
-    def _judged(self, command: c.Judged, out: c.TickOutput) -> None:
-        self.chat.judge(command.line_id, command.publish, command.text, command.reason)
-
-    def _publish(self, out: c.TickOutput) -> None:
-        """Tell decided lines in their order, as many as a tick may deliver; the others wait."""
-        room = limits.DELIVERIES_PER_S_MAX // self.manifest.tick_rate_hz
-        while self.chat.decided and room > 0:
-            line = self.chat.decided.popleft()
-            sessions = self._readers(line) if line.verdict else ()
-            room -= 1 + (len(self._slot_of_session) if sessions is None else len(sessions))
-            if sessions == ():
-                reason = line.reason or "Nobody is there to read it any more."
-                status = ChatStatus(line.request_id, ChatState.REJECTED, 0, reason)
-            else:
-                message, status = self.chat.publish(line, sessions, self.server_ms)
-                out.tells.append(c.Tell(sessions, message))
-            out.tells.append(c.Tell((line.session_id,), status))
-
-    def _readers(self, line: Line) -> tuple[int, ...] | None:
-        """Who reads a line: None for everybody, () when nobody can."""
-        if line.channel == ChatChannel.WORLD:
-            return None
-        if line.channel == ChatChannel.DIRECT:
-            target = self._session_of(line.target)
-            return () if target is None else tuple({target: 0, line.session_id: 0})
-        slot = self._slot_of_session.get(line.session_id)
-        return () if slot is None else self._near(slot)
-
-    def _session_of(self, entity_id: int) -> int | None:
-        t = self.tables
-        found = np.flatnonzero((t.entity_ids[: t.high] == entity_id) & (t.alive[: t.high] == 1))
-        return int(t.sessions[found[0]]) if len(found) else None
-
-    def _near(self, slot: int) -> tuple[int, ...]:
-        """Sessions whose avatars are within earshot of `slot`, its own included."""
-        t = self.tables
-        roots = t.poses.rows[: t.high, [pose.X, pose.Z]].astype(np.float64)
-        distance = np.hypot(*(roots - roots[slot]).T)
-        near = (distance <= self.manifest.nearby_m * 1000) & (t.alive[: t.high] == 1)
-        return tuple(t.sessions[: t.high][near].tolist())
 
     def chat_since(self, session_id: int, chat_seq: int) -> list[ChatPublished]:
         """What a resuming session has missed; nothing that was said before it joined."""
@@ -377,7 +300,6 @@ class World:
             self.tables.moves, self.rules, self._colliders, poses, self.tables.poses
         )
         out.poses_taken = int(result.taken.sum())
-        out.poses_stale = len(result.taken) - out.poses_taken
         for k in np.flatnonzero(result.reasons).tolist():
             slot, reasons = int(poses.slots[k]), int(result.reasons[k])
             for reason in MoveReason(reasons):
