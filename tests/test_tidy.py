@@ -29,6 +29,8 @@ PACKAGES = {
 
 EXEMPT: dict[str, str] = {
     # "server/atrium_server/x.py" or "server/atrium_server/x.py::function": the reason
+    "server/atrium_server/jit.py::_unmask_16": "its parameters are those of what it compiles",
+    "server/atrium_server/jit.py::_address": "the first four are how numba calls a builder",
 }
 """Modules and functions that may be longer, with the reason."""
 

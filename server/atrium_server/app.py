@@ -272,7 +272,7 @@ class _HostMaker:
             snapshots=r.counter(SNAPSHOTS_TOTAL, "Snapshots sent."),
             snapshot_bytes=r.counter(SNAPSHOT_BYTES_TOTAL, "Bytes sent with snapshots."),
             skipped_credit=skipped("credit"), skipped_tail=skipped("tail"),
-            skipped_refused=skipped("refused"),
+            skipped_broken=skipped("broken"),
             ticks_skipped=r.counter(
                 "atrium_ticks_skipped_total", "Ticks left out after a stall.", world=world
             ),

@@ -124,6 +124,6 @@ class ClientSink(Protocol):
     ) -> U8:
         """Fill the gaps with what waits, offer each piece to its socket: 1 where it was accepted.
 
-        A piece is accepted when the socket took its first byte; the rest is kept and sent first.
+        What a socket does not take is kept and sent first; only a broken one accepts nothing.
         """
         ...

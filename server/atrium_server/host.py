@@ -69,7 +69,7 @@ class HostMetrics:
     snapshot_bytes: Counter
     skipped_credit: Counter
     skipped_tail: Counter
-    skipped_refused: Counter
+    skipped_broken: Counter
     ticks_skipped: Counter
     restarts: Counter
     correction: Callable[[str], Counter]
@@ -164,11 +164,11 @@ class WorldHost:
         sink, metrics = self._parts.sink, self._parts.metrics
         slots = np.flatnonzero(self._connection_of >= 0).astype(np.int32)
         whole = slots[sink.ready(self._connection_of[slots])]
-        which = self.replicator.with_credit(whole)
+        which, room = self.replicator.with_credit(whole)
         metrics.skipped_tail.add(len(slots) - len(whole))
         metrics.skipped_credit.add(len(whole) - len(which))
         connections = self._connection_of[which]
-        prefixes = sink.pending(connections, self.replicator.reliable_room(which))
+        prefixes = sink.pending(connections, room)
         first = 0
         while first < len(which):
             built, end = self.replicator.build(which, prefixes, first, server_ms)
@@ -179,7 +179,7 @@ class WorldHost:
             self.replicator.commit(built, accepted)
             taken = int(accepted.sum())
             metrics.snapshots.add(taken)
-            metrics.skipped_refused.add(len(accepted) - taken)
+            metrics.skipped_broken.add(len(accepted) - taken)
             metrics.snapshot_bytes.add(int(built.lengths @ accepted))
             if self._parts.send_trace is not None:
                 self._parts.send_trace(server_ms / 1000, built.lengths[accepted == 1])

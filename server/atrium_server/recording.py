@@ -10,7 +10,7 @@ oldest checkpoint with the ticks up to the next one: what is left is always a wh
 a file it also writes everything from the first tick on, through a thread, so that no tick waits for
 a disk. A recording is MessagePack: a header, then one array per tick::
 
-    {"format": 2, "manifest": TOML text, "source": its name, "seed": n, "tick": ticks before it,
+    {"format": 3, "manifest": TOML text, "source": its name, "seed": n, "tick": ticks before it,
      "checkpoint": the state after those ticks, if there were any}
     [server_ms, commands, slots, seqs, parts, narrow, wide, extras, digest tick, digest]
 
@@ -39,41 +39,19 @@ from queue import SimpleQueue
 from typing import Any, BinaryIO, cast
 
 import msgpack
-import msgspec
-import numpy as np
-import numpy.typing as npt
 
+from atrium_server import tick_records
 from atrium_server.mailbox import Drained
 from atrium_server.world import checkpoint
-from atrium_server.world.commands import AnyCommand
 from atrium_server.world.manifest import parse_manifest
 from atrium_server.world.manifest_reader import ManifestError
-from atrium_server.world.movement import PoseBatch
 from atrium_server.world.world import World
-from atrium_shared import limits, pose
+from atrium_shared import limits
 
 logger = logging.getLogger(__name__)
 
 FORMAT = 3
 DIGEST_TICKS = 20
-RECORD_FIELDS = 10
-_FIELD_TYPES = (int, bytes, bytes, bytes, bytes, bytes, bytes, bytes, int, str)
-_EXTRA_PARTS = int(pose.Parts.FINGERS | pose.Parts.JOINTS | pose.Parts.FACE)
-_commands = msgspec.msgpack.Decoder(list[AnyCommand])
-_encoder = msgspec.msgpack.Encoder()
-
-
-def _columns(points: int) -> tuple[list[int], list[int]]:
-    """(narrow, wide) columns of a row with the first `points` tracked points."""
-    starts = [pose.ROOT_COLUMNS + pose.POINT_COLUMNS * point for point in range(points)]
-    narrow = [pose.Y, pose.YAW, pose.FLAGS, *(at + axis for at in starts for axis in range(3))]
-    return narrow, [pose.X, pose.Z, *(at + 3 for at in starts)]
-
-
-_COLUMNS = {points: _columns(points) for points in (0, 3, pose.POINTS_MAX)}
-"""Root only, head and hands, all."""
-
-
 def create_recording(path: Path) -> BinaryIO:
     """An empty file that only its owner may read: what people say is in it, and where they go.
 
@@ -188,7 +166,7 @@ class Recorder:
         self._checkpoints = deque([(tick, b"")])
         self._bytes = self._bytes_since = 0
         if self._writer is not None:
-            self._writer.put(_pack(self._header))
+            self._writer.put(tick_records.pack(self._header))
 
     def take(self, drained: Drained, server_ms: int, world: World) -> None:
         """Keep the inputs of the tick that `world` has just finished, or is about to begin."""
@@ -199,7 +177,7 @@ class Recorder:
         is_written = self._writer is not None and not self._writer.is_over
         if is_due or (is_written and world.tick % DIGEST_TICKS == 0):
             digest = (world.tick, world.digest())
-        record = encode_tick(drained.commands, drained.poses, server_ms, digest)
+        record = tick_records.encode_tick(drained.commands, drained.poses, server_ms, digest)
         self._ring.append(record)
         self._bytes += len(record)
         self._bytes_since += len(record)
@@ -212,7 +190,7 @@ class Recorder:
         """The newest ticks as a recording."""
         tick, state = self._checkpoints[0]
         header = {**self._header, "tick": tick, **({"checkpoint": state} if state else {})}
-        return _pack(header) + b"".join(self._ring)
+        return tick_records.pack(header) + b"".join(self._ring)
 
     def close(self) -> None:
         """Write out what is queued; the file is complete then."""
@@ -242,53 +220,6 @@ class Recorder:
                 self._bytes -= len(self._ring.popleft())
 
 
-def _pack(value: Any) -> bytes:
-    # msgpack has no types for its compiled parts.
-    packed = cast("Any", msgpack.packb)(value)
-    assert isinstance(packed, bytes)
-    return packed
-
-
-def encode_tick(
-    commands: list[AnyCommand], poses: PoseBatch, server_ms: int, digest: tuple[int, str] = (-1, "")
-) -> bytes:
-    """One tick's array; see the module. Rows must be of what the wire can say."""
-    parts = int(np.bitwise_or.reduce(poses.parts)) if len(poses.parts) else 0
-    narrow, wide = _COLUMNS[_points(parts)]
-    extra = poses.parts & _EXTRA_PARTS != 0
-    return _pack([
-        server_ms, _encoder.encode(commands),
-        poses.slots.astype("<u4").tobytes(), poses.seqs.astype("<u4").tobytes(),
-        poses.parts.tobytes(), poses.rows[:, narrow].astype("<i2").tobytes(),
-        poses.rows[:, wide].astype("<i4").tobytes(), poses.extras[extra].tobytes(), *digest,
-    ])
-
-
-def _points(parts: int) -> int:
-    if parts & pose.Parts.BODY:
-        return pose.POINTS_MAX
-    return 3 if parts & (pose.Parts.HEAD | pose.Parts.HANDS) else 0
-
-
-def _poses_of(record: list[Any], slots_max: int) -> PoseBatch:
-    """The poses of a record. Raises ValueError when its arrays do not belong together."""
-    slots = np.frombuffer(record[2], "<u4")
-    seqs = np.frombuffer(record[3], "<u4").astype(np.uint32)
-    parts = np.frombuffer(record[4], np.uint8).copy()
-    n = len(slots)
-    if len(seqs) != n or len(parts) != n or (slots >= slots_max).any():
-        raise ValueError("the arrays of a tick do not belong together")
-    rows = np.zeros((n, pose.COLUMNS), np.int32)
-    if n:
-        narrow, wide = _COLUMNS[_points(int(np.bitwise_or.reduce(parts)))]
-        rows[:, narrow] = np.frombuffer(record[5], "<i2").reshape(n, len(narrow))
-        rows[:, wide] = np.frombuffer(record[6], "<i4").reshape(n, len(wide))
-    extra = parts & _EXTRA_PARTS != 0
-    extras: npt.NDArray[np.uint8] = np.zeros((n, pose.EXTRA_BYTES), np.uint8)
-    extras[extra] = np.frombuffer(record[7], np.uint8).reshape(int(extra.sum()), pose.EXTRA_BYTES)
-    return PoseBatch(slots.astype(np.int32), seqs, rows, parts, extras)
-
-
 def replay_file(path: Path) -> Iterator[World]:
     """Live a recording again; yields the world after each tick (the same one, moved on).
 
@@ -300,7 +231,7 @@ def replay_file(path: Path) -> Iterator[World]:
 
 def _records(file: BinaryIO, name: str) -> Iterator[Any]:
     unpacker = cast("Any", msgpack.Unpacker)(
-        file, max_buffer_size=limits.REPLAY_BYTES_MAX, max_array_len=RECORD_FIELDS,
+        file, max_buffer_size=limits.REPLAY_BYTES_MAX, max_array_len=tick_records.RECORD_FIELDS,
         max_map_len=8, max_ext_len=0,
     )
     try:
@@ -323,7 +254,7 @@ def _replay(records: Iterator[Any], name: str) -> Iterator[World]:
         if failure is not None:
             break
         try:
-            _live(world, _checked(record), name)
+            _live(world, record, name)
         except RecordingError:
             raise
         except Exception as error:
@@ -335,21 +266,12 @@ def _replay(records: Iterator[Any], name: str) -> Iterator[World]:
         raise RecordingError(f"{name}: tick {world.tick} fails: {failure!r}") from failure
 
 
-def _checked(record: Any) -> list[Any]:
-    fields = cast("list[Any]", record)
-    if not isinstance(record, list) or len(fields) != RECORD_FIELDS or any(
-        type(field) is not kind for field, kind in zip(fields, _FIELD_TYPES, strict=True)
-    ):
-        raise RecordingError("This is no record of a tick.")
-    return fields
-
-
-def _live(world: World, record: list[Any], name: str) -> None:
+def _live(world: World, record: Any, name: str) -> None:
     """Take one recorded tick, comparing the digest where its turn is."""
     try:
-        commands = _commands.decode(record[1])
-        poses = _poses_of(record, world.manifest.capacity)
-    except (msgspec.DecodeError, ValueError) as error:
+        record = tick_records.checked(record)
+        commands, poses = tick_records.inputs_of(record, world.manifest.capacity)
+    except ValueError as error:
         raise RecordingError(f"{name}: tick {world.tick + 1} is damaged: {error}") from None
     _compare(world, record[8], record[9], name)
     world.step(commands, poses, record[0])

@@ -23,6 +23,7 @@ never an address, a name or anything else that a peer can choose.
 from __future__ import annotations
 
 import bisect
+import functools
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -255,14 +256,20 @@ def _sample_lines(name: str, labels: Labels, instrument: Instrument) -> Iterator
     if not isinstance(instrument, Histogram):
         yield f"{name}{_label_text(labels)} {_number(instrument.value)}"
         return
-    cumulative = 0
-    for edge, count in zip(instrument.edges, instrument.counts.tolist(), strict=False):
-        cumulative += count
-        yield f"{name}_bucket{_label_text((*labels, ('le', _number(edge))))} {cumulative}"
-    total = instrument.count
-    yield f"{name}_bucket{_label_text((*labels, ('le', '+Inf')))} {total}"
+    cumulative: list[int] = np.cumsum(instrument.counts).tolist()
+    for head, count in zip(_bucket_heads(name, labels, tuple(instrument.edges)), cumulative,
+                           strict=True):
+        yield f"{head}{count}"
+    total = cumulative[-1]
     yield f"{name}_sum{_label_text(labels)} {_number(instrument.sum)}"
     yield f"{name}_count{_label_text(labels)} {total}"
+
+
+@functools.cache
+def _bucket_heads(name: str, labels: Labels, edges: tuple[float, ...]) -> list[str]:
+    """The lines of a histogram's buckets up to the number: a thousand of them, always the same."""
+    texts = [*map(_number, edges), "+Inf"]
+    return [f"{name}_bucket{_label_text((*labels, ('le', text)))} " for text in texts]
 
 
 def _key(labels: dict[str, str]) -> Labels:

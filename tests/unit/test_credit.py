@@ -14,7 +14,13 @@ import numpy.typing as npt
 import pytest
 
 from atrium_server.replication import credit as credits
-from atrium_shared.limits import BANDWIDTH_SHARE, CREDIT_RING_TICKS, CREDIT_S
+from atrium_server.replication.state import make_viewers
+from atrium_shared.limits import (
+    BANDWIDTH_SHARE,
+    CREDIT_RING_TICKS,
+    CREDIT_S,
+    OUTGOING_BYTES_MAX,
+)
 
 UNDECLARED = 1_000_000.0
 
@@ -40,6 +46,7 @@ class Link:
 
     def __post_init__(self) -> None:
         self.credit = credits.make_credit(3)
+        self.viewers = make_viewers(3, 1).rows
         self.which = np.array([1], np.int32)
         credits.reset_credit(self.credit, 1, 0, self.declared)
         self._flying: deque[tuple[float, int, int]] = deque()
@@ -47,6 +54,11 @@ class Link:
         self._free_at = self._tokens = 0.0
         self._sent = self._read = 0
         self._seen = -1
+
+    @property
+    def rate_now(self) -> float:
+        """What is believed."""
+        return float(self.credit.rows["rate"][1])
 
     @property
     def now(self) -> float:
@@ -75,20 +87,28 @@ class Link:
 
     def ack(self, tick: int) -> None:
         credits.take_acks(
-            self.credit, self.which, np.array([tick], np.int64), self.tick - 1, 1 / self.rate_hz
+            *self.credit, self.which, np.array([tick], np.int64), self.tick - 1,
+            1 / self.rate_hz,
         )
 
     def has_credit(self) -> bool:
         answers: npt.NDArray[np.bool_] = np.zeros(1, np.bool_)
-        credits.has_credit(self.credit, self.which, answers)
+        room = np.zeros(1, np.int32)
+        credits.has_credit(
+            self.credit.rows, self.viewers, self.which, 1 / self.rate_hz, answers, room
+        )
+        share = min(self.rate_now, BANDWIDTH_SHARE * float(self.credit.rows["rate_max"][1]))
+        assert self.viewers["bytes_per_tick"][1] == np.float32(share / self.rate_hz)
+        unread = int(self.credit.rows["sent"][1] - self.credit.rows["acked"][1])
+        left = CREDIT_S * self.rate_now - unread - int(self.credit.rows["last_size"][1])
+        assert room[0] == np.int32(min(max(left, 0), OUTGOING_BYTES_MAX))
         return bool(answers[0])
 
     def offer(self) -> int:
         """Send a snapshot if there is credit; returns its bytes."""
         if not self.has_credit():
             return 0
-        rate = float(self.credit.rate[1])
-        share = min(rate, BANDWIDTH_SHARE * float(self.credit.rate_max[1])) / self.rate_hz
+        share = float(self.viewers["bytes_per_tick"][1])
         self._tokens = min(self._tokens + share, max(4 * share, 1024))
         size = round(26 + max(min(self.demand / self.rate_hz, self._tokens - 26), 64))
         self._tokens -= size
@@ -97,7 +117,8 @@ class Link:
 
     def send(self, size: int) -> None:
         credits.note_sent(
-            self.credit, self.which, np.array([size], np.int64), np.ones(1, np.uint8), self.tick
+            *self.credit, self.viewers, self.which, np.array([size], np.int64),
+            np.ones(1, np.uint8), self.tick,
         )
         start = max(self._free_at, self.now)
         if self.stall[0] <= self.now < self.stall[1]:
@@ -122,7 +143,7 @@ def test_a_declared_link_never_has_more_outstanding_than_promised(
 ) -> None:
     link = Link(rate, round_trip_s, demand, declared=rate).run(30)
     assert max(link.outstanding) <= link.bound()
-    assert link.credit.rate[1] <= rate
+    assert link.rate_now <= rate
 
 
 @pytest.mark.parametrize("round_trip_s", [0.02, 0.1, 0.3])
@@ -144,7 +165,7 @@ def test_a_link_of_64_kbit_converges(declared: float) -> None:
     rates: list[float] = []
     for _ in range(400):
         link.step()
-        rates.append(float(link.credit.rate[1]))
+        rates.append(link.rate_now)
     assert 5_000 <= min(rates) <= max(rates) <= 14_000
     assert np.quantile(link.between(link.ages, 10, 50), 0.95) <= 8, "0.4 s behind at most"
 
@@ -167,7 +188,7 @@ def test_a_fast_link_is_never_held_back_for_long(rate_hz: int) -> None:
 def test_a_reader_that_stops_gets_nothing_once_its_credit_is_spent() -> None:
     link = Link(200_000.0, 0.05, 30_000.0, stall=(10.0, 1e9)).run(60)
     held = link.outstanding[-1]
-    assert held <= CREDIT_S * float(link.credit.rate[1])
+    assert held <= CREDIT_S * link.rate_now
     assert held <= link.bound()
     assert not link.between(link.sizes, 12, 60).any()
 
@@ -198,9 +219,9 @@ def test_an_ack_gives_back_exactly_the_bytes_up_to_its_tick() -> None:
     for link.tick in range(1, 6):
         link.send(100)
     link.ack(3)
-    assert (link.credit.sent[1], link.credit.acked[1]) == (500, 300)
+    assert (link.credit.rows["sent"][1], link.credit.rows["acked"][1]) == (500, 300)
     link.ack(4)
-    assert link.credit.acked[1] == 400
+    assert link.credit.rows["acked"][1] == 400
 
 
 @pytest.mark.parametrize("claim", [2, 3, 6, 7, 10_000, 2**32 - 1, -1, 5 + CREDIT_RING_TICKS])
@@ -230,19 +251,19 @@ def test_other_viewers_are_left_alone() -> None:
     link = Link(8_000.0, 0.05, 30_000.0).run(5)
     fresh = credits.make_credit(3)
     for now, then in zip(link.credit, fresh, strict=True):
-        np.testing.assert_array_equal(now[[0, 2]], then[[0, 2]])
+        np.testing.assert_array_equal(now[..., [0, 2]], then[..., [0, 2]])
     credits.reset_credit(link.credit, 1, link.tick, 50_000.0)
     assert link.has_credit()
-    assert link.credit.sent[1] == link.credit.acked[1] == 0
+    assert link.credit.rows["sent"][1] == link.credit.rows["acked"][1] == 0
     link.ack(link.tick - 1)  # of the client before
-    assert link.credit.acked[1] == 0
+    assert link.credit.rows["acked"][1] == 0
 
 
 def test_nobody_is_named_by_minus_one() -> None:
     link = Link(8_000.0, 0.05, 30_000.0).run(1)
     before = [array.copy() for array in link.credit]
     credits.take_acks(
-        link.credit, np.array([-1], np.int32), np.array([link.tick], np.int64), link.tick, 0.05
+        *link.credit, np.array([-1], np.int32), np.array([link.tick], np.int64), link.tick, 0.05
     )
     for now, then in zip(link.credit, before, strict=True):
         np.testing.assert_array_equal(now, then)

@@ -22,8 +22,13 @@ from atrium_server.replication.state import (
     CHANGE_BEFORE,
     DELTA_AT,
     DELTA_BYTES,
+    DISTANCE,
+    ENTITY,
     FIT,
+    HELD_COLUMNS,
     LAST_CHANGE,
+    LAST_PARTS,
+    LAST_TICK,
     PARTS,
     RECORD_STRIDE,
     WIDE_BYTES,
@@ -44,11 +49,12 @@ class Due:
     def __init__(self, level: int, index: int = 0) -> None:
         self.index = index
         n = index + 1
-        self.entity = np.full((1, n), -1, np.int32)
-        self.entity[0, index] = 0
-        self.last_tick = np.zeros((1, n), np.int32)
-        self.last_parts = np.full((1, n), 3, np.uint8)
-        self.distance = np.full((1, n), [50.0, 150.0, 350.0, 700.0, 900.0][level], np.float32)
+        self.held = np.zeros((n, HELD_COLUMNS), np.int32)
+        self.held[:, ENTITY] = -1
+        self.held[index, ENTITY] = 0
+        self.held[:, LAST_PARTS] = 3
+        distance = np.float32([50.0, 150.0, 350.0, 700.0, 900.0][level])
+        self.held[:, DISTANCE] = distance.view(np.int32)
         self.brief = np.zeros((1, BRIEF_COLUMNS), np.int32)
         self.brief[0, PARTS] = 3
         self.brief[0, FIT:] = int(Form.DELTA) << 6 | 63
@@ -60,18 +66,18 @@ class Due:
         """
         self.brief[0, LAST_CHANGE] = changed
         self.brief[0, CHANGE_BEFORE] = changed if changed < tick else before
-        due, code = np.zeros(256, np.int32), np.zeros(256, np.uint8)
-        start, counts = np.zeros(256, np.int32), np.zeros(256, np.int32)
+        due, code = np.zeros((256, 2), np.int32), np.zeros(256, np.uint8)
+        counts = np.zeros(256, np.int32)
         count, total = collect_due(
-            0, self.index + 1, tick, 100.0, 200.0, 400.0, AGE_MAX, 63, self.entity,
-            self.last_tick, self.last_parts, self.distance, self.brief, due, code, start, counts,
+            self.held, self.index + 1, tick, 100.0, 200.0, 400.0, AGE_MAX, 63, self.brief, due,
+            code, counts,
         )
         if not count:
             assert total == 0
             return None
         form, parts = Form(code[0] >> 6), int(code[0] & 63)
         assert total == 3 + record_length(form, parts)
-        return form, parts, int(start[0])
+        return form, parts, int(due[0, 1])
 
 
 def start_of(row: int, form: Form = Form.DELTA) -> int:
@@ -82,7 +88,7 @@ def start_of(row: int, form: Form = Form.DELTA) -> int:
 @pytest.mark.parametrize("form", [Form.DELTA, Form.WIDE])
 def test_a_delta_is_of_the_age_that_the_client_holds(age: int, row: int, form: Form) -> None:
     due = Due(0)
-    due.last_tick[0, 0] = 100 - age
+    due.held[0, LAST_TICK] = 100 - age
     due.brief[0, FIT:] = int(form) << 6 | 63
     assert due.ask(100, 100, before=99) == (form, 3, start_of(row, form))
 
@@ -90,7 +96,7 @@ def test_a_delta_is_of_the_age_that_the_client_holds(age: int, row: int, form: F
 @pytest.mark.parametrize("age", [3, 5, 6, 8, 17])
 def test_other_ages_are_full_unless_nothing_changed_in_between(age: int) -> None:
     due = Due(0)
-    due.last_tick[0, 0] = 100 - age
+    due.held[0, LAST_TICK] = 100 - age
     assert due.ask(100, 100, before=99) == (Form.FULL, 3, 0)
     assert due.ask(100, 100, before=101 - age) == (Form.FULL, 3, 0)
     assert due.ask(100, 100, before=100 - age) == (Form.DELTA, 3, start_of(0))
@@ -98,7 +104,7 @@ def test_other_ages_are_full_unless_nothing_changed_in_between(age: int) -> None
 
 def test_what_has_not_changed_is_not_due() -> None:
     due = Due(0)
-    due.last_tick[0, 0] = 90
+    due.held[0, LAST_TICK] = 90
     assert due.ask(100, 90) is None
     due.brief[0, PARTS] = 7
     assert due.ask(100, 90) == (Form.FULL, 7, 0), "but for parts the client does not hold"
@@ -106,7 +112,7 @@ def test_what_has_not_changed_is_not_due() -> None:
 
 def test_a_step_that_does_not_fit_is_full() -> None:
     due = Due(0)
-    due.last_tick[0, 0] = 99
+    due.held[0, LAST_TICK] = 99
     due.brief[0, FIT] = int(Form.DELTA) << 6 | 63 & ~2
     assert due.ask(100, 100) == (Form.FULL, 3, 0)
     due.brief[0, FIT] = int(Form.DELTA) << 6 | 63 & ~4
@@ -122,8 +128,8 @@ def test_levels_have_their_rate_and_their_parts(level: int, period: int, index: 
     parts = {3: 1, 4: 0}.get(level, 3)
     told: list[int] = []
     for tick in range(100, 140):
-        due.last_tick[0, index] = told[-1] if told else 99
-        due.last_parts[0, index] = parts
+        due.held[index, LAST_TICK] = told[-1] if told else 99
+        due.held[index, LAST_PARTS] = parts
         answer = due.ask(tick, tick, before=tick - 1)
         if answer is not None:
             assert answer[1] == parts
@@ -136,7 +142,7 @@ def test_levels_have_their_rate_and_their_parts(level: int, period: int, index: 
 @pytest.mark.parametrize("level", [1, 2, 3, 4])
 def test_a_missed_turn_comes_again_before_it_is_too_late(level: int) -> None:
     due = Due(level)
-    due.last_tick[0, 0] = 100
+    due.held[0, LAST_TICK] = 100
     period = 2 if level == 1 else 4
     asked = [tick for tick in range(101, 125) if due.ask(tick, tick, before=tick - 1)]
     turns = [tick for tick in range(101, 100 + 2 * period) if tick % period == 0]
@@ -147,27 +153,27 @@ def fit(
     rng: np.random.Generator, count: int, allowed: int, tick: int = 1_000
 ) -> tuple[dict[int, int], dict[int, int], npt.NDArray[np.int32], int]:
     """(codes before, codes of the chosen, ages by index, bytes) of one random budget."""
-    last_tick = (tick - rng.integers(1, 30, (1, count))).astype(np.int32)
-    waiting = rng.random((1, count)) < 0.1
+    last_tick = (tick - rng.integers(1, 30, count)).astype(np.int32)
+    waiting = rng.random(count) < 0.1
     last_tick[waiting] = -1 - last_tick[waiting]
-    distance = rng.uniform(10.0, 9_000.0, (1, count)).astype(np.float32)
-    due, start = np.zeros(256, np.int32), np.zeros(256, np.int32)
+    held = np.zeros((count, HELD_COLUMNS), np.int32)
+    held[:, LAST_TICK] = last_tick
+    held[:, DISTANCE] = rng.uniform(10.0, 9_000.0, count).astype(np.float32).view(np.int32)
+    due = np.zeros((256, 2), np.int32)
     code, counts = np.zeros(256, np.uint8), np.zeros(256, np.int32)
-    due[:count] = np.arange(count)
-    start[:count] = np.arange(count) * RECORD_STRIDE
+    due[:count, 0] = np.arange(count)
+    due[:count, 1] = np.arange(count) * RECORD_STRIDE
     code[:count] = rng.choice([0, 1, 3, 63, 64, 65, 67, 127, 131], count)
     np.add.at(counts, code[:count], 1)
     before = dict(enumerate(code[:count].tolist()))
-    left, total = fit_budget(
-        0, tick, count, allowed, AGE_MAX, last_tick, distance, due, code, start, counts
-    )
-    assert (start[:left] == due[:left] * RECORD_STRIDE).all(), "records stay with their indexes"
-    after = dict(zip(due[:left].tolist(), code[:left].tolist(), strict=True))
+    left, total = fit_budget(held, tick, count, allowed, AGE_MAX, due, code, counts)
+    assert (due[:left, 1] == due[:left, 0] * RECORD_STRIDE).all(), "records stay with indexes"
+    after = dict(zip(due[:left, 0].tolist(), code[:left].tolist(), strict=True))
     assert list(after) == sorted(after)
     expected = np.zeros(256, np.int32)
     np.add.at(expected, code[:left], 1)
     assert (counts == expected).all()
-    age = np.where(last_tick[0] >= 0, tick - last_tick[0], tick + last_tick[0] + 3)
+    age = np.where(last_tick >= 0, tick - last_tick, tick + last_tick + 3)
     return before, after, age.astype(np.int32), int(total)
 
 
@@ -221,7 +227,8 @@ def test_two_hundred_and_fifty_five_indexes_can_be_named_and_left() -> None:
     replicator.add_viewer(0, 0, limits.INDEXES_MAX, 3, limits.BYTES_PER_S_MAX)
     client = Client(0, limits.INDEXES_MAX, 3)
     which = np.zeros(1, np.int32)
-    replicator.credit.rate[0] = limits.BYTES_PER_S_MAX
+    replicator.credit.rows["rate"][0] = limits.BYTES_PER_S_MAX
+    replicator.with_credit(which)
     for _ in range(30):
         replicator.take_frame(crowd.frame())
         built, _ = replicator.build(which, np.zeros(1, np.int32), 0, crowd.tick)

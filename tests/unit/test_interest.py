@@ -7,7 +7,14 @@ import numpy.typing as npt
 import pytest
 
 from atrium_server.replication import interest
-from atrium_server.replication.state import Grid, Rules, make_grid
+from atrium_server.replication.state import (
+    DISTANCE,
+    ENTITY,
+    HELD_COLUMNS,
+    Grid,
+    Rules,
+    make_grid,
+)
 from atrium_shared import pose
 
 KEEP = np.float32(0.8)
@@ -100,18 +107,19 @@ def chosen(
 ) -> tuple[list[int], list[int]]:
     """(indexes kept, candidates taken) by the kernel."""
     slots = 64
-    entity = np.full((1, slots), -1, np.int32)
-    distance = np.zeros((1, slots), np.float32)
-    entity[0, : len(held)] = np.arange(100, 100 + len(held))
-    distance[0, : len(held)] = held
+    table = np.full((slots, HELD_COLUMNS), -1, np.int32)
+    table[: len(held), ENTITY] = np.arange(100, 100 + len(held))
+    table[: len(held), DISTANCE] = np.array(held, np.float32).view(np.int32)
     found = np.arange(max(len(new), 1), dtype=np.int32)
     scores = np.array(new or [0.0], np.float32)
-    count = interest.best_of(
-        0, len(held), cap, entity, distance, found, scores, len(new), len(held)
+    count, freed = interest.best_of(
+        table, len(held), cap, found, scores, len(new), len(held)
     )
+    entity = table[:, ENTITY].tolist()
     assert [scores[k] for k in range(count)] == [np.float32(new[e]) for e in found[:count]]
-    kept = [i for i in range(len(held)) if entity[0, i] >= 0]
-    assert all(entity[0, i] in (-2, 100 + i) for i in range(len(held)))
+    kept = [i for i in range(len(held)) if entity[i] >= 0]
+    assert all(entity[i] in (-2, 100 + i) for i in range(len(held)))
+    assert freed == len(held) - len(kept)
     return kept, found[:count].tolist()
 
 

@@ -20,10 +20,10 @@ from atrium_server.recording import (
     RecordingError,
     ReplaySummary,
     create_recording,
-    encode_tick,
     replay_file,
     replay_summary,
 )
+from atrium_server.tick_records import encode_tick
 from atrium_server.world import commands as c
 from atrium_server.world.manifest import parse_manifest
 from atrium_server.world.movement import PoseBatch

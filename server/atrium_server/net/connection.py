@@ -64,7 +64,7 @@ class Connection:
 
     __slots__ = (
         "address", "cipher", "closing_by", "door", "ending", "endpoint", "ignored_bytes", "number",
-        "protocol", "rates", "reliable_bytes", "session_id", "since", "slot", "state", "strikes",
+        "protocol", "rates", "reliable_bytes", "session_id", "since", "slot", "state",
         "tail", "talk", "urgent", "urgent_bytes", "walker",
     )
 
@@ -91,7 +91,6 @@ class Connection:
         self.session_id = 0
         self.door: WorldDoor | None = None
         self.slot = -1
-        self.strikes = 0
         self.ending = Ending.NONE
         self.closing_by = float("inf")
         self.ignored_bytes = 0

@@ -208,12 +208,8 @@ class Endings:
         elif silent_s > limits.SILENCE_PING_S and connection.protocol.state is State.OPEN:
             connection.protocol.send_ping(b"")
             self._out.send_protocol(connection)
-        elif self._connections.poses[connection.number] > limits.MESSAGES_PER_S_MAX:
-            connection.strikes += 1
-            if connection.strikes > 2:
-                self.refuse(connection, ProtocolError(ErrorCode.TOO_FAST, "too many poses"))
-        else:
-            connection.strikes = 0
+        elif self._connections.strikes[connection.number] > 2:
+            self.refuse(connection, ProtocolError(ErrorCode.TOO_FAST, "too many poses"))
 
 
 def _reason(sentence: str) -> str:

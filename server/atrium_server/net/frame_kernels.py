@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from atrium_server.jit import kernel, kernel_inline
+from atrium_server.jit import COPY_BYTES, kernel, kernel_inline, unmask_16
 from atrium_shared import codec, messages, pose
 
 U8 = npt.NDArray[np.uint8]
@@ -31,6 +31,8 @@ I64 = npt.NDArray[np.int64]
 Integer = int | np.int64
 """What a kernel computes with; outside of kernels it is always an int."""
 
+_PAYLOAD_MAX = 512
+"""Bytes; no pose is longer."""
 _POSE_OP = messages.op_of(messages.Pose)
 _HEAD = codec.POSE_HEAD_BYTES
 _YAW_MASK = pose.YAW_STEPS - 1
@@ -38,7 +40,6 @@ _COLUMNS, _ROOT, _POINT = pose.COLUMNS, pose.ROOT_COLUMNS, pose.POINT_COLUMNS
 _POINT_PART = np.array(pose.POINT_PART, np.uint8)
 _BODY_LENGTH = np.array([pose.body_length(p) for p in range(pose.PARTS_ALL + 1)], np.int64)
 _X, _Y, _Z, _YAW, _FLAGS = pose.X, pose.Y, pose.Z, pose.YAW, pose.FLAGS
-_F_BYTES, _J_BYTES, _FACE = pose.FINGER_BYTES, pose.JOINT_BYTES, pose.FACE_BYTES
 
 
 class PoseBuffer:
@@ -51,6 +52,8 @@ class PoseBuffer:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.count = 0
+        self.clear = np.zeros(_PAYLOAD_MAX + COPY_BYTES, np.uint8)
+        """The payload of the frame in hand, unmasked."""
         self.slots = np.zeros(capacity, np.int32)
         self.seqs = np.zeros(capacity, np.uint32)
         self.ack_ticks = np.zeros(capacity, np.uint32)
@@ -108,15 +111,14 @@ def read_body(raw: U8, at: Integer, parts: Integer, row: I32, extra: U8) -> None
             row[column + 3] = _i32le(raw, p + 6)
             p += 10
         else:
-            row[column : column + 4] = 0
-    if parts & 8:
-        extra[:_F_BYTES] = raw[p : p + _F_BYTES]
-        p += _F_BYTES
-    if parts & 16:
-        extra[_F_BYTES : _F_BYTES + _J_BYTES] = raw[p : p + _J_BYTES]
-        p += _J_BYTES
-    if parts & 32:
-        extra[_F_BYTES + _J_BYTES :] = raw[p : p + _FACE]
+            for c in range(column, column + 4):
+                row[c] = 0
+    for part in range(3):
+        if parts & pose.EXTRA_PART[part][0]:
+            first, length = pose.EXTRA_PART[part][1], pose.EXTRA_PART[part][2]
+            for byte in range(length):
+                extra[first + byte] = raw[p + byte]
+            p += length
 
 
 @kernel_inline
@@ -165,13 +167,14 @@ def _check_pose(clear: U8, payload: Integer) -> Integer:
 
 @kernel(
     "int64(uint8[::1], int32[::1], int64[::1], int64[::1], int64, uint8[::1], int64[::1], int64,"
-    " int32[::1], uint32[::1], uint32[::1], uint8[::1], int32[:, ::1], uint8[:, ::1])"
+    " int32[::1], uint32[::1], uint32[::1], uint8[::1], int32[:, ::1], uint8[:, ::1],"
+    " uint8[::1])"
 )
 def _decode(
     arena: U8, slots: I32, offsets: I64, lengths: I64, chunks: int, fast_open: U8, consumed: I64,
     count: int, out_slots: I32, seqs: U32, ack_ticks: U32, parts: U8, rows: I32, extras: U8,
+    clear: U8,
 ) -> int:
-    clear = np.zeros(512, np.uint8)
     for k in range(chunks):
         consumed[k] = 0
         if lengths[k] <= 0 or fast_open[slots[k]] == 0:
@@ -180,11 +183,11 @@ def _decode(
         end = at + lengths[k]
         while count < seqs.shape[0]:
             frame, head, payload = _pose_at(arena, at, end)
-            if frame == 0 or payload > 512:
+            if frame == 0 or payload > _PAYLOAD_MAX:
                 break
             key = at + head - 4
-            for j in range(payload):
-                clear[j] = arena[at + head + j] ^ arena[key + (j & 3)]
+            for j in range(0, payload, 16):
+                unmask_16(clear, j, arena, at + head + j, key)
             start = _check_pose(clear, payload)
             if start == 0:
                 break
@@ -201,7 +204,10 @@ def _decode(
 
 @dataclass(frozen=True, slots=True)
 class Chunks:
-    """What one pump pass received: chunk k is `arena[offsets[k] : offsets[k] + lengths[k]]`."""
+    """What one pump pass received: chunk k is `arena[offsets[k] : offsets[k] + lengths[k]]`.
+
+    Behind the last chunk the arena goes on for COPY_BYTES at least: kernels read that far.
+    """
 
     arena: U8
     slots: I32
@@ -215,7 +221,7 @@ def chunks_of(pieces: Sequence[tuple[int, int, bytes]]) -> Chunks:
     """Chunks made of (number, length or end, bytes)."""
     lengths = np.array([length for _, length, _ in pieces], np.int64)
     taken = np.maximum(lengths, 0)
-    joined = bytearray().join(data for _, _, data in pieces) or bytearray(1)
+    joined = bytearray().join([*(data for _, _, data in pieces), bytes(COPY_BYTES)])
     return Chunks(
         np.frombuffer(joined, np.uint8), np.array([number for number, _, _ in pieces], np.int32),
         np.cumsum(taken) - taken, lengths, len(pieces),
@@ -232,7 +238,7 @@ def decode_poses(chunks: Chunks, fast_open: U8, batch: PoseBuffer) -> I64:
     batch.count = int(_decode(
         chunks.arena, chunks.slots, chunks.offsets, chunks.lengths, chunks.count, fast_open,
         consumed, batch.count, batch.slots, batch.seqs, batch.ack_ticks, batch.parts, batch.rows,
-        batch.extras,
+        batch.extras, batch.clear,
     ))
     return consumed
 

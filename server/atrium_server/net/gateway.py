@@ -27,6 +27,7 @@ from websockets.protocol import State
 
 from atrium_server.doors import I32, I64, U8, Bools, Directory, WorldDoor
 from atrium_server.frames import binary_frame
+from atrium_server.net import route_kernels
 from atrium_server.net.addresses import Addresses
 from atrium_server.net.connection import Arrival, Connection
 from atrium_server.net.connections import Connections
@@ -153,22 +154,24 @@ class Gateway:
         return chunks.count
 
     def _take(self, chunks: Chunks) -> None:
-        self._all.heard_at[chunks.slots[: chunks.count]] = trio.current_time()
-        if self._all.ciphered[chunks.slots[: chunks.count]].any():
+        if self._all.ciphers and self._all.ciphered[chunks.slots[: chunks.count]].any():
             chunks = self._decrypted(chunks)
-        slots, lengths = chunks.slots[: chunks.count], chunks.lengths[: chunks.count]
         consumed = self._poses.decode(chunks)
-        for k in np.flatnonzero((consumed < lengths) | (lengths <= 0)).tolist():
-            connection = self._all.find(int(slots[k]))
+        unfinished = np.empty(len(consumed), np.int64)
+        found = route_kernels.note_heard(
+            chunks.slots, chunks.lengths, consumed, chunks.count, trio.current_time(),
+            self._all.heard_at, unfinished,
+        )
+        for k in unfinished[:found].tolist():
+            connection = self._all.find(int(chunks.slots[k]))
             if connection is None:
                 continue
-            if lengths[k] <= 0:
+            if chunks.lengths[k] <= 0:
                 self._endings.drop(connection)
                 continue
-            start = int(chunks.offsets[k] + consumed[k])
-            self._feed(
-                connection, chunks.arena[start : int(chunks.offsets[k] + lengths[k])].tobytes()
-            )
+            start = int(chunks.offsets[k])
+            rest = slice(start + int(consumed[k]), start + int(chunks.lengths[k]))
+            self._feed(connection, chunks.arena[rest].tobytes())
         self._poses.offer()
 
     def _decrypted(self, chunks: Chunks) -> Chunks:
@@ -320,7 +323,6 @@ class Gateway:
             now = trio.current_time()
             # While the whole process stood still nobody was listened to: that is no silence.
             self._all.heard_at += max(0.0, now - before - 1.0)
-            for connection in self._all:
+            for connection in self._all.to_look_after(now):
                 self._endings.look_after(connection, now)
-            self._all.poses[:] = 0
             self._endings.end_failed()

@@ -6,9 +6,9 @@ results, what became of its lines); it is short, for it is bounded by the client
 goes before the next snapshot whole: what a snapshot acknowledges has been answered. The *talk* of
 others (lines, emotes) comes after it, as much as the client's credit allows.
 
-A snapshot is never queued: a connection with a tail is not `ready`, and what a socket refuses is
-forgotten by replication. Queues are bounded; a peer for whom they overflow gets no snapshot any
-more, is reported in `overflowed`, and the gateway ends it.
+A snapshot is never queued behind another: a connection with a tail is not `ready`. Queues are
+bounded; a peer for whom they overflow gets no snapshot any more, is reported in `overflowed`, and
+the gateway ends it.
 """
 
 from __future__ import annotations
@@ -150,10 +150,12 @@ class Outgoing:
             results = self._send_ciphered(connections, arena, offsets, lengths)
         else:
             results = self._io.send(connections, arena, offsets, lengths)
-        accepted = (results > 0).astype(np.uint8)
+        accepted = np.ones(len(connections), np.uint8)
         for k in np.flatnonzero(results != lengths).tolist():
             end = int(offsets[k] + lengths[k])
-            self._partly(int(connections[k]), int(results[k]), arena[int(offsets[k]) : end])
+            accepted[k] = self._partly(
+                int(connections[k]), int(results[k]), arena[int(offsets[k]) : end]
+            )
         for k in waiting[accepted[waiting] == 1].tolist():
             self._forget_first(self._connections.at(int(connections[k])), int(prefixes[k]))
         return accepted
@@ -179,11 +181,13 @@ class Outgoing:
         while talk_bytes > 0:
             talk_bytes -= len(connection.talk.popleft())
 
-    def _partly(self, number: int, result: int, piece: U8) -> None:
-        if result > 0:
-            self._keep_tail(self._connections.at(number), piece[result:].tobytes())
-        elif result < 0 and not is_retry(result):
+    def _partly(self, number: int, result: int, piece: U8) -> bool:
+        """Keep what the socket did not take; False when it never will."""
+        if result < 0 and not is_retry(result):
             self.broken.append(number)
+            return False
+        self._keep_tail(self._connections.at(number), piece[max(result, 0) :].tobytes())
+        return True
 
     def _send_ciphered(self, connections: I32, arena: U8, offsets: I64, lengths: I64) -> I64:
         """One by one: what is encrypted must be sent, so its rest becomes a tail at once."""

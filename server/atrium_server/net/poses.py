@@ -10,14 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from atrium_server.doors import I32, I64, WorldDoor
-from atrium_server.net import frame_kernels
+from atrium_server.doors import I64, WorldDoor
+from atrium_server.net import frame_kernels, route_kernels
 from atrium_server.net.connection import Connection
 from atrium_server.net.connections import Connections
 from atrium_server.net.frame_kernels import Chunks
 from atrium_server.world.movement import PoseBatch
 from atrium_shared import messages as m
-from atrium_shared import pose
 from atrium_shared.errors import ErrorCode, ProtocolError
 
 POSES_PER_PASS_MAX = 8
@@ -33,8 +32,9 @@ class Poses:
         self._connections = connections
         self._doors: list[WorldDoor] = []
         self._buffer = frame_kernels.PoseBuffer(_BUFFER_POSES)
-        self._mixed = False
-        """Some came on the slow path: those of one connection may lie apart."""
+        self._seen = np.zeros(len(connections.door_of), np.int32)
+        self._doors_out = np.zeros(_BUFFER_POSES, np.int32)
+        self._slots_out = np.zeros(_BUFFER_POSES, np.int32)
 
     def index_of(self, door: WorldDoor) -> int:
         """The number of a world in the column `door_of`."""
@@ -63,7 +63,6 @@ class Poses:
             frame_kernels.append_body(self._buffer, connection.number, message)
         except ValueError as error:
             raise ProtocolError(ErrorCode.MALFORMED, str(error)) from None
-        self._mixed = True
 
     def offer(self) -> None:
         """Give what was collected to the worlds."""
@@ -71,37 +70,17 @@ class Poses:
         if not n:
             return
         buffer.count = 0
-        mixed, self._mixed = self._mixed, False
-        numbers = buffer.slots[:n]
-        np.add.at(self._connections.poses, numbers, 1)
-        doors = self._connections.door_of[numbers]
-        epochs = buffer.rows[:n, pose.FLAGS] & int(pose.Flags.EPOCH)
-        doors[epochs != self._connections.epoch[numbers]] = -1
-        if self._connections.acks_void.any():
-            self._connections.acks_void[numbers[doors >= 0]] = False
-        if n > POSES_PER_PASS_MAX:
-            doors[too_old(numbers, mixed)] = -1
-        lowest, highest = int(doors.min()), int(doors.max())
+        all_, doors, slots = self._connections, self._doors_out[:n], self._slots_out[:n]
+        lowest, highest = route_kernels.route(
+            buffer.slots, buffer.rows, n, POSES_PER_PASS_MAX, all_.epoch, all_.acks_void,
+            all_.poses, all_.door_of, all_.slot_of, self._seen, doors, slots,
+        )
         # Below 0 are those between two worlds, or not in one yet.
         for index in range(max(lowest, 0), highest + 1):
             which = slice(0, n) if lowest == highest else np.flatnonzero(doors == index)
             batch = PoseBatch(
-                self._connections.slot_of[numbers[which]], buffer.seqs[:n][which],
+                slots[which], buffer.seqs[:n][which],
                 buffer.rows[:n][which], buffer.parts[:n][which], buffer.extras[:n][which],
             )
             self._doors[index].offer_poses(batch, buffer.ack_ticks[:n][which])
 
-
-def too_old(numbers: I32, mixed: bool) -> I64:
-    """Which of these poses have POSES_PER_PASS_MAX newer ones of the same connection behind them.
-
-    Those of one chunk lie together, so it is enough to look that far ahead; those of the slow path
-    (`mixed`) follow after all chunks, and are brought together with their like first.
-    """
-    if not mixed:
-        return np.flatnonzero(numbers[:-POSES_PER_PASS_MAX] == numbers[POSES_PER_PASS_MAX:])
-    order = np.argsort(numbers, kind="stable")
-    together = numbers[order]
-    return order[:-POSES_PER_PASS_MAX][
-        together[:-POSES_PER_PASS_MAX] == together[POSES_PER_PASS_MAX:]
-    ]

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import trio
 
+from atrium_server.jit import COPY_BYTES
 from atrium_server.net.frame_kernels import Chunks, chunks_of
 from atrium_shared.limits import RECEIVE_BYTES_MAX
 
@@ -85,7 +86,7 @@ class _Received:
     def __init__(self, slots_max: int) -> None:
         n = min(slots_max, SOCKETS_PER_PASS_MAX)
         # Zeroed pages cost memory only once they are used, and the first ones serve most passes.
-        self.arena = np.zeros(n * RECEIVE_BYTES_MAX, np.uint8)
+        self.arena = np.zeros(n * RECEIVE_BYTES_MAX + COPY_BYTES, np.uint8)
         self.slots = np.zeros(n, np.int32)
         self.offsets = np.zeros(n, np.int64)
         self.lengths = np.zeros(n, np.int64)
@@ -133,7 +134,7 @@ class KernelIO:
         got = self._received
         count = self._kernels.receive_ready(
             self._epoll.fileno(), self._events, self._events.ctypes.data, self._slot_of_fd,
-            got.arena.ctypes.data, len(got.arena), RECEIVE_BYTES_MAX,
+            got.arena.ctypes.data, len(got.arena) - COPY_BYTES, RECEIVE_BYTES_MAX,
             got.slots, got.offsets, got.lengths,
         )
         return got.chunks(int(count))

@@ -49,8 +49,15 @@ from typing import NamedTuple
 import numba as nb
 import numpy as np
 
-from atrium_server.replication.state import F64, I32, I64, U8
-from atrium_shared.limits import BYTES_PER_S_MAX, CREDIT_RING_TICKS, CREDIT_S
+from atrium_server.jit import kernel
+from atrium_server.replication.state import Rows
+from atrium_shared.limits import (
+    BANDWIDTH_SHARE,
+    BYTES_PER_S_MAX,
+    CREDIT_RING_TICKS,
+    CREDIT_S,
+    OUTGOING_BYTES_MAX,
+)
 
 RATE_START = 8_000.0
 RATE_MIN = 2_000.0
@@ -64,112 +71,99 @@ _SEARCH, _PROBE = 1.5, 13.0 / 12.0
 _NONE = 1 << 30
 
 
-class Credit(NamedTuple):
-    """By viewer."""
+CREDIT = np.dtype([
+    ("sent", np.int64),
+    ("acked", np.int64),
+    ("window_acked", np.int64),  # bytes that were acknowledged when the window began
+    ("rate", np.float64),  # bytes per second that the link is believed to carry
+    ("rate_max", np.float64),  # what the client declared
+    ("last_size", np.int32),  # bytes of the last snapshot sent
+    ("acked_tick", np.int32),
+    ("round_trip", np.int32),  # shortest one in ticks
+    ("late_tick", np.int32),  # when a late ack came that no queue of ours explains
+    ("window_tick", np.int32),  # when the present window began
+    ("last_delay", np.int32),  # in ticks, of the window's newest acknowledged snapshot
+    ("searching", np.uint8),  # 1 until the first queue is met
+    ("refused", np.uint8),  # 1 when credit was wanting for a snapshot of this window
+    ("unused", np.uint8, 6),
+], align=True)
+SENT = np.dtype([
+    ("bytes", np.int64),  # all bytes sent up to and with that tick
+    ("tick", np.int32),
+    ("clear", np.int32),  # 1 where (nearly) nothing else was outstanding then
+])
 
-    sent: I64
-    acked: I64
-    acked_tick: I32
-    last_size: I64
-    """Bytes of the last snapshot sent."""
-    ring_tick: I32
-    ring_sent: I64
-    ring_clear: U8
-    """1 where (nearly) nothing else was outstanding when the snapshot of that tick was sent."""
-    rate: F64
-    """Bytes per second that the link is believed to carry."""
-    rate_max: F64
-    """What the client declared."""
-    searching: U8
-    """1 until the first queue is met."""
-    round_trip: I32
-    """Shortest one in ticks."""
-    late_tick: I32
-    """When a late ack came that no queue of ours explains."""
-    window_tick: I32
-    """When the present window began."""
-    window_acked: I64
-    """Bytes that were acknowledged by then."""
-    last_delay: I32
-    """Delay in ticks of the newest acknowledged snapshot of this window."""
-    refused: U8
-    """1 when a snapshot was refused for want of credit in this window."""
+
+class Credit(NamedTuple):
+    """One row for each viewer, and what was sent to whom in the last ticks."""
+
+    rows: Rows
+    """(viewers,) of CREDIT."""
+    ring: Rows
+    """(CREDIT_RING_TICKS, viewers) of SENT; what one tick writes lies together."""
 
 
 def make_credit(viewers: int) -> Credit:
-    return Credit(
-        sent=np.zeros(viewers, np.int64), acked=np.zeros(viewers, np.int64),
-        acked_tick=np.full(viewers, -1, np.int32), last_size=np.zeros(viewers, np.int64),
-        ring_tick=np.full((viewers, _RING), -1, np.int32),
-        ring_sent=np.zeros((viewers, _RING), np.int64),
-        ring_clear=np.zeros((viewers, _RING), np.uint8),
-        rate=np.full(viewers, RATE_START), rate_max=np.full(viewers, RATE_START),
-        searching=np.ones(viewers, np.uint8), round_trip=np.full(viewers, _NONE, np.int32),
-        late_tick=np.full(viewers, _NONE, np.int32),
-        window_tick=np.zeros(viewers, np.int32), window_acked=np.zeros(viewers, np.int64),
-        last_delay=np.full(viewers, _NONE, np.int32), refused=np.zeros(viewers, np.uint8),
-    )
+    rows, ring = np.zeros(viewers, CREDIT), np.zeros((_RING, viewers), SENT)
+    rows["acked_tick"] = ring["tick"] = -1
+    rows["rate"] = rows["rate_max"] = RATE_START
+    rows["searching"] = 1
+    rows["round_trip"] = rows["late_tick"] = rows["last_delay"] = _NONE
+    return Credit(rows, ring)
 
 
-@nb.njit(cache=True)
-def reset_credit(credit: Credit, v, tick, bytes_per_s):
+def reset_credit(credit: Credit, v: int, tick: int, bytes_per_s: float) -> None:
     """A new client sits at `v`, who declared `bytes_per_s`."""
-    credit.sent[v] = 0
-    credit.acked[v] = 0
-    credit.acked_tick[v] = -1
-    credit.last_size[v] = 0
-    credit.ring_tick[v, :] = -1
-    credit.rate_max[v] = min(bytes_per_s, BYTES_PER_S_MAX)
-    credit.rate[v] = min(RATE_START, bytes_per_s)
-    credit.searching[v] = 1
-    credit.round_trip[v] = credit.late_tick[v] = _NONE
-    _open_window(credit, v, tick)
+    row = credit.rows[v]
+    row["sent"] = row["acked"] = row["window_acked"] = row["last_size"] = 0
+    row["acked_tick"] = -1
+    row["rate_max"] = min(bytes_per_s, BYTES_PER_S_MAX)
+    row["rate"] = min(RATE_START, bytes_per_s)
+    row["searching"], row["refused"] = 1, 0
+    row["round_trip"] = row["late_tick"] = row["last_delay"] = _NONE
+    row["window_tick"] = tick
+    credit.ring["tick"][:, v] = -1
 
 
 @nb.njit(inline="always")
-def _open_window(credit, v, tick):
-    credit.window_tick[v] = tick
-    credit.window_acked[v] = credit.acked[v]
-    credit.last_delay[v] = _NONE
-    credit.refused[v] = 0
+def burst(bytes_per_tick):
+    """Most tokens that can be saved up, and most that can be owed."""
+    return max(4 * bytes_per_tick, np.float32(1024))
 
 
 @nb.njit(inline="always")
-def _judge(credit, v, elapsed_s, delay, queue_ticks):
+def _judge(row, elapsed_s, delay, queue_ticks):
     """Set the rate by what the window has shown."""
-    delivered = (credit.acked[v] - credit.window_acked[v]) / elapsed_s
-    rate = credit.rate[v]
-    last = credit.last_delay[v]
+    delivered = (row.acked - row.window_acked) / elapsed_s
+    rate = row.rate
+    last = row.last_delay
     if min(delay, last) > queue_ticks:
-        credit.searching[v] = 0
+        row.searching = 0
         drained = _DRAIN * min(rate, delivered)
-        credit.rate[v] = max(drained, _GIVE_UP_MAX * rate, min(RATE_MIN, rate))
-    elif 2 * max(delay, last) <= queue_ticks and (
-        credit.refused[v] or delivered >= _TRIED * rate
-    ):
-        factor = _SEARCH if credit.searching[v] else _PROBE
-        credit.rate[v] = min(rate * factor, credit.rate_max[v])
+        row.rate = max(drained, _GIVE_UP_MAX * rate, min(RATE_MIN, rate))
+    elif 2 * max(delay, last) <= queue_ticks and (row.refused or delivered >= _TRIED * rate):
+        row.rate = min(rate * (_SEARCH if row.searching else _PROBE), row.rate_max)
 
 
 @nb.njit(inline="always")
-def _note_route(v, age, acked_tick, tick, queue_ticks, is_clear, round_trip, late_tick, searching):
+def _note_route(row, age, acked_tick, tick, queue_ticks, is_clear):
     """Take a longer round trip for the shortest one when nothing of ours can explain it.
 
     A stall makes one late as well: only a second one, sent after the first came back, is a route.
     """
-    if age - round_trip[v] <= queue_ticks:
-        late_tick[v] = _NONE
-    elif is_clear and acked_tick >= late_tick[v]:
-        round_trip[v] = age
-        searching[v] = 1
-        late_tick[v] = _NONE
-    elif is_clear and late_tick[v] == _NONE:
-        late_tick[v] = tick
-    round_trip[v] = min(round_trip[v], age)
+    if age - row.round_trip <= queue_ticks:
+        row.late_tick = _NONE
+    elif is_clear and acked_tick >= row.late_tick:
+        row.round_trip = age
+        row.searching = 1
+        row.late_tick = _NONE
+    elif is_clear and row.late_tick == _NONE:
+        row.late_tick = tick
+    row.round_trip = min(row.round_trip, age)
 
 
-@nb.njit(cache=True)
-def take_acks(credit: Credit, which, ticks, tick, tick_s):
+@kernel()
+def take_acks(rows, ring, which, ticks, tick, tick_s):
     """Acks of the viewers `which` (-1 skips): `ticks[k]` is the newest tick that one decoded.
 
     `tick` is the newest tick of the world. Acks of ticks that were never sent, are too old or go
@@ -177,57 +171,70 @@ def take_acks(credit: Credit, which, ticks, tick, tick_s):
     """
     queue_ticks = max(2, int(np.ceil(_QUEUE_S / tick_s - 1e-6)))
     window_ticks = max(2, int(np.ceil(_WINDOW_S / tick_s - 1e-6)))
-    # The tuple is taken apart once: handing it to a call for each ack would count 15 references.
-    newest, acked, ring_tick = credit.acked_tick, credit.acked, credit.ring_tick
-    ring_sent, ring_clear, round_trip = credit.ring_sent, credit.ring_clear, credit.round_trip
-    late_tick, searching = credit.late_tick, credit.searching
-    window_tick, last_delay = credit.window_tick, credit.last_delay
     for k in range(which.shape[0]):
         v = which[k]
         acked_tick = np.int64(ticks[k])
-        if v < 0 or acked_tick > tick or acked_tick <= newest[v]:
+        if v < 0 or acked_tick > tick:
             continue
-        at = acked_tick % _RING
-        if ring_tick[v, at] != acked_tick:
+        row = rows[v]
+        if acked_tick <= row.acked_tick:
+            continue
+        sent = ring[acked_tick % _RING, v]
+        if sent.tick != acked_tick:
             continue
         age = tick - acked_tick
-        _note_route(v, age, acked_tick, tick, queue_ticks, ring_clear[v, at], round_trip, late_tick,
-                    searching)
-        newest[v] = acked_tick
-        acked[v] = ring_sent[v, at]
-        if acked_tick < window_tick[v]:
+        _note_route(row, age, acked_tick, tick, queue_ticks, sent.clear)
+        row.acked_tick = acked_tick
+        row.acked = sent.bytes
+        if acked_tick < row.window_tick:
             continue
-        delay = age - round_trip[v]
-        elapsed = tick - window_tick[v]
-        if elapsed >= window_ticks and last_delay[v] < _NONE:
-            _judge(credit, v, elapsed * tick_s, delay, queue_ticks)
-            _open_window(credit, v, tick)
+        delay = age - row.round_trip
+        elapsed = tick - row.window_tick
+        if elapsed >= window_ticks and row.last_delay < _NONE:
+            _judge(row, elapsed * tick_s, delay, queue_ticks)
+            row.window_tick = tick
+            row.window_acked = row.acked
+            row.last_delay = _NONE
+            row.refused = 0
         else:
-            last_delay[v] = delay
+            row.last_delay = delay
 
 
-@nb.njit(cache=True)
-def has_credit(credit: Credit, which, answers):
-    """`answers[k]` = 1 where viewer `which[k]` may be sent another snapshot."""
+@kernel()
+def has_credit(rows, viewers, which, tick_s, answers, room):
+    """`answers[k]` becomes whether viewer `which[k]` may be sent another snapshot.
+
+    `room[k]` becomes how many bytes may go before it: what its credit leaves. The income of
+    `viewers` (rows of VIEWER) follows the rate that is believed.
+    """
     for k in range(which.shape[0]):
-        v = which[k]
-        outstanding = credit.sent[v] - credit.acked[v]
-        expected = outstanding + credit.last_size[v]
-        answers[k] = expected <= max(credit.last_size[v], CREDIT_S * credit.rate[v])
+        row = rows[which[k]]
+        share = min(row.rate, BANDWIDTH_SHARE * row.rate_max)
+        viewers[which[k]].bytes_per_tick = np.float32(share * tick_s)
+        credit = CREDIT_S * row.rate
+        expected = row.sent - row.acked + row.last_size
+        answers[k] = expected <= max(np.float64(row.last_size), credit)
         if not answers[k]:
-            credit.refused[v] = 1
+            row.refused = 1
+        room[k] = np.int32(min(max(credit - expected, 0.0), OUTGOING_BYTES_MAX))
 
 
-@nb.njit(cache=True)
-def note_sent(credit: Credit, which, lengths, accepted, tick):
-    """Snapshots (and what went before them in the same send) were accepted for `which`."""
+@kernel()
+def note_sent(rows, ring, viewers, which, lengths, accepted, tick):
+    """Snapshots (and what went before them in the same send) were accepted for `which`.
+
+    Their bytes leave the tokens of `viewers` (rows of VIEWER). Reliable messages count as well,
+    but a long one must not silence the avatars for long.
+    """
     for k in range(which.shape[0]):
         if accepted[k] == 0:
             continue
-        v = which[k]
-        at = tick % _RING
-        credit.sent[v] += lengths[k]
-        credit.ring_clear[v, at] = credit.sent[v] - credit.acked[v] <= CREDIT_S * RATE_MIN
-        credit.last_size[v] = lengths[k]
-        credit.ring_tick[v, at] = tick
-        credit.ring_sent[v, at] = credit.sent[v]
+        row, viewer = rows[which[k]], viewers[which[k]]
+        row.sent += lengths[k]
+        row.last_size = lengths[k]
+        sent = ring[tick % _RING, which[k]]
+        sent.bytes = row.sent
+        sent.tick = tick
+        sent.clear = row.sent - row.acked <= CREDIT_S * RATE_MIN
+        debt = -burst(viewer.bytes_per_tick)
+        viewer.tokens = max(viewer.tokens - np.float32(lengths[k]), debt)

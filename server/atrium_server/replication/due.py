@@ -14,12 +14,17 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from atrium_server.jit import kernel
 from atrium_server.replication.state import (
     CHANGE_BEFORE,
     DELTA_AT,
     DELTA_BYTES,
+    DISTANCE,
+    ENTITY,
     FIT,
     LAST_CHANGE,
+    LAST_PARTS,
+    LAST_TICK,
     PARTS,
     RECORD_STRIDE,
     WIDE_BYTES,
@@ -61,25 +66,26 @@ def _age_row(tick, last, change_before):
 
 
 @nb.njit(inline="always")
-def collect_due(v, high, tick, full_rate, half_rate, quarter_rate, age_ticks_max, viewer_parts,
-                entity, last_tick, last_parts, distance, brief, due, due_code, due_from, counts):
-    """Note the due records of `v`; returns (how many, their bytes with section heads).
+def collect_due(held, high, tick, full_rate, half_rate, quarter_rate, age_ticks_max, viewer_parts,
+                brief, due, due_code, counts):
+    """Note the due records of a viewer; returns (how many, their bytes with section heads).
 
     The three rates are the effective distances up to which they are given.
     """
     count = 0
     total = 0
     for i in range(high):
-        e = entity[v, i]
+        e = held[i, ENTITY]
         if e < 0:
             continue
-        last = last_tick[v, i]
-        held = np.int64(last_parts[v, i])
-        level = _level(distance[v, i], full_rate, half_rate, quarter_rate)
-        want = brief[e, PARTS] & viewer_parts & LEVEL_PARTS[level]
+        last = np.int64(held[i, LAST_TICK])
+        distance = np.int32(held[i, DISTANCE]).view(np.float32)
+        level = _level(distance, full_rate, half_rate, quarter_rate)
+        want = np.int64(brief[e, PARTS]) & viewer_parts & LEVEL_PARTS[level]
+        has_more = want & ~np.int64(held[i, LAST_PARTS])
         form, start = 0, 0
         if last >= 0:
-            if brief[e, LAST_CHANGE] <= last and not want & ~held:
+            if brief[e, LAST_CHANGE] <= last and not has_more:
                 continue
             # What missed its turn has another one later, but never so late that it gets too old.
             if level and (tick + i) & (PERIOD[level] - 1) and tick - last < min(
@@ -87,7 +93,7 @@ def collect_due(v, high, tick, full_rate, half_rate, quarter_rate, age_ticks_max
             ):
                 continue
             row = _age_row(tick, last, brief[e, CHANGE_BEFORE])
-            if row >= 0 and not want & ~held:
+            if row >= 0 and not has_more:
                 fit = brief[e, FIT + row]
                 if fit >> 6 and not want & 7 & ~fit:
                     form = fit >> 6
@@ -96,9 +102,9 @@ def collect_due(v, high, tick, full_rate, half_rate, quarter_rate, age_ticks_max
         if counts[code] == 0:
             total += 2
         counts[code] += 1
-        due[count] = i
+        due[count, 0] = i
+        due[count, 1] = e * RECORD_STRIDE + start
         due_code[count] = code
-        due_from[count] = e * RECORD_STRIDE + start
         count += 1
         total += 1 + LENGTH[form, want]
     return count, total
@@ -110,9 +116,8 @@ def _size(code, counts):
     return 1 + LENGTH[code >> 6, code & 63] + (2 if counts[code] == 0 else 0)
 
 
-@nb.njit(cache=True)
-def fit_budget(v, tick, count, allowed, age_ticks_max, last_tick, distance, due, due_code,
-               due_from, counts):
+@kernel(allocates=True)
+def fit_budget(held, tick, count, allowed, age_ticks_max, due, due_code, counts):
     """Keep the due records of highest priority within `allowed` bytes; returns (count, bytes).
 
     What is about to be too old goes before everything else, the oldest first, and with fewer parts
@@ -120,10 +125,12 @@ def fit_budget(v, tick, count, allowed, age_ticks_max, last_tick, distance, due,
     """
     keys = np.empty(count, np.float32)
     for k in range(count):
-        last = last_tick[v, due[k]]
+        last = held[due[k, 0], LAST_TICK]
         # Who waits for the first record holds -1 - (tick of the enter); it counts 2 ticks more.
         age = tick - last if last >= 0 else tick + last + 3
-        keys[k] = -age if 2 * age >= age_ticks_max else distance[v, due[k]] / np.float32(age + 1)
+        keys[k] = -age if 2 * age >= age_ticks_max else np.int32(
+            held[due[k, 0], DISTANCE]
+        ).view(np.float32) / np.float32(age + 1)
         counts[due_code[k]] = 0
     chosen = np.zeros(count, np.bool_)
     total = 0
@@ -144,6 +151,6 @@ def fit_budget(v, tick, count, allowed, age_ticks_max, last_tick, distance, due,
     left = 0
     for k in range(count):
         if chosen[k]:
-            due[left], due_code[left], due_from[left] = due[k], due_code[k], due_from[k]
+            due[left, 0], due[left, 1], due_code[left] = due[k, 0], due[k, 1], due_code[k]
             left += 1
     return left, total

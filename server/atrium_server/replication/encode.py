@@ -18,6 +18,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from atrium_server.jit import kernel
 from atrium_server.replication.state import (
     AGES,
     CHANGE_BEFORE,
@@ -111,21 +112,26 @@ def _encode_points(ring, now, then, e, out, at):
     return fit
 
 
-@nb.njit("void(int64, int64, uint8[::1], uint32[::1], int32[:, ::1], uint8[::1], int32[:, :, ::1],"
-         " uint32[::1], uint8[::1], int32[:, ::1])", cache=True)
+@kernel("int64(int64, int64, uint8[::1], uint32[::1], int32[:, ::1], uint8[::1],"
+        " int32[:, :, ::1], uint32[::1], uint8[::1], int32[:, ::1])")
 def take_frame(
     tick, high, alive, ids, rows, parts, ring, held_ids, records, brief,
-):
+) -> int:
     """Copy a frame into the ring, note what changed since the tick before, encode that.
 
     An entity that is new in its slot counts as changed; viewers tell it by its id. Parts without
-    columns are not compared: who has any counts as changed every tick.
+    columns are not compared: who has any counts as changed every tick. Returns 1 when a slot lost
+    its entity or got another one.
     """
+    is_other = 0
     now, before = tick % RING, (tick - 1) % RING
     for e in range(high):
         brief[e, CHANGE_BEFORE] = brief[e, LAST_CHANGE]
         if alive[e] == 0:
+            is_other |= held_ids[e] != 0
+            held_ids[e] = 0
             continue
+        is_other |= ids[e] != held_ids[e]
         changed = (
             ids[e] != held_ids[e] or parts[e] != brief[e, PARTS] or parts[e] & 56 != 0
         )
@@ -146,3 +152,4 @@ def take_frame(
             p = at + DELTA_AT + k * (DELTA_BYTES + WIDE_BYTES)
             form = _encode_root(ring, now, then, e, records, p)
             brief[e, FIT + k] = form << 6 | _encode_points(ring, now, then, e, records, p)
+    return is_other

@@ -17,7 +17,8 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from atrium_server.replication.state import Grid
+from atrium_server.jit import kernel
+from atrium_server.replication.state import DISTANCE, ENTITY, ID, Grid
 from atrium_shared import pose
 
 _X, _Z = pose.X, pose.Z
@@ -26,9 +27,9 @@ BEHIND = 1.5
 _KEEP = 0.8
 
 
-@nb.njit(cache=True)
-def fill_grid(grid: Grid, high, alive, rows):
-    """Sort all living entities into cells."""
+@kernel(allocates=True)
+def fill_grid(grid: Grid, high, alive, rows) -> float:
+    """Sort all living entities into cells; returns about how many a viewer has to look at."""
     width, depth = grid.shape[0], grid.shape[1]
     side = grid.origin[2]
     grid.start[:] = 0
@@ -48,6 +49,11 @@ def fill_grid(grid: Grid, high, alive, rows):
         if c >= 0:
             fill[c] -= 1
             grid.items[fill[c]] = e
+    # About nine cells, each as full as the average entity's own one.
+    squares = 0.0
+    for c in range(width * depth):
+        squares += np.float64(grid.start[c + 1] - grid.start[c]) ** 2
+    return float(min(9.0, np.float64(width * depth)) * squares / max(1, grid.start[-1]))
 
 
 @nb.njit(inline="always")
@@ -59,29 +65,40 @@ def _effective(dx, dz, squared, look_x, look_z, boost):
 
 
 @nb.njit(inline="always")
-def keep_visible(v, high, entity, held_ids, distance, far, alive, ids, rows, boost, stamps, stamp,
-                 x, z, look_x, look_z):
-    """Refresh distances of what `v` holds and stamp it; returns how many of them stay.
-
-    Indexes whose entity is gone or too far are freed (entity -2, until the leave is written).
-    """
-    kept = 0
+def drop_gone(held, high, alive, ids):
+    """Mark the indexes (entity -2) whose entity is gone or another one; returns how many."""
+    gone = 0
     for i in range(high):
-        e = entity[v, i]
+        e = held[i, ENTITY]
+        if e >= 0 and (alive[e] == 0 or ids[e] != held[i, ID]):
+            held[i, ENTITY] = -2
+            gone += 1
+    return gone
+
+
+@nb.njit(inline="always")
+def keep_visible(held, high, far, alive, ids, rows, boost, stamps, stamp, x, z, look_x, look_z):
+    """Refresh distances of what a viewer holds and stamp it.
+
+    Indexes whose entity is gone or too far are marked (entity -2). Returns (how many stay, how
+    many were marked).
+    """
+    kept = gone = 0
+    for i in range(high):
+        e = held[i, ENTITY]
         if e < 0:
-            continue
-        if alive[e] == 0 or ids[e] != held_ids[v, i]:
-            entity[v, i] = -2
             continue
         dx, dz = rows[e, _X] - x, rows[e, _Z] - z
         squared = dx * dx + dz * dz
-        if squared > far:
-            entity[v, i] = -2
+        if alive[e] == 0 or ids[e] != held[i, ID] or squared > far:
+            held[i, ENTITY] = -2
+            gone += 1
             continue
-        distance[v, i] = _effective(dx, dz, squared, look_x, look_z, boost[e])
+        distance = _effective(dx, dz, squared, look_x, look_z, boost[e])
+        held[i, DISTANCE] = np.float32(distance).view(np.int32)
         stamps[e] = stamp
         kept += 1
-    return kept
+    return kept, gone
 
 
 @nb.njit(inline="always")
@@ -108,17 +125,17 @@ def find_candidates(start, items, shape, origin, near, own, rows, boost, stamps,
     return count
 
 
-@nb.njit(cache=True)
-def best_of(v, held, cap, entity, distance, found, scores, count, keep):
+@kernel(allocates=True)
+def best_of(held, high, cap, found, scores, count, keep):
     """When `count` candidates do not fit: free what loses its place, choose who takes it.
 
-    Writes the chosen candidates to the front of `found` and returns how many there are.
+    Writes the chosen candidates to the front of `found`; returns (how many, how many were freed).
     """
     pool = np.empty(keep + count, np.float32)
     at = 0
-    for i in range(held):
-        if entity[v, i] >= 0:
-            pool[at] = distance[v, i] * np.float32(_KEEP)
+    for i in range(high):
+        if held[i, ENTITY] >= 0:
+            pool[at] = np.int32(held[i, DISTANCE]).view(np.float32) * np.float32(_KEEP)
             at += 1
     pool[at : at + count] = scores[:count]
     at += count
@@ -129,12 +146,15 @@ def best_of(v, held, cap, entity, distance, found, scores, count, keep):
     for k in range(at):
         if pool[k] < limit:
             room -= 1
-    for i in range(held):
-        if entity[v, i] >= 0 and distance[v, i] * np.float32(_KEEP) >= limit:
-            if distance[v, i] * np.float32(_KEEP) == limit and room > 0:
+    gone = 0
+    for i in range(high):
+        score = np.int32(held[i, DISTANCE]).view(np.float32) * np.float32(_KEEP)
+        if held[i, ENTITY] >= 0 and score >= limit:
+            if score == limit and room > 0:
                 room -= 1
             else:
-                entity[v, i] = -2
+                held[i, ENTITY] = -2
+                gone += 1
     chosen = 0
     for k in range(count):
         if scores[k] < limit or (scores[k] == limit and room > 0):
@@ -142,4 +162,4 @@ def best_of(v, held, cap, entity, distance, found, scores, count, keep):
                 room -= 1
             found[chosen], scores[chosen] = found[k], scores[k]
             chosen += 1
-    return chosen
+    return chosen, gone

@@ -22,6 +22,7 @@ from atrium_server.replication import credit as credits
 from atrium_server.replication import encode, gather, interest
 from atrium_server.replication.interest import BEHIND
 from atrium_server.replication.state import (
+    ENTITY,
     I32,
     I64,
     U8,
@@ -123,7 +124,9 @@ class Replicator:
         self._shown: Shown | None = None
         self._tick = -1
         self._tick_s = 1.0 / settings.tick_rate_hz
-        self._stride = 1
+        self._high = 0
+        self._change_tick = -1
+        self._near = 0.0
 
     def add_viewer(
         self, viewer: int, own_slot: int, cap: int, parts: int, bytes_per_s: int
@@ -132,56 +135,54 @@ class Replicator:
 
         `cap` is the granted cap, `parts` what the client wants of others.
         """
-        v = self.viewers
-        v.entity[viewer] = -1
-        v.last_tick[viewer] = -1
-        v.high[viewer] = v.next_high[viewer] = 0
-        v.self_slot[viewer], v.cap[viewer], v.parts[viewer] = own_slot, cap, parts
-        v.scale[viewer] = 1.0
-        share = limits.BANDWIDTH_SHARE * bytes_per_s
-        v.bytes_per_tick[viewer] = share * self._tick_s
-        v.tokens[viewer] = max(4 * share * self._tick_s, 1024)
+        share = limits.BANDWIDTH_SHARE * bytes_per_s * self._tick_s
+        row = self.viewers.rows[viewer]
+        row["high"], row["self_slot"], row["cap"], row["parts"] = 0, own_slot, cap, parts
+        row["checked_tick"], row["scale"] = self._tick, 1.0
+        row["tokens"], row["bytes_per_tick"] = max(4 * share, 1024), share
+        self.viewers.held[viewer, :, ENTITY] = -1
         credits.reset_credit(self.credit, viewer, self._tick, float(bytes_per_s))
 
     def remove_viewer(self, viewer: int) -> None:
         """The client is gone; its row is free."""
-        self.viewers.high[viewer] = self.viewers.next_high[viewer] = 0
-        self.viewers.entity[viewer] = -1
-        self.viewers.self_slot[viewer] = -1
+        self.viewers.rows[viewer]["high"] = 0
+        self.viewers.rows[viewer]["self_slot"] = -1
 
     def take_acks(self, which: I32, ticks: I64) -> None:
         """Newest ticks that the viewers `which` (-1: nobody) say they have decoded."""
-        credits.take_acks(self.credit, which, ticks, self._tick, self._tick_s)
+        credits.take_acks(
+            self.credit.rows, self.credit.ring, which, ticks, self._tick, self._tick_s
+        )
 
     def has_acked(self, viewer: int) -> bool:
         """Whether this client has decoded a snapshot since it was added."""
-        return bool(self.credit.acked_tick[viewer] >= 0)
+        return bool(self.credit.rows[viewer]["acked_tick"] >= 0)
 
-    def with_credit(self, which: I32) -> I32:
-        """Those of `which` that may be sent a snapshot now."""
-        answers = np.zeros(len(which), np.bool_)
-        credits.has_credit(self.credit, which, answers)
-        return which[answers]
+    def with_credit(self, which: I32) -> tuple[I32, I32]:
+        """Those of `which` that may be sent a snapshot now, and what else their credit holds.
 
-    def reliable_room(self, which: I32) -> I32:
-        """Bytes of reliable messages that fit into the credit of each, one snapshot set aside."""
-        credit = self.credit
-        outstanding = (credit.sent - credit.acked)[which] + credit.last_size[which]
-        room = limits.CREDIT_S * credit.rate[which] - outstanding
-        return np.clip(room, 0, limits.OUTGOING_BYTES_MAX).astype(np.int32)
+        The second array is how many bytes of other messages may go before each snapshot.
+        """
+        answers, room = np.zeros(len(which), np.bool_), np.zeros(len(which), np.int32)
+        credits.has_credit(
+            self.credit.rows, self.viewers.rows, which, self._tick_s, answers, room
+        )
+        return which[answers], room[answers]
 
     def take_frame(self, frame: PublishedFrame) -> None:
         """Remember the quantised state of this tick. Must be called for every tick."""
-        entities = self.entities
-        encode.take_frame(
-            frame.tick, frame.high, frame.alive, frame.entity_ids, frame.rows, frame.parts,
+        entities, high = self.entities, max(frame.high, self._high)
+        is_other = encode.take_frame(
+            frame.tick, high, frame.alive, frame.entity_ids, frame.rows, frame.parts,
             entities.ring, entities.ids, entities.records, entities.brief,
         )
-        interest.fill_grid(self.grid, frame.high, frame.alive, frame.rows)
-        self._tick = frame.tick
+        if is_other:
+            self._change_tick = frame.tick
+        self._near = interest.fill_grid(self.grid, frame.high, frame.alive, frame.rows)
+        self._tick, self._high = frame.tick, frame.high
         self._shown = Shown(
-            frame.alive, frame.entity_ids, frame.rows, frame.extras, frame.boost, frame.seqs,
-            frame.enter_tails, frame.enter_lengths,
+            frame.alive, frame.entity_ids.view(np.int32), frame.rows, frame.extras, frame.boost,
+            frame.seqs, frame.enter_tails, frame.enter_lengths,
         )
 
     def build(self, which: I32, prefixes: I32, first: int, server_ms: int) -> tuple[Built, int]:
@@ -192,16 +193,11 @@ class Replicator:
         """
         assert self._shown is not None, "take_frame comes first"
         n = len(which)
-        share = np.minimum(
-            self.credit.rate[which], limits.BANDWIDTH_SHARE * self.credit.rate_max[which]
-        )
-        self.viewers.bytes_per_tick[which] = share * self._tick_s
         offsets, lengths = np.zeros(n, np.int64), np.zeros(n, np.int64)
-        self._stride = self._stride_for(n)
-        end, _ = gather.build_viewers(
-            self.viewers, self.rules, self.entities, self.grid, self._scratch, self._shown,
-            self._tick, server_ms, self._stride, which, first, prefixes, self._arena, offsets,
-            lengths,
+        moment = (self._tick, server_ms, self._stride_for(n), self._change_tick)
+        end = gather.build_viewers(
+            self.viewers, self.rules, self.entities, self.grid, self._scratch, self._shown, moment,
+            which, first, prefixes, self._arena, offsets, lengths,
         )
         part = slice(first, end)
         built = Built(
@@ -210,22 +206,18 @@ class Replicator:
         return built, int(end)
 
     def commit(self, built: Built, accepted: U8) -> None:
-        """`accepted[k]` = 1 where the socket took at least the first byte of piece k."""
-        gather.commit(self.viewers, built.which, accepted, built.lengths)
-        credits.note_sent(self.credit, built.which, built.lengths, accepted, built.tick)
+        """`accepted[k]` = 1 where the connection took piece k: all but those that are broken."""
+        credits.note_sent(
+            self.credit.rows, self.credit.ring, self.viewers.rows, built.which, built.lengths,
+            accepted, built.tick,
+        )
 
     def _stride_for(self, viewers: int) -> int:
         """Every how many ticks interest is refreshed: INTEREST_HZ, and less in a dense crowd."""
         rate_hz = self.settings.tick_rate_hz
         stride = max(1, rate_hz // INTEREST_HZ)
-        counts = np.diff(self.grid.start).astype(np.float64)
-        entities = counts.sum()
-        if not entities:
-            return stride
-        # A viewer checks about nine cells as full as the average entity's own cell.
-        near = min(9.0, float(len(counts))) * float((counts**2).sum()) / entities
         while 2 * stride * INTEREST_HZ_MIN <= rate_hz and (
-            viewers * near / stride > _CANDIDATES_PER_TICK
+            viewers * self._near / stride > _CANDIDATES_PER_TICK
         ):
             stride *= 2
         return stride
@@ -253,6 +245,6 @@ def warm_up() -> None:
             np.full(n + 1, 3, np.uint8), np.zeros(n + 1, np.uint32), np.ones(n + 1, np.float32),
             tails, lengths,
         ))
-        built, _ = replicator.build(replicator.with_credit(which), np.zeros(n, np.int32), 0, 0)
+        built, _ = replicator.build(replicator.with_credit(which)[0], np.zeros(n, np.int32), 0, 0)
         replicator.commit(built, np.ones(len(built.which), np.uint8))
         rows[0, pose.X] += 100

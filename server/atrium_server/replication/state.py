@@ -3,14 +3,14 @@
 All state is in arrays, grouped in named tuples. A *viewer* is one client that receives
 snapshots of one world; a viewer's *index* is the byte by which the wire names an entity to it.
 
-Index state is kept twice. The kernels read and change the `next_*` rows of the viewers they build
-for; only when the send was accepted are these copied over the committed rows (`commit`). A send
-that the socket refused leaves no trace, so that what we believe a client holds is what it was sent.
+What is built is sent: who builds for a viewer hands the bytes to its connection, which keeps as a
+tail what the socket does not take, and builds nothing for it before that tail is gone. So the
+index state says what the client holds, or will hold before it hears anything newer.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,9 +33,30 @@ LAST_CHANGE, CHANGE_BEFORE, PARTS, FIT = 0, 1, 2, 3
 BRIEF_COLUMNS = FIT + len(AGES)
 """Columns of `Entities.brief`; see there."""
 
+ENTITY, ID, LAST_TICK, LAST_PARTS, DISTANCE = range(5)
+HELD_COLUMNS = 5
+"""Columns of `Viewers.held`: the entity's slot (-1 for a free index); its id as the bits of an
+int32; the tick of the last record (before the first one -1 - (tick of the enter)) and the parts
+that it had; and the effective distance in millimetres by the last pass over interest, as the bits
+of a float32."""
+
+VIEWER = np.dtype([
+    ("high", np.int32),  # all indexes in use are below this
+    ("self_slot", np.int32),  # the viewer's own entity, which it is never told of; -1 for none
+    ("cap", np.int32),
+    ("parts", np.int32),
+    ("checked_tick", np.int32),  # when its indexes were last compared with who is there
+    ("scale", np.float32),  # demotion: 1 = all in full detail, smaller brings coarser levels near
+    ("tokens", np.float32),  # bytes that may be sent now
+    ("bytes_per_tick", np.float32),
+])
+"""One row for each viewer: what one looks at together lies together, in half a cache line."""
+
 assert FULL_BYTES <= DELTA_AT
 assert DELTA_AT + len(AGES) * (DELTA_BYTES + WIDE_BYTES) <= RECORD_STRIDE
 
+Rows = Any
+"""Structured arrays: their fields are attributes in kernels and keys outside of them."""
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
@@ -76,33 +97,12 @@ class Entities(NamedTuple):
 
 
 class Viewers(NamedTuple):
-    """Index state by (viewer, index), and one row of budget state by viewer."""
+    """Budget state by viewer, and index state by (viewer, index)."""
 
-    entity: I32
-    """Entity slot, -1 for a free index."""
-    ids: U32
-    last_tick: I32
-    """Tick of the last accepted record; before the first one -1 - (tick of the enter)."""
-    last_parts: U8
-    distance: F32
-    """Effective distance in millimetres, from the last pass over interest. Only a priority: it is
-    kept once, and a refused send leaves it as it is."""
-    next_entity: I32
-    next_ids: U32
-    next_last_tick: I32
-    next_last_parts: U8
-    high: I32
-    """All indexes in use are below this."""
-    next_high: I32
-    self_slot: I32
-    """The viewer's own entity, which it is never told of; -1 for none."""
-    cap: I32
-    parts: U8
-    scale: F32
-    """Demotion: 1 = every one in full detail, smaller brings the coarser levels nearer."""
-    tokens: F32
-    """Bytes that may be sent now."""
-    bytes_per_tick: F32
+    rows: Rows
+    """(viewers,) of VIEWER."""
+    held: I32
+    """(viewers, indexes, HELD_COLUMNS): what the client holds under each index."""
 
 
 class Grid(NamedTuple):
@@ -126,11 +126,9 @@ class Scratch(NamedTuple):
     found: I32
     scores: F32
     due: I32
-    """Indexes that get a record."""
+    """(indexes, 2): the index that gets a record, and where that begins in `Entities.records`."""
     due_code: U8
     """Section code of each."""
-    due_from: I32
-    """Where each one's record begins in an entity's bytes."""
     counts: I32
     """Records by section code; zero between viewers."""
 
@@ -139,7 +137,8 @@ class Shown(NamedTuple):
     """The arrays of a published frame that are needed here."""
 
     alive: U8
-    ids: U32
+    ids: I32
+    """As the bits of an int32, like those of `Viewers.held`."""
     rows: I32
     extras: U8
     boost: F32
@@ -160,18 +159,12 @@ def make_entities(slots: int) -> Entities:
 
 
 def make_viewers(viewers: int, cap: int) -> Viewers:
-    shape = (viewers, cap)
-    return Viewers(
-        entity=np.full(shape, -1, np.int32), ids=np.zeros(shape, np.uint32),
-        last_tick=np.full(shape, -1, np.int32), last_parts=np.zeros(shape, np.uint8),
-        distance=np.zeros(shape, np.float32),
-        next_entity=np.full(shape, -1, np.int32), next_ids=np.zeros(shape, np.uint32),
-        next_last_tick=np.full(shape, -1, np.int32), next_last_parts=np.zeros(shape, np.uint8),
-        high=np.zeros(viewers, np.int32), next_high=np.zeros(viewers, np.int32),
-        self_slot=np.full(viewers, -1, np.int32), cap=np.zeros(viewers, np.int32),
-        parts=np.zeros(viewers, np.uint8), scale=np.ones(viewers, np.float32),
-        tokens=np.zeros(viewers, np.float32), bytes_per_tick=np.zeros(viewers, np.float32),
-    )
+    rows = np.zeros(viewers, VIEWER)
+    rows["self_slot"] = -1
+    rows["scale"] = 1.0
+    held = np.zeros((viewers, cap, HELD_COLUMNS), np.int32)
+    held[:, :, (ENTITY, LAST_TICK)] = -1
+    return Viewers(rows, held)
 
 
 def make_grid(rules: Rules, low_mm: tuple[int, int], high_mm: tuple[int, int], slots: int) -> Grid:
@@ -190,6 +183,6 @@ def make_scratch(slots: int) -> Scratch:
     return Scratch(
         stamps=np.zeros(slots, np.int32), pass_number=np.zeros(1, np.int64),
         found=np.zeros(slots, np.int32), scores=np.zeros(slots, np.float32),
-        due=np.zeros(256, np.int32), due_code=np.zeros(256, np.uint8),
-        due_from=np.zeros(256, np.int32), counts=np.zeros(256, np.int32),
+        due=np.zeros((256, 2), np.int32), due_code=np.zeros(256, np.uint8),
+        counts=np.zeros(256, np.int32),
     )

@@ -1,8 +1,8 @@
 """Messages and records as bytes: leaves, enters, and the snapshot with its sections. PURE.
 
 All of it is WebSocket frames of `docs/PROTOCOL.md`, headers included, written straight into the
-arena. Calls into a kernel copy every array header and count references, so what runs per record is
-inlined and takes few arrays.
+arena. A record is copied in steps of 16 bytes, beyond its end: what follows covers that. Calls into
+a kernel copy every array header, so what runs per record is inlined and takes few arrays.
 """
 
 # Kernels are compiled for the types they are called with; pyright would want annotations that
@@ -16,7 +16,8 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from atrium_server.replication.state import Shown, Viewers
+from atrium_server.jit import copy_16, kernel
+from atrium_server.replication.state import DISTANCE, ENTITY, ID, LAST_PARTS, LAST_TICK, Shown
 from atrium_shared import messages, pose, snapshot
 
 HEAD_BYTES = 20
@@ -57,32 +58,25 @@ def _put32(out, at, value):
 
 
 @nb.njit(inline="always")
-def write_leaves(v, next_high, next_entity, next_last_tick, out, at):
-    """Free the indexes marked -2 and write their leave message; returns the end."""
-    high = next_high[v]
-    count = 0
-    for i in range(high):
-        if next_entity[v, i] == -2:
-            count += 1
-    if count == 0:
-        return at
-    p = _frame_head(out, at, 4 + count)
-    out[p], out[p + 1], out[p + 2], out[p + 3] = 0x92, _LEAVE_OP, 0xC4, count
+def write_leaves(row, held, gone, out, at):
+    """Free the `gone` indexes that are marked -2 and write their leave message; returns the end."""
+    high = row.high
+    p = _frame_head(out, at, 4 + gone)
+    out[p], out[p + 1], out[p + 2], out[p + 3] = 0x92, _LEAVE_OP, 0xC4, gone
     p += 4
     for i in range(high):
-        if next_entity[v, i] == -2:
+        if held[i, ENTITY] == -2:
             out[p] = i
             p += 1
-            next_entity[v, i] = -1
-            next_last_tick[v, i] = -1
-    while high and next_entity[v, high - 1] == -1:
+            held[i, ENTITY] = -1
+    while high and held[high - 1, ENTITY] == -1:
         high -= 1
-    next_high[v] = high
+    row.high = high
     return p
 
 
-@nb.njit(cache=True)
-def write_enters(viewers: Viewers, v, shown: Shown, tick, found, scores, count, bytes_max, out, at):
+@kernel(allocates=True)
+def write_enters(row, held, shown: Shown, tick, found, scores, count, bytes_max, out, at):
     """Give indexes to new entities, nearest first, and write their enter message.
 
     At most `bytes_max` bytes, but one entry at least; the others come with later ticks.
@@ -97,17 +91,17 @@ def write_enters(viewers: Viewers, v, shown: Shown, tick, found, scores, count, 
         e = found[k]
         if p - body + shown.enter_lengths[e] + 3 > bytes_max and taken:
             break
-        while free < viewers.next_high[v] and viewers.next_entity[v, free] != -1:
+        while free < row.high and held[free, ENTITY] != -1:
             free += 1
-        if free >= viewers.cap[v]:
+        if free >= row.cap:
             break
-        if free == viewers.next_high[v]:
-            viewers.next_high[v] += 1
-        viewers.next_entity[v, free] = e
-        viewers.next_ids[v, free] = shown.ids[e]
-        viewers.next_last_tick[v, free] = -1 - tick
-        viewers.next_last_parts[v, free] = 0
-        viewers.distance[v, free] = scores[k]
+        if free == row.high:
+            row.high += 1
+        held[free, ENTITY] = e
+        held[free, ID] = shown.ids[e]
+        held[free, LAST_TICK] = -1 - tick
+        held[free, LAST_PARTS] = 0
+        held[free, DISTANCE] = np.float32(scores[k]).view(np.int32)
         p = _write_entry(free, shown.enter_tails, shown.enter_lengths[e], e, out, p)
         taken += 1
     if taken == 0:
@@ -136,34 +130,29 @@ def _write_entry(index, tails, length, e, out, p):
 
 
 @nb.njit(inline="always")
+def _copy(out, p, records, start, length):
+    """Copy `length` bytes, and up to 15 of what lies behind them: the next write covers those."""
+    for b in range(0, length, 16):
+        copy_16(out, p + b, records, start + b)
+    return p + length
+
+
+@nb.njit(inline="always")
 def _write_record(records, start, form, want, out, p):
     """Copy one record without its extra parts; returns the end."""
     root = 11 if form == 0 else (8 if form == _WIDE else 4)
     width = 10 if form == 0 else 6
     if _PREFIX[want & 7]:
-        length = root + width * _POINTS[want]
-        if length == 22:
-            # By far the most frequent: a delta of head and hands, a length the compiler knows.
-            for b in range(22):
-                out[p + b] = records[start + b]
-        else:
-            for b in range(length):
-                out[p + b] = records[start + b]
-        return p + length
-    for b in range(root):
-        out[p + b] = records[start + b]
-    p += root
+        return _copy(out, p, records, start, root + width * _POINTS[want])
+    p = _copy(out, p, records, start, root)
     for point in range(6):
         if want & _POINT_PART[point]:
-            for b in range(width):
-                out[p + b] = records[start + root + width * point + b]
-            p += width
+            p = _copy(out, p, records, start + root + width * point, width)
     return p
 
 
 @nb.njit(inline="always")
-def write_sections(v, tick, count, entity, last_tick, last_parts, records, extras, due, due_code,
-                   due_from, counts, out, p):
+def write_sections(held, tick, count, records, extras, due, due_code, counts, out, p):
     """Write the body, section by section, and note what the viewer will then hold."""
     for first in range(count):
         code = np.int64(due_code[first])
@@ -178,19 +167,19 @@ def write_sections(v, tick, count, entity, last_tick, last_parts, records, extra
         for k in range(first, count):
             if due_code[k] != code:
                 continue
-            i = due[k]
+            i = due[k, 0]
             out[at] = i
             at += 1
-            p = _write_record(records, due_from[k], form, want, out, p)
+            p = _write_record(records, due[k, 1], form, want, out, p)
             if want & 56:
-                e = entity[v, i]
+                e = held[i, ENTITY]
                 for x in range(3):
                     if want & _EXTRA[x, 0]:
                         for b in range(_EXTRA[x, 2]):
                             out[p + b] = extras[e, _EXTRA[x, 1] + b]
                         p += _EXTRA[x, 2]
-            last_tick[v, i] = tick
-            last_parts[v, i] = want
+            held[i, LAST_TICK] = tick
+            held[i, LAST_PARTS] = want
     return p
 
 

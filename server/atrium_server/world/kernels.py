@@ -20,7 +20,7 @@ A uniform grid in CSR form keeps this local: cell `c` holds the colliders
 `cell_ids[cell_starts[c]:cell_starts[c + 1]]` whose bounds, grown by the body radius and the skin,
 reach into it, so a query looks only at the cells under the ray.
 
-`move_roots` puts the movement rules on top; `atrium_server.world.movement` tells them as prose.
+`move_root` puts the movement rules on top; `atrium_server.world.movement` tells them as prose.
 
 Everything is float64 millimetres. Rows of `shapes` are columns `CENTER_X` ... `TOP`; `grid` holds
 the scalars `ORIGIN_X` ... `BODY_RADIUS`. None of the kernels lets go of the GIL: for calls this
@@ -68,6 +68,10 @@ MIN_X, MAX_X, MIN_Z, MAX_Z, MAX_Y, FLOOR, Y_UNIT, JUMP = range(8)
 """Entries of `rules`, in mm."""
 RULE_ENTRIES: Final = 8
 
+BUDGET_S_MAX: Final = 1.0
+"""The budgets hold this long at full speed."""
+VERTICAL_SPEED_MM_PER_S_MAX: Final = 10_000.0
+LIFT_SINKS_MM_PER_S: Final = 1_000.0
 TOLERANCE_MM: Final = 2
 """What rounding and the skin may change without it being called a broken rule."""
 _SEATED: Final = int(pose.Flags.SEATED)
@@ -373,22 +377,17 @@ def _move_root(
     return reasons
 
 
-@kernel(f"void({_COLLIDERS}, float64[::1], float64[:, ::1], int32[:, ::1], int32[::1],"
-        " int32[:, ::1], boolean[::1], uint16[::1])")
-def move_roots(
+@kernel(f"int64({_COLLIDERS}, float64[::1], float64[:, ::1], int64, int32[::1], int32[::1])")
+def move_root(
     shapes: Floats, cell_starts: Ints, cell_ids: Ints, grid: Floats, rules: Floats,
-    motion: Floats, rows: Ints, slots: Ints, wanted: Ints, taken: Bools, reasons: Shorts,
-) -> None:
-    """Move the roots of `rows[slots]` toward `wanted` in turn, where `taken`; adds to `reasons`."""
-    for k in range(slots.shape[0]):
-        if not taken[k]:
-            continue
-        slot = slots[k]
-        row, wish = rows[slot], wanted[k]
-        if row[pose.FLAGS] & _SEATED == 0:
-            reasons[k] |= _move_root(
-                shapes, cell_starts, cell_ids, grid, rules, motion, slot, row, wish
-            )
-        elif (max(abs(wish[0] - row[0]), abs(wish[2] - row[2])) > TOLERANCE_MM
-                or abs(wish[1] - row[1]) * rules[Y_UNIT] > TOLERANCE_MM):
-            reasons[k] |= _SEATED_BROKEN
+    motion: Floats, slot: int, row: Ints, wish: Ints,
+) -> int:
+    """As `_move_root`, but who sits stays where the seat is."""
+    if row[pose.FLAGS] & _SEATED == 0:
+        return _move_root(
+            shapes, cell_starts, cell_ids, grid, rules, motion, slot, row, wish
+        )
+    if (max(abs(wish[0] - row[0]), abs(wish[2] - row[2])) > TOLERANCE_MM
+            or abs(wish[1] - row[1]) * rules[Y_UNIT] > TOLERANCE_MM):
+        return _SEATED_BROKEN
+    return 0

@@ -43,12 +43,8 @@ from atrium_server.world.pose_kernels import Seqs
 from atrium_shared import pose
 from atrium_shared.pose import Bytes
 
-BUDGET_S_MAX: Final = 1.0
-"""The budgets hold this long at full speed."""
 SPEED_SMOOTHING_S: Final = 0.25
 """Time constant of the smoothed speed, and the time acceleration is granted for at once."""
-VERTICAL_SPEED_MM_PER_S_MAX: Final = 10_000.0
-LIFT_SINKS_MM_PER_S: Final = 1_000.0
 _DISCONTINUITY: Final = int(pose.Flags.DISCONTINUITY)
 
 
@@ -162,6 +158,9 @@ class MoveResult:
 
     taken: Bools
     reasons: Shorts
+    taken_count: int
+    broken_count: int
+    """Poses with a reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,21 +180,10 @@ def accrue(state: MoveState, rules: MoveRules, dt_s: float, high: int) -> None:
     """
     if not dt_s > 0.0:
         raise ValueError("time goes forward only")
-    motion = state.motion[:, :high]
-    kept = math.exp(-dt_s / SPEED_SMOOTHING_S)
-    speed, budget = motion[kernels.SPEED], motion[kernels.BUDGET]
-    climb, lift = motion[kernels.CLIMB], motion[kernels.LIFT]
-    speed *= kept
-    speed += motion[kernels.MOVED] * ((1.0 - kept) / dt_s)
-    motion[kernels.MOVED] = 0.0
-    gain = rules.acceleration_mm_per_s2_max * SPEED_SMOOTHING_S
-    budget += np.minimum(speed + gain, rules.speed_mm_per_s_max) * dt_s
-    np.minimum(budget, rules.speed_mm_per_s_max * BUDGET_S_MAX, out=budget)
-    climb += VERTICAL_SPEED_MM_PER_S_MAX * dt_s
-    np.minimum(climb, VERTICAL_SPEED_MM_PER_S_MAX * BUDGET_S_MAX, out=climb)
-    lift -= LIFT_SINKS_MM_PER_S * dt_s
-    np.maximum(lift, motion[kernels.GROUND], out=lift)
-    state.has_jumped[:high] = False
+    pose_kernels.accrue(
+        state.motion, state.has_jumped, high, dt_s, math.exp(-dt_s / SPEED_SMOOTHING_S),
+        rules.acceleration_mm_per_s2_max * SPEED_SMOOTHING_S, rules.speed_mm_per_s_max,
+    )
 
 
 def apply_poses(
@@ -204,16 +192,12 @@ def apply_poses(
     """Take `batch` into `tables` as far as the rules allow."""
     taken = np.zeros(len(batch.slots), np.bool_)
     reasons = np.zeros(len(batch.slots), np.uint16)
-    pose_kernels.admit(state.seq, state.has_seq, batch.slots, batch.seqs, taken)
-    kernels.move_roots(
-        *colliders.arrays, rules.limits, state.motion, tables.rows, batch.slots, batch.rows,
-        taken, reasons,
+    count, broken = pose_kernels.take_poses(
+        *colliders.arrays, rules.limits, state.motion, state.seq, state.has_seq,
+        state.has_jumped, tables.rows, tables.extras, tables.parts, batch.slots, batch.seqs,
+        batch.rows, batch.parts, batch.extras, rules.reach_mm_max, taken, reasons,
     )
-    pose_kernels.take_points(
-        tables.rows, tables.extras, tables.parts, state.has_jumped, batch.slots, batch.rows,
-        batch.extras, batch.parts, taken, reasons, rules.reach_mm_max,
-    )
-    return MoveResult(taken, reasons)
+    return MoveResult(taken, reasons, count, broken)
 
 
 def place(

@@ -1,11 +1,10 @@
-"""Compiled handling of pose rows apart from the root's way: sequence, flags, reach, copies.
+"""What becomes of a batch of poses, compiled: budgets, sequence, root, flags, points, reach.
 
 Theory of operation
 -------------------
-A batch is applied in three passes over the same arrays. `admit` decides which rows are newer than
-what their slot has; `atrium_server.world.kernels.move_roots` moves the roots of those; and
-`take_points` takes everything else of them. Rows of one slot keep their order of arrival in each
-pass, so the newest one is what remains.
+`take_poses` goes through a batch once, in its order of arrival. A pose that is newer than what its
+slot has moves the slot's root as far as the rules allow (`atrium_server.world.kernels.move_root`),
+and brings everything else; so of several poses of one slot the newest is what remains.
 
 Tracked points stay integers from the wire to the wire. A point out of reach goes to the nearest
 allowed one by a scale factor, each component cut toward the body's axis: the result is within
@@ -21,7 +20,23 @@ import numpy as np
 import numpy.typing as npt
 
 from atrium_server.jit import kernel
-from atrium_server.world.kernels import TOLERANCE_MM, Bools, Ints, Shorts
+from atrium_server.world.kernels import (
+    BUDGET,
+    BUDGET_S_MAX,
+    CLIMB,
+    GROUND,
+    LIFT,
+    LIFT_SINKS_MM_PER_S,
+    MOVED,
+    SPEED,
+    TOLERANCE_MM,
+    VERTICAL_SPEED_MM_PER_S_MAX,
+    Bools,
+    Floats,
+    Ints,
+    Shorts,
+    move_root,
+)
 from atrium_shared import pose
 from atrium_shared.messages import MoveReason
 
@@ -39,19 +54,14 @@ _REACH_BROKEN: Final = int(MoveReason.REACH)
 Seqs = npt.NDArray[np.uint32]
 
 
-@kernel("void(uint32[::1], boolean[::1], int32[::1], uint32[::1], boolean[::1])")
-def admit(seq: Seqs, has_seq: Bools, slots: Ints, seqs: Seqs, taken: Bools) -> None:
-    """Set `taken` where a row is newer than its slot's `seq`, and remember the newest.
+@kernel("boolean(uint32[::1], boolean[::1], int64, uint32)")
+def _is_newer(seq: Seqs, has_seq: Bools, slot: int, of_pose: np.uint32) -> bool:
+    """Whether a pose is newer than what its slot has taken.
 
     Newer means less than half of the number circle ahead, so 0 follows 4,294,967,295.
     """
-    for k in range(slots.shape[0]):
-        slot = slots[k]
-        ahead = (np.int64(seqs[k]) - np.int64(seq[slot])) % _SEQ_SPAN
-        taken[k] = not has_seq[slot] or 0 < ahead < _SEQ_SPAN // 2
-        if taken[k]:
-            seq[slot] = seqs[k]
-            has_seq[slot] = True
+    ahead = (np.int64(of_pose) - np.int64(seq[slot])) % _SEQ_SPAN
+    return bool(not has_seq[slot] or 0 < ahead < _SEQ_SPAN // 2)
 
 
 @kernel("boolean(int32[::1], int64, boolean, float64)")
@@ -85,33 +95,79 @@ def _take_row(row: Ints, wanted: Ints, parts: int, reach: float) -> int:
     return reasons
 
 
-@kernel("void(int32[:, ::1], uint8[:, ::1], uint8[::1], boolean[::1], int32[::1], int32[:, ::1],"
-        " uint8[:, ::1], uint8[::1], boolean[::1], uint16[::1], float64)")
-def take_points(
-    rows: Ints, extras: pose.Bytes, parts: pose.Bytes, has_jumped: Bools,
-    slots: Ints, wanted: Ints, wanted_extras: pose.Bytes, wanted_parts: pose.Bytes,
-    taken: Bools, reasons: Shorts, reach: float,
+@kernel("void(uint8[:, ::1], int64, uint8[:, ::1], int64, int64)")
+def _take_extras(
+    extras: pose.Bytes, slot: int, wanted: pose.Bytes, k: int, parts: int
 ) -> None:
-    """Take flags, yaw, points, parts and extra bytes of the `taken` rows; adds to `reasons`.
+    for part in range(3):
+        if parts & pose.EXTRA_PART[part][0]:
+            first = pose.EXTRA_PART[part][1]
+            for byte in range(first, first + pose.EXTRA_PART[part][2]):
+                extras[slot, byte] = wanted[k, byte]
 
-    Extra bytes of parts that a row has not keep what they were: nobody is shown them.
+
+@kernel("Tuple((int64, int64))(float64[:, ::1], int32[::1], int32[::1], float64[::1],"
+        " float64[::1], float64[:, ::1], uint32[::1], boolean[::1], boolean[::1],"
+        " int32[:, ::1], uint8[:, ::1], uint8[::1], int32[::1], uint32[::1], int32[:, ::1],"
+        " uint8[::1], uint8[:, ::1], float64, boolean[::1], uint16[::1])")
+def take_poses(
+    shapes: Floats, cell_starts: Ints, cell_ids: Ints, grid: Floats, rules: Floats,
+    motion: Floats, seq: Seqs, has_seq: Bools, has_jumped: Bools,
+    rows: Ints, extras: pose.Bytes, parts: pose.Bytes,
+    slots: Ints, seqs: Seqs, wanted: Ints, wanted_parts: pose.Bytes, wanted_extras: pose.Bytes,
+    reach: float, taken: Bools, reasons: Shorts,
+) -> tuple[int, int]:
+    """Take n poses in turn: set `taken` and `reasons`; returns how many were, and have any.
+
+    Extra bytes of parts that a pose has not keep what they were: nobody is shown them.
     A change of SNAP toggles DISCONTINUITY, once in a tick: a second toggle would hide the first.
     """
+    count = broken = 0
     for k in range(slots.shape[0]):
+        slot = slots[k]
+        taken[k], reasons[k] = _is_newer(seq, has_seq, slot, seqs[k]), 0
         if not taken[k]:
             continue
-        slot = slots[k]
-        old, flags = rows[slot, pose.FLAGS], wanted[k, pose.FLAGS]
+        count += 1
+        seq[slot], has_seq[slot] = seqs[k], True
+        row = rows[slot]
+        why = move_root(
+            shapes, cell_starts, cell_ids, grid, rules, motion, slot, row, wanted[k]
+        )
+        old, flags = row[pose.FLAGS], wanted[k, pose.FLAGS]
         if (old ^ flags) & _SNAP != 0 and not has_jumped[slot]:
             old ^= _DISCONTINUITY
             has_jumped[slot] = True
-        rows[slot, pose.FLAGS] = (old & ~_OF_CLIENT) | (flags & _OF_CLIENT)
+        row[pose.FLAGS] = (old & ~_OF_CLIENT) | (flags & _OF_CLIENT)
         has_parts = int(wanted_parts[k]) & pose.PARTS_ALL
         parts[slot] = has_parts
-        reasons[k] |= _take_row(rows[slot], wanted[k], has_parts, reach)
+        why |= _take_row(row, wanted[k], has_parts, reach)
         if has_parts & _EXTRA_PARTS:
-            for part in range(3):
-                if has_parts & pose.EXTRA_PART[part][0]:
-                    first = pose.EXTRA_PART[part][1]
-                    for byte in range(first, first + pose.EXTRA_PART[part][2]):
-                        extras[slot, byte] = wanted_extras[k, byte]
+            _take_extras(extras, slot, wanted_extras, k, has_parts)
+        reasons[k] = why
+        broken += why != 0
+    return count, broken
+
+
+@kernel("void(float64[:, ::1], boolean[::1], int64, float64, float64, float64, float64)")
+def accrue(
+    motion: Floats, has_jumped: Bools, high: int, dt: float, kept: float, allowance: float,
+    speed_max: float,
+) -> None:
+    """Let `dt` seconds pass for the slots below `high`.
+
+    `kept` is the share of the smoothed speed that is left after them, `allowance` what
+    acceleration may add to it (mm/s).
+    """
+    budget_max, climb_speed = speed_max * BUDGET_S_MAX, VERTICAL_SPEED_MM_PER_S_MAX
+    climb_max = climb_speed * BUDGET_S_MAX
+    for slot in range(high):
+        speed = motion[SPEED, slot] * kept + motion[MOVED, slot] * ((1.0 - kept) / dt)
+        motion[SPEED, slot], motion[MOVED, slot] = speed, 0.0
+        budget = motion[BUDGET, slot] + min(speed + allowance, speed_max) * dt
+        motion[BUDGET, slot] = min(budget, budget_max)
+        motion[CLIMB, slot] = min(motion[CLIMB, slot] + climb_speed * dt, climb_max)
+        motion[LIFT, slot] = max(
+            motion[LIFT, slot] - LIFT_SINKS_MM_PER_S * dt, motion[GROUND, slot]
+        )
+        has_jumped[slot] = False

@@ -287,11 +287,12 @@ class World:
     # --- poses ---------------------------------------------------------------------------
 
     def _move(self, poses: PoseBatch, out: c.TickOutput) -> None:
-        counts = self.tables.alive[poses.slots] == 1
-        for slot in self._returned:
-            # These were sent on the old link; the new one's counting begins after its welcome.
-            counts &= poses.slots != slot
-        if not counts.all():
+        alive = self.tables.alive[poses.slots]
+        if self._returned or not alive.all():
+            counts = alive == 1
+            for slot in self._returned:
+                # These were sent on the old link; the new one's counting begins after its welcome.
+                counts &= poses.slots != slot
             poses = PoseBatch(
                 poses.slots[counts], poses.seqs[counts], poses.rows[counts], poses.parts[counts],
                 poses.extras[counts],
@@ -299,7 +300,9 @@ class World:
         result = movement.apply_poses(
             self.tables.moves, self.rules, self._colliders, poses, self.tables.poses
         )
-        out.poses_taken = int(result.taken.sum())
+        out.poses_taken = result.taken_count
+        if not result.broken_count:
+            return
         for k in np.flatnonzero(result.reasons).tolist():
             slot, reasons = int(poses.slots[k]), int(result.reasons[k])
             for reason in MoveReason(reasons):
