@@ -20,7 +20,7 @@ import numpy as np
 from atrium_loadtest.crowd import Extent
 from atrium_loadtest.report import Report
 from atrium_loadtest.runner import Settings, Stage, measure, target_of
-from atrium_loadtest.server_process import ServerProcess, pin_self
+from atrium_loadtest.server_process import ServerProcess, pinned
 from atrium_shared import codec, messages, pose
 
 SOURCE: Final = Path(__file__).resolve().parents[1] / "floor.c"
@@ -88,8 +88,10 @@ def run_floor(
     settings: Settings, command: list[str], extent: Extent, stage: Stage | None = None
 ) -> Report:
     """Drive the crowd of `settings` at the floor started by `command`."""
-    pin_self(settings.pin_generator)
-    with ServerProcess(command, settings.pin_server) as server:
+    with (
+        pinned(settings.pin_generator),
+        ServerProcess(command, settings.pin_server) as server,
+    ):
         target = replace(
             target_of(server.url, allow_remote=False),
             pid=server.pid, metrics=False, probes=False, extent=extent,

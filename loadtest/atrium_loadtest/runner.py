@@ -32,7 +32,7 @@ from atrium_loadtest.joiner import Address, Failed, Joiner
 from atrium_loadtest.observer import Observer
 from atrium_loadtest.report import Report, build_report
 from atrium_loadtest.scenarios import ScenarioName
-from atrium_loadtest.server_process import ServerProcess, atrium_command, pin_self
+from atrium_loadtest.server_process import ServerProcess, atrium_command, pinned
 from atrium_shared import codec, limits, messages
 
 WORLDS: Final = Path(__file__).parent / "worlds"
@@ -139,8 +139,11 @@ def target_of(url: str, allow_remote: bool) -> Target:
 
 def run(settings: Settings, stage: Stage | None = None) -> Report:
     """Run `settings`, against its own server when no URL is given."""
-    stage = stage or Stage()
-    pin_self(settings.pin_generator)
+    with pinned(settings.pin_generator):
+        return _run(settings, stage or Stage())
+
+
+def _run(settings: Settings, stage: Stage) -> Report:
     if settings.url is not None:
         return measure(settings, target_of(settings.url, settings.allow_remote), stage, None)
     manifest = WORLDS / ("arena_bench.toml" if settings.scenario == "arena" else "plaza_bench.toml")

@@ -7,12 +7,14 @@ with status 0: an unclean end makes the run invalid.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -125,10 +127,19 @@ def atrium_command(world: Path, trace: Path | None, busy_thread: bool = False) -
     return command if trace is None else [*command, "--send-trace", str(trace)]
 
 
-def pin_self(cpu: int | None) -> None:
-    """Keep this process on one CPU; None leaves it free."""
+@contextlib.contextmanager
+def pinned(cpu: int | None) -> Iterator[None]:
+    """Keep this thread, and what it starts, on one CPU for a while; None leaves it free.
+
+    Given back at the end: a server that is started later must not inherit the generator's CPU.
+    """
+    before = os.sched_getaffinity(0)
     if cpu is not None:
         os.sched_setaffinity(0, {cpu})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def default_pins() -> tuple[int | None, int | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from atrium_loadtest import runner
 from atrium_loadtest.fleet import ACTIVE, AWAY, LOST, make_fleet
 from atrium_loadtest.runner import RunError, target_of
 from atrium_loadtest.scenarios import Chat, make_scenario
-from atrium_loadtest.server_process import atrium_command
+from atrium_loadtest.server_process import atrium_command, pinned
 from atrium_shared import messages
 from atrium_shared.messages import ChatChannel, ChatState
 
@@ -111,3 +112,13 @@ def test_a_server_beside_a_busy_thread_reads_its_arguments_as_another_does() -> 
     busy = version(atrium_command(Path("x"), None, busy_thread=True))
     assert busy.strip()
     assert busy == version(atrium_command(Path("x"), None))
+
+
+def test_who_was_pinned_is_free_again() -> None:
+    before = os.sched_getaffinity(0)
+    with pytest.raises(ZeroDivisionError), pinned(min(before)):
+        assert os.sched_getaffinity(0) == {min(before)}
+        assert 1 / 0
+    assert os.sched_getaffinity(0) == before
+    with pinned(None):
+        assert os.sched_getaffinity(0) == before
