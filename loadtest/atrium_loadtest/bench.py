@@ -52,7 +52,9 @@ class Round(msgspec.Struct, frozen=True):
     floors: dict[str, Report]
     trace_bytes_per_client_s: float | None
     ratio: float | None
-    """None when the round is void or had no floor."""
+    """To the cheapest floor; None when the round is void or had no floor."""
+    ratios: dict[str, float]
+    """To each floor, by its way of receiving; none when the round is void."""
     void_reasons: list[str]
 
 
@@ -63,6 +65,7 @@ class Case(msgspec.Struct, frozen=True):
     clients: int
     rounds: list[Round]
     ratio: float | None
+    ratios: dict[str, float]
     atrium_us: float | None
     floor_us: float | None
     pose_age_ms_p99: float | None
@@ -120,13 +123,18 @@ def judge(
         apart = report.bytes_per_client_s / max(1.0, atrium.bytes_per_client_s)
         if not 0.95 <= apart <= 1.05:
             reasons.append(f"floor ({name}): sent {apart:.0%} of Atrium's bytes")
-    costs = [cost for r in floors.values() if (cost := r.server_cpu_us_per_client_s) is not None]
     own = atrium.server_cpu_us_per_client_s
+    costs = {
+        name: cost for name, report in floors.items()
+        if (cost := report.server_cpu_us_per_client_s) is not None
+    }
     if own is None or len(costs) < len(floors):
         reasons.append("the CPU of a server could not be read")
-    ratio = None if reasons or own is None or not costs else round(own / min(costs), 4)
+    ratios: dict[str, float] = {}
+    if own is not None and not reasons:
+        ratios = {name: round(own / cost, 4) for name, cost in costs.items()}
     sent = None if trace_bytes_per_client_s is None else round(trace_bytes_per_client_s, 1)
-    return Round(atrium, floors, sent, ratio, reasons)
+    return Round(atrium, floors, sent, max(ratios.values(), default=None), ratios, reasons)
 
 
 def summarise(scenario: str, clients: int, rounds: list[Round]) -> Case:
@@ -135,6 +143,10 @@ def summarise(scenario: str, clients: int, rounds: list[Round]) -> Case:
     return Case(
         scenario, clients, rounds,
         _median([one.ratio for one in valid]),
+        {
+            name: round(statistics.median(one.ratios[name] for one in valid), 4)
+            for name in (valid[0].ratios if valid else {})
+        },
         _median([one.atrium.server_cpu_us_per_client_s for one in valid]),
         _median([_cheapest(one) for one in valid]),
         _median([one.atrium.pose_age_ms.p99 for one in valid]),
@@ -145,13 +157,16 @@ def summarise(scenario: str, clients: int, rounds: list[Round]) -> Case:
 def table(cases: list[Case]) -> Table:
     """The comparison for a person; void rounds are named below their case."""
     shown = Table(title="CPU of the server in us per client and second")
-    for name in ("case", "Atrium", "floor", "ratio", "p99 pose age, ms", "snapshots/s", "rounds"):
+    ways = [f"to {way}" for way in get_args(floor.Receive)]
+    for name in ("case", "Atrium", "floor", "ratio", *ways, "pose age p99, ms", "snaps/s", "rounds"):
         shown.add_column(name, justify="left" if name == "case" else "right")
     for case in cases:
         valid = sum(not one.void_reasons for one in case.rounds)
         shown.add_row(
             f"{case.scenario} {case.clients}", _text(case.atrium_us, 1), _text(case.floor_us, 1),
-            _text(case.ratio, 3), _text(case.pose_age_ms_p99, 1),
+            _text(case.ratio, 2),
+            *(_text(case.ratios.get(way), 2) for way in get_args(floor.Receive)),
+            _text(case.pose_age_ms_p99, 1),
             _text(case.snapshots_per_client_s, 2), f"{valid} of {len(case.rounds)}",
         )
     return shown

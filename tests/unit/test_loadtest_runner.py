@@ -114,11 +114,16 @@ def test_a_server_beside_a_busy_thread_reads_its_arguments_as_another_does() -> 
     assert busy == version(atrium_command(Path("x"), None))
 
 
+def _fail_on(cpu: int) -> None:
+    with pinned(cpu):
+        assert os.sched_getaffinity(0) == {cpu}
+        raise RunError("something else")
+
+
 def test_who_was_pinned_is_free_again() -> None:
     before = os.sched_getaffinity(0)
-    with pytest.raises(ZeroDivisionError), pinned(min(before)):
-        assert os.sched_getaffinity(0) == {min(before)}
-        assert 1 / 0
+    with pytest.raises(RunError, match="something else"):
+        _fail_on(min(before))
     assert os.sched_getaffinity(0) == before
     with pinned(None):
         assert os.sched_getaffinity(0) == before
