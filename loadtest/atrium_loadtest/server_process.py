@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Final
 
@@ -128,7 +128,7 @@ def atrium_command(world: Path, trace: Path | None, busy_thread: bool = False) -
 
 
 @contextlib.contextmanager
-def pinned(cpu: int | None) -> Iterator[None]:
+def pinned(cpu: int | None) -> Generator[None]:
     """Keep this thread, and what it starts, on one CPU for a while; None leaves it free.
 
     Given back at the end: a server that is started later must not inherit the generator's CPU.
