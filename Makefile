@@ -27,7 +27,7 @@ run: $(VENV)/stamp-run
 
 test: lint
 	@echo "Running all tests."
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses auto --maxprocesses 4 $(ARGS)
 
 lint: $(VENV)/stamp-test
 	@echo "Checking style and types."
