@@ -31,6 +31,8 @@ class ErrorCode(enum.IntEnum):
     TEXT_REJECTED = 8  # for a judge that rejects lines; the one that ships allows all
     WORLD_FULL = 9
     RESERVED = 10
+    BAD_EDIT = 11
+    CONFLICT = 12
     # The session ends.
     MALFORMED = 100
     UNEXPECTED = 101

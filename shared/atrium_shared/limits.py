@@ -208,3 +208,21 @@ assert (
 )
 assert HTTP_REFUSAL_S < HTTP_BODY_S_MAX < HTTP_IDLE_S_MAX < HTTP_SEND_S_MAX
 assert HTTP_REFUSALS_HELD_MAX >= CONNECTIONS_PER_ADDRESS_MAX
+
+# --- props -------------------------------------------------------------------------------
+PROPS_PER_WORLD_MAX = 100_000
+PROP_BYTES_MAX = 8_192
+"""Most bytes of the properties of one prop, as JSON."""
+PROP_TITLE_CHARS_MAX = 64
+SIGN_CHARS_MAX = 500
+PROP_SCALE_MIN, PROP_SCALE_MAX = 0.01, 100.0
+LIGHT_CD_MAX = 10_000.0
+LIGHT_RANGE_M_MAX = 50.0
+SPAWN_RADIUS_M_MAX = 50.0
+EDIT_PROPS_MAX = 64
+"""Props that one edit can name."""
+EDIT_CHANGES_MAX = 256
+"""Props that one edit can change, those in groups counted."""
+GROUP_DEPTH_MAX = 8
+UNDO_EDITS_MAX = 100
+"""Edits of one person that can be taken back."""
