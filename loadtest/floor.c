@@ -40,6 +40,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -322,6 +323,7 @@ static int receive_of(const char *name) {
 }
 
 int main(int argc, char **argv) {
+    prctl(PR_SET_PDEATHSIG, SIGTERM); // a bench that is killed leaves nothing running
     struct player player = {0};
     const char *trace = NULL, *welcome_path = NULL;
     int clients_wanted = 0, how = EVENT;

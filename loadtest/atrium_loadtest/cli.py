@@ -75,7 +75,7 @@ def plaza(options: Options = _DEFAULTS) -> None:
 
 @app.command
 def arena(options: Options = _DEFAULTS) -> None:
-    """Everyone sees everyone (at most 255)."""
+    """Everyone sees everyone; of more than 256 bots each sees the nearest 255."""
     _run("arena", options)
 
 

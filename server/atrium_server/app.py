@@ -14,6 +14,7 @@ in anything but a world's tick ends the process, loudly: it would otherwise live
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import os
@@ -296,8 +297,12 @@ def read_manifest(path: Path) -> tuple[str, Manifest]:
     try:
         with path.open("rb") as file:
             text = file.read(limits.MANIFEST_BYTES_MAX + 1).decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise AtriumStartError(f"Cannot read the world {path}: {error}.") from None
+    except OSError as error:
+        raise AtriumStartError(
+            f"Cannot read the world {path}: {error.strerror or error}."
+        ) from None
+    except UnicodeDecodeError:
+        raise AtriumStartError(f"Cannot read the world {path}: it is not UTF-8 text.") from None
     try:
         return text, parse_manifest(text, str(path))
     except ManifestError as error:
@@ -308,9 +313,12 @@ async def _listen(config: Config) -> list[trio.SocketListener]:
     try:
         return await trio.open_tcp_listeners(config.port, host=config.host, backlog=4096)
     except OSError as error:
+        advice = "Choose an address of this machine with --host."
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            advice = "Is another server running? Choose another with --port, or 0 for any."
         raise AtriumStartError(
-            f"Cannot listen on {config.host} port {config.port}: {error.strerror or error}. "
-            "Is another server running? Choose another with --port, or 0 for any."
+            f"Cannot listen on {config.host} port {config.port}: {error.strerror or error}."
+            f" {advice}"
         ) from None
 
 

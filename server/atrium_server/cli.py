@@ -17,7 +17,7 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -25,9 +25,9 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from atrium_server.config import AtriumStartError, Config, ConfigError, resolve_process
+from atrium_server.config import AtriumStartError, Config, ConfigError, Flags, resolve_process
 from atrium_server.kernel_cache import is_cold
-from atrium_server.settings import SETTINGS, Setting, reference_markdown, shown
+from atrium_server.settings import SETTINGS, SWITCH, Setting, reference_markdown, shown
 from atrium_server.version import VERSION
 
 EXIT_NOT_STARTED: Final = 1
@@ -77,8 +77,6 @@ For example:
   ATRIUM_PORT=9000 atrium config --config atrium.toml
 """
 
-Flags = Mapping[str, str | Sequence[str] | None]
-
 
 def _tell(error: CycloptsError) -> str:
     return f"atrium: {error}"
@@ -107,7 +105,8 @@ def _flag(setting: Setting) -> inspect.Parameter:
         negative=(),
         show_default=False,
     )
-    kind = list[str] | None if setting.many else str | None
+    one = bool if setting.kind is SWITCH else str
+    kind = list[str] | None if setting.many else one | None
     return inspect.Parameter(
         setting.name,
         inspect.Parameter.KEYWORD_ONLY,
@@ -177,7 +176,8 @@ def show_config(
 
 REPLAY_HELP = """Live a recording again and check that it leads to the same world.
 
-It takes what serve --record wrote, and what the server kept of a world that failed.
+It takes what serve --record wrote, and what the server kept of a world that failed: its log names
+that file, atrium-WORLD-*.ticks in the folder for temporary files.
 
 For example:
 
@@ -196,7 +196,10 @@ def replay(file: Annotated[Path, Parameter(help="The recording.")]) -> int:
 
     try:
         summary = replay_summary(file)
-    except (OSError, RecordingError) as error:
+    except OSError as error:
+        _tell_all([f"{file} cannot be read: {error.strerror or error}."])
+        return EXIT_NOT_STARTED
+    except RecordingError as error:
         _tell_all([str(error)])
         return EXIT_NOT_STARTED
     sys.stdout.write(f"{summary.ticks} ticks, the same world again: {summary.digest}\n")

@@ -38,6 +38,8 @@ CONFIG_FILE_BYTES_MAX: Final = 1_048_576
 CONFIG_FILE_VARIABLE: Final = "ATRIUM_CONFIG"
 _PREFIX: Final = "ATRIUM_"
 
+Flags = Mapping[str, str | bool | Sequence[str] | None]
+
 
 class AtriumStartError(Exception):
     """The server cannot start, through no bug of its own; the message is a sentence."""
@@ -77,26 +79,31 @@ class Config:
     log_level: str
     secret_key: str = field(repr=False)
     seed: int
+    data_dir: Path
+    database_url: str | None = field(repr=False)
+    ephemeral: bool
+    pg_bin: Path | None
+    pg_user: str | None
     sources: Mapping[str, str] = field(repr=False, compare=False)
     """Where each value came from, by setting: `flag --port`, `default`, ..."""
 
 
 def resolve_process(
-    flags: Mapping[str, str | Sequence[str] | None], config_file: Path | None = None
+    flags: Flags, config_file: Path | None = None
 ) -> Config:
     """`resolve` with the environment of this process."""
     return resolve(flags, os.environ, config_file)
 
 
 def resolve(
-    flags: Mapping[str, str | Sequence[str] | None],
+    flags: Flags,
     environ: Mapping[str, str],
     config_file: Path | None = None,
 ) -> Config:
     """The configuration in force.
 
     Args:
-        flags: the text given on the command line, by setting name; None where nothing was given.
+        flags: what was given on the command line, by setting name; None where nothing was given.
         environ: environment variables; only those that begin with ATRIUM_ are looked at.
         config_file: the TOML file; without it ATRIUM_CONFIG may name one.
 
@@ -116,6 +123,9 @@ def resolve(
     for layer in layers:
         for name, (value, source) in layer.items():
             values[name], sources[name] = value, source
+    if values["data_dir"] is None:
+        values["data_dir"] = default_data_dir(environ)
+    mistakes.extend(_contradictions(values, sources))
     if mistakes:
         raise ConfigError(mistakes)
     return Config(**values, sources=MappingProxyType(sources))
@@ -124,14 +134,37 @@ def resolve(
 _Layer = dict[str, tuple[Any, str]]
 
 
-def _from_flags(
-    flags: Mapping[str, str | Sequence[str] | None], mistakes: list[str]
-) -> _Layer:
+def default_data_dir(environ: Mapping[str, str]) -> Path:
+    """Where data lies if nobody says where: below the user's home, but for root, whose home
+    nobody else can enter, not even the Postgres that root runs as another user.
+    """
+    base = environ.get("XDG_DATA_HOME", "")
+    if os.path.isabs(base):  # a relative one does not count, says the specification
+        return Path(base) / "atrium"
+    if os.geteuid() == 0:
+        return Path("/var/lib/atrium")
+    home = environ.get("HOME") or os.path.expanduser("~")
+    return Path(home) / ".local" / "share" / "atrium"
+
+
+def _contradictions(values: Mapping[str, Any], sources: Mapping[str, str]) -> list[str]:
+    """Settings that are right each by itself and cannot both be meant."""
+    if values["ephemeral"] and values["database_url"] is not None:
+        return [
+            f"{sources['ephemeral']}: ephemeral keeps nothing, and database_url "
+            f"({sources['database_url']}) says where to keep it: leave one of them out."
+        ]
+    return []
+
+
+def _from_flags(flags: Flags, mistakes: list[str]) -> _Layer:
     layer: _Layer = {}
     for name, raw in flags.items():
         if raw is None:
             continue
         setting = BY_NAME[name]
+        if isinstance(raw, bool):
+            raw = str(raw)
         texts = [raw] if isinstance(raw, str) else list(raw)
         _read_texts(layer, setting, texts, f"flag {setting.flag}", mistakes)
     return layer

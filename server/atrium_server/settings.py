@@ -84,11 +84,20 @@ def _is_text(value: object) -> bool:
 
 def _to_path(value: str) -> Path:
     if not value or "\0" in value:
-        raise Refused("must be the path of a file, but it is empty or contains a null character")
+        raise Refused("must be a path, but it is empty or contains a null character")
     try:
         return Path(value).expanduser()
     except RuntimeError as error:
-        raise Refused(f"must be the path of a file: {error}") from None
+        raise Refused(f"must be a path: {error}") from None
+
+
+def _switch_from_text(text: str) -> bool:
+    word = text.strip().lower()
+    if word in {"1", "true", "yes", "on"}:
+        return True
+    if word in {"0", "false", "no", "off"}:
+        return False
+    raise ValueError
 
 
 def _to_number(value: float) -> float:
@@ -131,6 +140,8 @@ WHOLE = Kind("a whole number", int, lambda value: type(value) is int)
 NUMBER = Kind("a number", float, lambda value: type(value) in (int, float), _to_number)
 TEXT = Kind("text", str, _is_text)
 FILE = Kind("the path of a file", str, _is_text, _to_path)
+FOLDER = Kind("the path of a folder", str, _is_text, _to_path)
+SWITCH = Kind("true or false", _switch_from_text, lambda value: type(value) is bool)
 NETWORK = Kind("a network", str, _is_text, _to_network)
 ORIGIN = Kind("an origin", str, _is_text, _to_origin)
 
@@ -161,7 +172,7 @@ def _file_exists(value: Path) -> None:
     except OSError as error:
         raise Refused(f"names a file that cannot be looked at ({error.strerror})") from None
     if not found:
-        raise Refused(f"names {str(value)!r}, but there is no such file")
+        raise Refused(f"names {str(value)!r}, but there is no such file (or it is a folder)")
 
 
 def _folder_exists(value: Path) -> None:
@@ -173,6 +184,46 @@ def _folder_exists(value: Path) -> None:
         raise Refused(f"names {str(value)!r}, but the folder {str(value.parent)!r} does not exist")
     if is_folder:
         raise Refused(f"names {str(value)!r}, but that is a folder and not a file")
+
+
+def _is_no_file(value: Path) -> None:
+    try:
+        found = value.exists() and not value.is_dir()
+    except OSError as error:
+        raise Refused(f"names a folder that cannot be looked at ({error.strerror})") from None
+    if found:
+        raise Refused(f"names {str(value)!r}, but that is a file and not a folder")
+
+
+def _has_postgres(value: Path) -> None:
+    try:
+        found = (value / "postgres").is_file()
+    except OSError as error:
+        raise Refused(f"names a folder that cannot be looked at ({error.strerror})") from None
+    if not found:
+        raise Refused(f"names {str(value)!r}, but there is no program 'postgres' in it")
+
+
+def _is_postgres_url(value: str) -> None:
+    """Never shows the value: there may be a password in it."""
+    if not value.startswith("postgresql://"):
+        raise Refused("must begin with postgresql://")
+    if not value.isprintable() or " " in value:
+        raise Refused("must have no spaces or control characters (write them as %20 and so on)")
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        raise Refused("must be a URL such as postgresql://user@host:5432/database") from None
+    if len(parts.path) < 2:
+        raise Refused("must name a database, as postgresql://user@host/database does")
+    if parts.fragment:
+        raise Refused("must have no '#' (in a password, write it as %23)")
+
+
+def _is_ordinary_user(value: str) -> None:
+    if not value or value == "root" or not value.isprintable() or set(value) & set(" /:"):
+        raise Refused(f"must be the name of an ordinary user of this system, but it is {value!r}")
 
 
 def _secret_is_long(value: str) -> None:
@@ -283,6 +334,32 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "Seed of every world's generator: the same seed and inputs give the same world.",
         flag="--seed", metavar="N", check=between(0, SEED_MAX),
     ),
+    Setting(
+        "data_dir", FOLDER, None,
+        "Folder of all that must last; otherwise $XDG_DATA_HOME/atrium or ~/.local/share/atrium, "
+        "for root /var/lib/atrium.",
+        flag="--data-dir", metavar="FOLDER", check=_is_no_file,
+    ),
+    Setting(
+        "database_url", TEXT, None,
+        "Postgres to use instead of the private one: postgresql://user@host/database.",
+        flag="--database-url", metavar="URL", secret=True, check=_is_postgres_url,
+    ),
+    Setting(
+        "ephemeral", SWITCH, False,
+        "Keep everything in memory: what was built is gone when the server ends.",
+        flag="--ephemeral",
+    ),
+    Setting(
+        "pg_bin", FOLDER, None,
+        "Folder of the programs for the private Postgres; otherwise those that came with Atrium.",
+        flag="--pg-bin", metavar="FOLDER", check=_has_postgres,
+    ),
+    Setting(
+        "pg_user", TEXT, None,
+        "Who the private Postgres runs as if the server is root; otherwise postgres or nobody.",
+        flag="--pg-user", metavar="USER", check=_is_ordinary_user,
+    ),
 )
 
 BY_NAME: Final = {setting.name: setting for setting in SETTINGS}
@@ -303,6 +380,8 @@ def shown_item(value: Any) -> str:
     """One value of a list, or a value that is no list."""
     if value == PACKAGED_WORLD:
         return "plaza (built in)"
+    if isinstance(value, bool):
+        return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -311,7 +390,7 @@ def reference_markdown() -> str:
     lines = ["| setting | flag | variable | default | meaning |", "|---|---|---|---|---|"]
     for setting in SETTINGS:
         unit = f" {setting.unit}" if setting.unit else ""
-        flag = f"`{setting.flag} {setting.metavar}`" if setting.flag else "(none)"
+        flag = f"`{setting.flag} {setting.metavar}".rstrip() + "`" if setting.flag else "(none)"
         lines.append(
             f"| `{setting.name}` | {flag} | `{setting.variable}` "
             f"| {shown(setting, setting.default)}{unit} | {setting.help} |"

@@ -66,6 +66,13 @@ def test_serve_hands_the_resolved_settings_to_the_server(install, capsys) -> Non
     assert server.config.sources["port"] == "flag --port"
 
 
+def test_a_switch_needs_no_value(install) -> None:
+    server = install()
+    assert run("serve", "--ephemeral", "--port", "0") == 0
+    assert server.config is not None
+    assert server.config.ephemeral is True
+
+
 def test_every_setting_with_a_flag_is_taken_and_explained(install, capsys) -> None:
     install()
     assert run("serve", "--help") == 0

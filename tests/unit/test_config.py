@@ -210,6 +210,71 @@ def test_any_text_is_a_value_or_a_sentence(setting: table.Setting, text: str) ->
     assert all(sentence.startswith(source) for sentence in told)
 
 
+def test_a_switch_is_on_or_off(tmp_path: Path) -> None:
+    assert resolve({}, {}).ephemeral is False
+    assert resolve({"ephemeral": True}, {"ATRIUM_EPHEMERAL": "off"}).ephemeral is True
+    for text in ("1", "true", "Yes", "on"):
+        assert resolve({}, {"ATRIUM_EPHEMERAL": text}).ephemeral is True
+    assert resolve({}, {}, write(tmp_path, "ephemeral = true")).ephemeral is True
+    assert mistakes(environ={"ATRIUM_EPHEMERAL": "maybe"}) == [
+        "environment ATRIUM_EPHEMERAL: must be true or false, but it is 'maybe'."
+    ]
+    (told,) = mistakes(file=write(tmp_path, "ephemeral = 1"))
+    assert "must be true or false, but it is 1" in told
+    assert table.shown(table.BY_NAME["ephemeral"], True) == "on"
+
+
+def test_the_data_lie_where_the_system_has_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    home = {"HOME": "/nowhere"}
+    assert resolve({}, home).data_dir == Path("/nowhere/.local/share/atrium")
+    assert resolve({}, {**home, "XDG_DATA_HOME": "/else"}).data_dir == Path("/else/atrium")
+    assert resolve({}, {**home, "XDG_DATA_HOME": "a/b"}).data_dir == resolve({}, home).data_dir
+    assert resolve({"data_dir": "/mine"}, home).data_dir == Path("/mine")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert resolve({}, home).data_dir == Path("/var/lib/atrium")
+
+
+def test_a_database_url_is_checked_and_never_shown(tmp_path: Path) -> None:
+    url = "postgresql://atrium:hunter2@db.example:5432/atrium"
+    config = resolve({}, {"ATRIUM_DATABASE_URL": url})
+    assert config.database_url == url
+    assert "hunter2" not in repr(config)
+    assert table.shown(table.BY_NAME["database_url"], url) == "(set)"
+    for wrong, told in (
+        ("mysql://root:hunter2@db/atrium", "must begin with postgresql://"),
+        ("hunter2", "must begin with postgresql://"),
+        ("postgresql://atrium:hunter2@db", "must name a database"),
+        ("postgresql://atrium:hunter2@db:99999/atrium", "must be a URL such as"),
+        ("postgresql://atrium:hunter2@db/at rium", "must have no spaces"),
+        ("postgresql://atrium:hunter2@[db/atrium", "must be a URL such as"),
+        ("postgresql://atrium:a@db/atrium#hunter2", "must have no '#'"),
+    ):
+        (sentence,) = mistakes(environ={"ATRIUM_DATABASE_URL": wrong})
+        assert told in sentence
+        assert "hunter2" not in sentence
+
+
+def test_nothing_is_kept_in_two_ways_at_once() -> None:
+    flags = {"database_url": "postgresql://db/atrium"}
+    assert mistakes(flags, {"ATRIUM_EPHEMERAL": "true"}) == [
+        "environment ATRIUM_EPHEMERAL: ephemeral keeps nothing, and database_url "
+        "(flag --database-url) says where to keep it: leave one of them out."
+    ]
+
+
+def test_where_the_private_postgres_comes_from_is_checked(tmp_path: Path) -> None:
+    (told,) = mistakes({"pg_bin": str(tmp_path)})
+    assert "there is no program 'postgres' in it" in told
+    (tmp_path / "postgres").touch()
+    assert resolve({"pg_bin": str(tmp_path)}, {}).pg_bin == tmp_path
+    (told,) = mistakes({"data_dir": str(tmp_path / "postgres")})
+    assert "a file and not a folder" in told
+    for user in ("root", "", "a b", "../x"):
+        (told,) = mistakes(environ={"ATRIUM_PG_USER": user})
+        assert "must be the name of an ordinary user" in told
+
+
 def test_the_reference_in_the_docs_is_the_table() -> None:
     docs = Path(__file__).parents[2] / "docs" / "SETTINGS.md"
     assert table.reference_markdown() in docs.read_text(), (
