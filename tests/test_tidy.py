@@ -38,6 +38,10 @@ MAY_IMPORT = {
     "litestar": ("atrium_server.http",),
     "hypercorn": ("atrium_server.http",),
     "cyclopts": ("atrium_server.cli", "atrium_loadtest"),
+    "asyncio": ("atrium_server.persistence",),
+    "sqlalchemy": ("atrium_server.persistence",),
+    "asyncpg": ("atrium_server.persistence",),
+    "alembic": ("atrium_server.persistence",),
     "websockets": ("atrium_server.net", "atrium_client", "atrium_loadtest"),
 }
 """Libraries that are known in one place only."""

@@ -94,6 +94,7 @@ app.command(
     name="loadtest",
     help="Fill a server with bots and measure what people in it would notice.",
 )
+app.command("atrium_server.cli_db:app", name="db", help="Look after the database.")
 
 
 def _flag(setting: Setting) -> inspect.Parameter:
