@@ -31,8 +31,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from atrium_server.config import Config, ConfigError, resolve_process
-from atrium_server.persistence import dump, migrate
-from atrium_server.persistence.binaries import Binaries, find_binaries
+from atrium_server.persistence import dump, migrate, tools
+from atrium_server.persistence.binaries import SYSTEM_FOLDER, Binaries, find_binaries
 from atrium_server.persistence.cluster_folder import SOCKET_NAME, layout_of
 from atrium_server.persistence.database import Database, open_database
 from atrium_server.persistence.embedded import open_embedded
@@ -131,8 +131,15 @@ class Place:
     pg_bin: Path | None
     backups: Path | None
 
-    def binaries(self) -> Binaries:
-        """The tools; not every command needs them. Raises Refused."""
+    async def binaries(self) -> Binaries:
+        """The tools; not every command needs them. Raises Refused.
+
+        Those of the server's own version are best: others may not know what a security release
+        has added to it, and then what they save is good for that server only.
+        """
+        same = SYSTEM_FOLDER / str(await dump.server_major(self.database)) / "bin"
+        if self.pg_bin is None and self.backups is None and await trio.Path(same).exists():
+            return find_binaries(same)
         return find_binaries(self.pg_bin)
 
 
@@ -146,7 +153,9 @@ def upgrade(where: Where | None = None) -> int:
 
     async def work(place: Place) -> int:
         with _bar("saving") as tell:
-            backups = place.backups and migrate.Backups(place.backups, place.binaries())
+            backups = None
+            if place.backups is not None:
+                backups = migrate.Backups(place.backups, await place.binaries())
             done = await migrate.bring_up_to_date(place.database, backups, tell)
         if done.backup is not None:
             _say(f"The database was saved to {done.backup}.")
@@ -185,7 +194,7 @@ def backup(
         if target.exists():
             raise Refused(f"The file {target} exists: name another one.")
         with _bar("saving") as tell:
-            await dump.back_up(place.database, place.binaries(), target.absolute(), tell)
+            await dump.back_up(place.database, await place.binaries(), target.absolute(), tell)
         _say(f"The database was saved to {target}.")
         return 0
 
@@ -209,7 +218,7 @@ def restore(
                 "The database is not empty: say --replace if what is in it may be removed."
             )
         with _bar("loading") as tell:
-            await dump.restore(place.database, place.binaries(), file.absolute(), tell)
+            await dump.restore(place.database, await place.binaries(), file.absolute(), tell)
         _say(f"The database is what {file} holds.")
         url = place.database.address.url
         if await place.database.call(migrate.current_at, url) != migrate.head():
@@ -224,11 +233,12 @@ def shell(where: Where | None = None) -> int:
     """Run psql; returns its exit status."""
 
     async def work(place: Place) -> int:
-        address, password = dump.address_and_password(place.database.address.url)
+        binaries = await place.binaries()
+        address, password = tools.address_and_password(place.database.address.url)
         with tempfile.NamedTemporaryFile("w", prefix="atrium-", suffix=".pgpass") as passwords:
             passwords.write(password)
             passwords.flush()
-            command = [place.binaries().program("psql"), f"{address}&passfile={passwords.name}"]
+            command = [binaries.program("psql"), f"{address}&passfile={passwords.name}"]
             with _interrupts_are_for_others():
                 done = await trio.to_thread.run_sync(partial(subprocess.run, command, check=False))
         return done.returncode

@@ -26,7 +26,7 @@ import asyncpg
 import pytest
 
 from atrium_server.persistence.binaries import Binaries, find_binaries
-from atrium_server.persistence.dump import with_database
+from atrium_server.persistence.tools import with_database
 
 KEEPER = Path(__file__).with_name("keeper.py")
 START_S_MAX = 60.0

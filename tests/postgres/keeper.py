@@ -25,9 +25,9 @@ import asyncpg
 import trio
 
 from atrium_server.persistence.binaries import find_binaries
-from atrium_server.persistence.dump import with_database
 from atrium_server.persistence.embedded import open_embedded
 from atrium_server.persistence.migrate import upgrade_at
+from atrium_server.persistence.tools import with_database
 
 CLUSTER_SETTINGS = {
     "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off",
@@ -90,8 +90,8 @@ def main() -> None:
         trio.run(keep, folder)
     except BaseException as error:
         if not (folder / "server.json").exists():
-            tell(folder, {"error": repr(error)})
-        raise
+            tell(folder, {"error": repr(error)})  # and leave the folder: the log is in it
+            raise
     shutil.rmtree(folder)
 
 

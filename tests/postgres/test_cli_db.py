@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,10 +16,9 @@ import pytest
 import trio
 
 from atrium_server import cli_db
-from atrium_server.persistence import audit, dump, migrate
+from atrium_server.persistence import audit, dump, migrate, tools
 from atrium_server.persistence.database import open_database
 from atrium_server.persistence.errors import Refused
-from atrium_server.settings import SETTINGS
 
 Answer = tuple[int, str, str]
 
@@ -25,8 +26,8 @@ Answer = tuple[int, str, str]
 @pytest.fixture
 def atrium_db(capsys, monkeypatch) -> Callable[..., Answer]:
     """`atrium db ARGUMENTS`: status, what it said, and what it complained about."""
-    for setting in SETTINGS:
-        monkeypatch.delenv(setting.variable, raising=False)
+    for name in [name for name in os.environ if name.startswith("ATRIUM_")]:
+        monkeypatch.delenv(name)
 
     def run(*arguments: object) -> Answer:
         with pytest.raises(SystemExit) as caught:
@@ -205,7 +206,7 @@ def test_psql_gets_the_password_in_a_file(monkeypatch, with_a_world, atrium_db) 
 
     monkeypatch.setattr(cli_db.subprocess, "run", run)
     monkeypatch.setattr(cli_db, "find_binaries", lambda chosen: _Programs())
-    url = with_a_world.replace("atrium@", "atrium:se%3Acret@", 1)
+    url = re.sub(r"//(\w+)(:\w+)?@", r"//\1:se%3Acret@", with_a_world)
     assert atrium_db("shell", "--database-url", url)[0] == 3
     assert "cret" not in " ".join(seen["command"])
     assert seen["passwords"] == "*:*:*:*:se\\:cret\n"
@@ -218,7 +219,7 @@ class _Programs:
 
 
 def test_the_tools_get_the_address_in_their_environment() -> None:
-    given = dump.tool_environment(
+    given = tools.tool_environment(
         "postgresql://a%40b:p%3Aw@db.example:5433/world?sslmode=require&application_name=x"
     )
     assert {name: value for name, value in given.items() if name.startswith("PG")} == {
@@ -247,6 +248,6 @@ async def test_only_what_atrium_saved_is_restored(
 ) -> None:
     file = tmp_path / "strange.dump"
     command = [postgres.binaries.program("pg_dump"), "--format=custom", f"--file={file}"]
-    await trio.run_process(command, env=dump.tool_environment(empty_database_url))
+    await trio.run_process(command, env=tools.tool_environment(empty_database_url))
     with pytest.raises(Refused, match="Atrium did not make"):
         await dump.tables_in(postgres.binaries, file)

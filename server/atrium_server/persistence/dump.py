@@ -10,9 +10,7 @@ each other's names in one transaction. So the old one is untouched until the new
 and the renaming fails as long as anybody is connected, a running server above all. The old one is
 dropped last.
 
-The tools get the address in their environment, because arguments can be read by everybody on the
-machine. What they say about each table as they go is the progress; the last thing they say is
-why they failed.
+What the tools say about each table as they go is the progress.
 """
 
 from __future__ import annotations
@@ -21,12 +19,11 @@ import errno
 import os
 import re
 import subprocess
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import asyncpg
 import trio
@@ -34,8 +31,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from atrium_server.persistence.binaries import Binaries
 from atrium_server.persistence.child import ENVIRONMENT
-from atrium_server.persistence.database import Address, Database
+from atrium_server.persistence.database import Database
 from atrium_server.persistence.errors import Refused, StoreError, Unavailable
+from atrium_server.persistence.tools import (
+    end_of,
+    ignore_line,
+    run_tool,
+    started,
+    with_database,
+)
 
 Progress = Callable[[float], None]
 """Told what part is done, from 0 to 1."""
@@ -44,7 +48,6 @@ _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 _LAST_SETTING: Final = b"SET row_security = "
 _NEW_SETTING: Final = b"SET transaction_timeout = 0;\n"
 HEAD_BYTES_MAX: Final = 65_536
-LINE_BYTES_MAX: Final = 65_536
 ADMINISTER_S_MAX: Final = 10.0
 
 _DUMPS: Final = re.compile(r'dumping contents of table "[^".]+\.([^"]+)"')
@@ -62,38 +65,6 @@ _USERS: Final = """
 
 def ignore_progress(part: float) -> None:
     """For who need not know."""
-
-
-def tool_environment(url: str) -> dict[str, str]:
-    """The address as variables that every tool of Postgres reads."""
-    parts = urlsplit(Address(url).url)
-    known: dict[str, str | None] = {
-        "PGHOST": parts.hostname, "PGPORT": str(parts.port) if parts.port else None,
-        "PGUSER": parts.username and unquote(parts.username),
-        "PGPASSWORD": parts.password and unquote(parts.password),
-        "PGDATABASE": unquote(parts.path.lstrip("/")),
-    }
-    variables = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD"}
-    for name, value in parse_qsl(parts.query):
-        if name in variables:
-            known[variables[name]] = value
-        elif name.startswith("ssl"):
-            known[f"PG{name.upper()}"] = value
-    return {**ENVIRONMENT, **{name: value for name, value in known.items() if value}}
-
-
-def address_and_password(url: str) -> tuple[str, str]:
-    """The address without its password but with a query, and a line of a password file for it."""
-    parts = urlsplit(Address(url).url)
-    fields = parse_qsl(parts.query)
-    password = unquote(parts.password or "") or dict(fields).get("password", "")
-    shown = [(name, value) for name, value in fields if name != "password"]
-    place = parts.netloc.rpartition("@")[2]
-    user = f"{parts.username}@" if parts.username else ""
-    query = urlencode([*shown, ("application_name", "atrium db shell")])
-    escaped = password.replace("\\", "\\\\").replace(":", "\\:")
-    line = f"*:*:*:*:{escaped}\n" if password else ""
-    return parts._replace(netloc=user + place, query=query).geturl(), line
 
 
 async def back_up(
@@ -120,7 +91,7 @@ async def back_up(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(unfinished, _NEW_FILE, 0o600))  # pg_dump keeps the rights, and syncs it
-        await _tool(command, database.address.url, tell)
+        await run_tool(command, database.address.url, tell)
         unfinished.replace(target)
     except OSError as error:
         raise _cannot_write(target, error) from None
@@ -149,14 +120,14 @@ async def load(
     failed: dict[str, StoreError | None] = {}
 
     async def hear(name: str, tool: trio.Process, tell: Callable[[str], None]) -> None:
-        failed[name] = await _end_of(name, tool, tell)
+        failed[name] = await end_of(name, tool, tell)
 
     async with (
-        _started(loading, url, stdin=subprocess.PIPE) as psql,
-        _started(restoring, url, stdout=subprocess.PIPE) as pg_restore,
+        started(loading, url, stdin=subprocess.PIPE) as psql,
+        started(restoring, url, stdout=subprocess.PIPE) as pg_restore,
         trio.open_nursery() as nursery,
     ):
-        nursery.start_soon(hear, "psql", psql, _ignore_line)
+        nursery.start_soon(hear, "psql", psql, ignore_line)
         nursery.start_soon(hear, "pg_restore", pg_restore, tell)
         # Whoever stopped first knows why; the other one only misses it.
         order = ["pg_restore", "psql"] if await _pass_on(pg_restore, psql) else ["psql"]
@@ -193,6 +164,16 @@ async def is_empty(database: Database) -> bool:
     return await database.tx(ask)
 
 
+async def server_major(database: Database) -> int:
+    """The number that tells the format of its files and its tools."""
+
+    async def ask(connection: AsyncConnection) -> int:
+        found = await connection.exec_driver_sql("SHOW server_version_num")
+        return int(found.scalar_one()) // 10_000
+
+    return await database.tx(ask)
+
+
 async def restore(
     database: Database, binaries: Binaries, source: Path, progress: Progress = ignore_progress
 ) -> None:
@@ -222,66 +203,8 @@ async def restore(
     await database.call(_administer, url, f"DROP DATABASE {_quoted(old)} WITH (FORCE)")
 
 
-def with_database(url: str, name: str) -> str:
-    """The same server, another database."""
-    return urlsplit(url)._replace(path=f"/{name}").geturl()
-
-
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _ignore_line(line: str) -> None:
-    """For tools that say nothing of interest before they fail."""
-
-
-async def _tool(command: Sequence[str | Path], url: str, tell: Callable[[str], None]) -> None:
-    """Run a tool to its end and hear what it says. Raises StoreError if it fails."""
-    async with _started(command, url) as tool:
-        error = await _end_of(Path(command[0]).name, tool, tell)
-    if error is not None:
-        raise error
-
-
-@asynccontextmanager
-async def _started(
-    command: Sequence[str | Path], url: str, *, stdin: int = subprocess.DEVNULL,
-    stdout: int = subprocess.DEVNULL,
-) -> AsyncGenerator[trio.Process]:
-    """A tool that does not outlive the block."""
-    try:
-        process = await trio.lowlevel.open_process(
-            command, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, cwd="/",
-            env=tool_environment(url),
-        )
-    except OSError as error:
-        raise Refused(
-            f"The program {command[0]} cannot be started ({error.strerror}): name a folder with"
-            " all programs of Postgres with --pg-bin."
-        ) from None
-    try:
-        yield process
-    finally:
-        with trio.CancelScope(shield=True):
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-            for stream in (process.stdin, process.stdout, process.stderr):
-                if stream is not None:
-                    await stream.aclose()
-
-
-async def _end_of(
-    name: str, tool: trio.Process, tell: Callable[[str], None]
-) -> StoreError | None:
-    """Hear what it says to its end; returns why it failed."""
-    assert tool.stderr is not None
-    said = ""
-    async for line in _lines(tool.stderr):
-        if "error:" in line.lower() or "error:" not in said.lower():
-            said = line
-        tell(line)
-    return _failed(name, said) if await tool.wait() != 0 else None
 
 
 async def _pass_on(source: trio.Process, sink: trio.Process) -> bool:
@@ -304,28 +227,6 @@ async def _pass_on(source: trio.Process, sink: trio.Process) -> bool:
             except trio.BrokenResourceError:
                 return False
     return True
-
-
-async def _lines(stream: trio.abc.ReceiveStream) -> AsyncGenerator[str]:
-    held = b""
-    async for chunk in stream:
-        *whole, held = (held + chunk).split(b"\n")
-        held = held[-LINE_BYTES_MAX:]
-        for line in whole:
-            yield line.decode(errors="replace")
-    if held:
-        yield held.decode(errors="replace")
-
-
-def _failed(name: str, said: str) -> StoreError:
-    if "No space left on device" in said or "Disk quota exceeded" in said:
-        return Unavailable("There is no space left on the disk for this file: free some.")
-    if "server version mismatch" in said:
-        return Refused(
-            f"This {name} is older than the server: name the programs of the server's version"
-            " with --pg-bin."
-        )
-    return Unavailable(f"The program {name} failed and said: {said.strip() or 'nothing'}.")
 
 
 def _cannot_write(target: Path, error: OSError) -> StoreError:
