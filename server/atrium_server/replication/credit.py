@@ -85,7 +85,6 @@ CREDIT = np.dtype([
     ("last_delay", np.int32),  # in ticks, of the window's newest acknowledged snapshot
     ("searching", np.uint8),  # 1 until the first queue is met
     ("refused", np.uint8),  # 1 when credit was wanting for a snapshot of this window
-    ("unused", np.uint8, 6),
 ], align=True)
 SENT = np.dtype([
     ("bytes", np.int64),  # all bytes sent up to and with that tick

@@ -3,9 +3,10 @@
 ::
 
     replicator.take_frame(frame)          every tick, also when nobody can be sent to
-    built = replicator.build(request)     bytes for the viewers that have credit, in one arena
-    ... the caller offers each piece to its socket ...
-    replicator.commit(built, taken)       what each socket took decides what its client holds
+    which, room = replicator.with_credit(which)   who may be sent to; also sets their income
+    built, end = replicator.build(which, ...)     bytes for each of them, in one arena
+    ... the caller hands each piece to its connection, which keeps what its socket does not take ...
+    replicator.commit(built, accepted)    charges credit and tokens, but for broken connections
 
 Nothing here knows of sockets, sessions or worlds. See `gather` for how one viewer's bytes come
 about and `credit` for who may be sent to.
