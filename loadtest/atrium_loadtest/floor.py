@@ -69,7 +69,7 @@ def canned_welcome(extent: Extent, tick_rate_hz: int) -> bytes:
     return codec.encode(
         messages.Welcome(
             1, "t" * 96, 1, "floor", 1, tick_rate_hz, 0, 64, 1_000_000, 3, 1, False, 30,
-            "/api/worlds/floor/scene@0", body, 0,
+            "/api/worlds/floor/scene@0", body, 0, "", 0,
         )
     )
 

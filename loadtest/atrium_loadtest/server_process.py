@@ -121,7 +121,7 @@ def atrium_command(world: Path, trace: Path | None, busy_thread: bool = False) -
     """How to start Atrium for a run: a free port of loopback and one world."""
     program = ["-c", _WITH_BUSY_THREAD] if busy_thread else ["-m", "atrium_server"]
     command = [
-        sys.executable, *program, "serve", "--host", "127.0.0.1", "--port", "0",
+        sys.executable, *program, "serve", "--ephemeral", "--host", "127.0.0.1", "--port", "0",
         "--world", str(world),
     ]
     return command if trace is None else [*command, "--send-trace", str(trace)]

@@ -6,10 +6,12 @@
                           +- gateway - Inbox - WorldHost.tick - gateway - sockets
                                                   |
                                                   +- judge (a lane) - Inbox
+                                                  +- keeper - writer - store
 
-Opened in this order, in one nursery: telemetry, worlds, gateway, HTTP, listeners. Closed in the
-opposite one: nobody new is let in, clients are told and closed, then the rest is cancelled. A bug
-in anything but a world's tick ends the process, loudly: it would otherwise live on in pieces.
+Opened in this order: telemetry, stores, worlds, gateway, HTTP, listeners. Closed in the opposite
+one: nobody new is let in, clients are told and closed, worlds end and what they hold is saved, then
+the stores are closed. A bug in anything but a world's tick ends the process, loudly: it would
+otherwise live on in pieces.
 """
 
 from __future__ import annotations
@@ -17,27 +19,21 @@ from __future__ import annotations
 import errno
 import gc
 import logging
-import os
-import re
-import secrets
 import signal
 import sys
-import tempfile
-import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import trio
 
 from atrium_server.config import AtriumStartError, Config
-from atrium_server.host import HostMetrics, HostParts, WorldHost
+from atrium_server.host_maker import HostMaker, read_manifest
 from atrium_server.hosts import Hosts
 from atrium_server.http.guard import Admission
 from atrium_server.http.service import open_http_service
-from atrium_server.judge import AllowAll
+from atrium_server.lanes import Lanes, open_lanes
 from atrium_server.net.addresses import Addresses, AddressRules
 from atrium_server.net.forwarded import Forwarding
 from atrium_server.net.front_door import FrontDoor, FrontDoorParts
@@ -45,40 +41,28 @@ from atrium_server.net.gateway import Gateway, GatewayParts
 from atrium_server.net.host_names import HostNames
 from atrium_server.net.requests import Guests
 from atrium_server.net.socket_io import SocketIO, open_socket_io
+from atrium_server.persistence.errors import StoreError
+from atrium_server.persistence.open import Place, Stores, open_stores
 from atrium_server.process_metrics import add_process_metrics, observe_gc
-from atrium_server.recording import Recorder, create_recording
 from atrium_server.replication.replicator import warm_up
-from atrium_server.seats import SeatState
+from atrium_server.rewinding import Rewinding
 from atrium_server.status import Status
 from atrium_server.telemetry import (
-    COLLECT_SECONDS,
     CONNECTIONS,
-    CORRECTIONS_TOTAL,
-    POSES_TOTAL,
     PROTOCOL_ERRORS_TOTAL,
     REFUSED_TOTAL,
-    SESSIONS,
-    SNAPSHOT_BYTES_TOTAL,
-    SNAPSHOTS_SKIPPED_TOTAL,
-    SNAPSHOTS_TOTAL,
-    TICK_LATE_SECONDS,
-    TICK_SECONDS,
-    WORLD_RESTARTS_TOTAL,
     Counter,
     Registry,
 )
 from atrium_server.ticker import Sleeper, best_sleeper
 from atrium_server.tokens import TokenSigner
-from atrium_server.trace import SendTrace
-from atrium_server.world.manifest import Manifest, parse_manifest
-from atrium_server.world.manifest_reader import ManifestError
 from atrium_shared import limits
+from atrium_shared.props import PropError
 
 logger = logging.getLogger(__name__)
 
 FILES_BESIDE_CONNECTIONS = 128
 """Open files besides connections: listeners, libraries, recordings, requests being refused."""
-DUMPS_PER_WORLD_MAX = 3
 
 
 async def run(
@@ -122,54 +106,133 @@ class Server:
 
 @asynccontextmanager
 async def open_server(
-    config: Config, io: SocketIO | None = None, sleeper: Callable[[], Sleeper] = best_sleeper
+    config: Config, io: SocketIO | None = None, sleeper: Callable[[], Sleeper] = best_sleeper,
+    *, has_lanes: bool = True,
 ) -> AsyncGenerator[Server]:
-    """Everything but the listeners. Tests give a `MemoryIO` and a sleeper for their clock."""
-    registry = Registry()
+    """Everything but the listeners. Tests give a `MemoryIO` and a sleeper for their clock, and do
+    without the lanes where they are about nothing but worlds.
+
+    Raises AtriumStartError when a store or a world cannot be opened.
+    """
+    is_open = False
+    try:
+        async with AsyncExitStack() as stack:
+            registry = Registry()
+            stores = await stack.enter_async_context(open_stores(_place_of(config)))
+            lanes = None
+            if has_lanes:
+                worlds = [read_manifest(path)[1].name for path in config.worlds]
+                lanes = await stack.enter_async_context(
+                    open_lanes(config, stores, registry, worlds)
+                )
+            parts = _Parts(config, registry, stores, lanes, io, sleeper)
+            server = await stack.enter_async_context(_opened(parts))
+            is_open = True
+            yield server
+    except (StoreError, PropError) as error:
+        raise _told(error) from error
+    except BaseExceptionGroup as group:
+        error = None if is_open else _only_store_error(group)
+        if error is None:
+            raise
+        raise _told(error) from group
+
+
+def _place_of(config: Config) -> Place:
+    return Place(
+        config.data_dir, config.database_url, config.ephemeral, config.pg_bin, config.pg_user
+    )
+
+
+def _told(error: Exception) -> AtriumStartError:
+    return AtriumStartError(str(error))
+
+
+def _only_store_error(group: BaseExceptionGroup[BaseException]) -> Exception | None:
+    """What a group is about, if it is about a store that cannot be opened and nothing else."""
+    ours, rest = group.split((StoreError, PropError, AtriumStartError))
+    while isinstance(ours, BaseExceptionGroup):
+        ours = ours.exceptions[0]
+    return ours if rest is None and isinstance(ours, Exception) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What there is before the worlds are."""
+
+    config: Config
+    registry: Registry
+    stores: Stores
+    lanes: Lanes | None
+    io: SocketIO | None
+    sleeper: Callable[[], Sleeper]
+
+
+@asynccontextmanager
+async def _opened(parts: _Parts) -> AsyncGenerator[Server]:
+    config, registry, lanes = parts.config, parts.registry, parts.lanes
     add_process_metrics(registry)
     epoch = trio.current_time()
     forwarding = Forwarding(config.forwarded_by, config.trusted_networks)
     addresses = Addresses(_address_rules(config, forwarding))
     names = HostNames(config.host, config.allowed_origins)
-    io = io or open_socket_io(config.io, config.connections_max)
-    gateway = Gateway(GatewayParts(
-        io=io, identifier=Guests(), addresses=addresses,
+    io = parts.io or open_socket_io(config.io, config.connections_max)
+    gateway = _gateway(parts, io, addresses, epoch)
+    registry.gauge_read(CONNECTIONS, "Open connections.", lambda: addresses.open)
+    signer = TokenSigner(config.secret_key.encode() or parts.stores.node.key)
+    scribe = lanes.scribe if lanes else None
+    maker = HostMaker(config, gateway, registry, signer, epoch, parts.sleeper, scribe)
+    refused = partial(_refused, registry)
+    try:
+        hosts = Hosts(await maker.hosts(parts.stores), signer)
+        status = Status(hosts)
+        admission = Admission(
+            names.knows, forwarding.client_of, forwarding.trusts, addresses.take_request,
+            refused=lambda reason: refused(reason).add(),
+        )
+        with observe_gc(registry):
+            async with (
+                open_http_service(
+                    status, registry, admission,
+                    accounts=lanes.accounts if lanes else None,
+                    uploads=lanes.uploads if lanes else None,
+                    rewinder=_rewinding(hosts, lanes),
+                ) as serve_http,
+                trio.open_nursery() as nursery,
+            ):
+                await nursery.start(gateway.run, hosts)
+                nursery.start_soon(hosts.run)
+                if lanes is not None:
+                    nursery.start_soon(lanes.run, hosts)
+                door = FrontDoor(FrontDoorParts(
+                    gateway=gateway, addresses=addresses, serve_http=serve_http,
+                    allowed_origins=config.allowed_origins, knows_host=names.knows,
+                    forwarding=forwarding, refused=refused,
+                ))
+                try:
+                    yield Server(door, gateway, hosts, status)
+                finally:
+                    nursery.cancel_scope.cancel()
+    finally:
+        maker.close()
+        io.close()
+
+
+def _gateway(parts: _Parts, io: SocketIO, addresses: Addresses, epoch: float) -> Gateway:
+    registry = parts.registry
+    return Gateway(GatewayParts(
+        io=io, identifier=parts.lanes.people if parts.lanes else Guests(), addresses=addresses,
         protocol_errors=lambda code: registry.counter(
             PROTOCOL_ERRORS_TOTAL, "Sessions ended because the peer broke the protocol.", code=code
         ),
-        epoch=epoch, connections_max=config.connections_max,
+        epoch=epoch, connections_max=parts.config.connections_max,
     ))
-    registry.gauge_read(CONNECTIONS, "Open connections.", lambda: addresses.open)
-    trace = SendTrace(config.send_trace_file) if config.send_trace_file else None
-    # Seats end with the process, and session numbers begin again: so must the tokens end.
-    signer = TokenSigner(config.secret_key.encode(), run=secrets.token_bytes(32))
-    maker = _HostMaker(config, gateway, registry, signer, epoch, sleeper, trace)
-    hosts = Hosts(maker.hosts(), signer)
-    status = Status(hosts)
-    refused = partial(_refused, registry)
-    with observe_gc(registry):
-        async with (
-            open_http_service(
-                status, registry, Admission(
-                    names.knows, forwarding.client_of, forwarding.trusts, addresses.take_request,
-                    refused=lambda reason: refused(reason).add(),
-                )
-            ) as serve_http,
-            trio.open_nursery() as nursery,
-        ):
-            await nursery.start(gateway.run, hosts)
-            nursery.start_soon(hosts.run)
-            door = FrontDoor(FrontDoorParts(
-                gateway=gateway, addresses=addresses, serve_http=serve_http,
-                allowed_origins=config.allowed_origins, knows_host=names.knows,
-                forwarding=forwarding, refused=refused,
-            ))
-            try:
-                yield Server(door, gateway, hosts, status)
-            finally:
-                nursery.cancel_scope.cancel()
-                maker.close()
-                io.close()
+
+
+def _rewinding(hosts: Hosts, lanes: Lanes | None) -> Rewinding | None:
+    if lanes is None or lanes.history is None:
+        return None
+    return Rewinding(hosts, lanes.history, lanes.conduct)
 
 
 def _refused(registry: Registry, reason: str) -> Counter:
@@ -188,127 +251,6 @@ def _address_rules(config: Config, forwarding: Forwarding) -> AddressRules:
     )
 
 
-@dataclass(slots=True)
-class _HostMaker:
-    """Makes the hosts, each with its own counters and recorder."""
-
-    config: Config
-    gateway: Gateway
-    registry: Registry
-    signer: TokenSigner
-    epoch: float
-    sleeper: Callable[[], Sleeper]
-    trace: SendTrace | None
-    recorders: list[Recorder] = field(default_factory=list[Recorder])
-
-    def hosts(self) -> list[WorldHost]:
-        """The hosts of all worlds. Raises AtriumStartError for a world that cannot be made."""
-        hosts: list[WorldHost] = []
-        for path in self.config.worlds:
-            host = self._host(path)
-            if any(host.name == other.name for other in hosts):
-                raise AtriumStartError(
-                    f"Two worlds have the name {host.name!r}, the second one in {path}: rename one."
-                )
-            hosts.append(host)
-        return hosts
-
-    def _host(self, path: Path) -> WorldHost:
-        text, manifest = read_manifest(path)
-        recorder = self._recorder(manifest)
-        self.recorders.append(recorder)
-        host = WorldHost(manifest, text, HostParts(
-            sink=self.gateway, judge=AllowAll(), signer=self.signer,
-            metrics=self._metrics(manifest.name), recorder=recorder,
-            collect=self._collect, dump=dump_inputs, sleeper=self.sleeper,
-            epoch=self.epoch, seed=self.config.seed, resume_s=self.config.resume_s,
-            send_trace=self.trace.take if self.trace else None,
-        ))
-        self.registry.counter_read(
-            "atrium_poses_dropped_total", "Poses that the inbox had no room for.",
-            lambda: host.inbox.poses_dropped, world=host.name,
-        )
-        self.registry.gauge_read(
-            "atrium_world_failed", "1 for a world that failed too often and stays down.",
-            lambda: host.state.failed, world=host.name,
-        )
-        for state in SeatState:
-            self.registry.gauge_read(
-                SESSIONS, "Sessions by state.",
-                lambda state=state: host.seats.count(state), world=host.name, state=state.value,
-            )
-        return host
-
-    def _collect(self) -> None:
-        self.gateway.collect()
-
-    def _recorder(self, manifest: Manifest) -> Recorder:
-        if self.config.record_file is None:
-            return Recorder(manifest.tick_rate_hz)
-        path = self.config.record_file
-        if len(self.config.worlds) > 1:
-            path = path.with_name(f"{path.stem}-{manifest.name}{path.suffix}")
-        try:
-            return Recorder(manifest.tick_rate_hz, create_recording(path))
-        except OSError as error:
-            raise AtriumStartError(f"Cannot record to {path}: {error.strerror}.") from None
-
-    def _metrics(self, world: str) -> HostMetrics:
-        r = self.registry
-
-        def skipped(reason: str) -> Counter:
-            return r.counter(
-                SNAPSHOTS_SKIPPED_TOTAL, "Snapshots that were not sent.", reason=reason
-            )
-
-        return HostMetrics(
-            tick_seconds=r.histogram(
-                TICK_SECONDS, "Duration of ticks, without the receiving before them.", world=world
-            ),
-            late_seconds=r.histogram(TICK_LATE_SECONDS, "Lateness of ticks.", world=world),
-            collect_seconds=r.histogram(
-                COLLECT_SECONDS, "Duration of the receiving right before a tick.", world=world
-            ),
-            poses=r.counter(POSES_TOTAL, "Poses taken."),
-            snapshots=r.counter(SNAPSHOTS_TOTAL, "Snapshots sent."),
-            snapshot_bytes=r.counter(SNAPSHOT_BYTES_TOTAL, "Bytes sent with snapshots."),
-            skipped_credit=skipped("credit"), skipped_tail=skipped("tail"),
-            skipped_broken=skipped("broken"),
-            ticks_skipped=r.counter(
-                "atrium_ticks_skipped_total", "Ticks left out after a stall.", world=world
-            ),
-            restarts=r.counter(
-                WORLD_RESTARTS_TOTAL, "Restarts of a world after a failure.", world=world
-            ),
-            correction=lambda reason: r.counter(
-                CORRECTIONS_TOTAL, "Movement rules that poses broke.", reason=reason
-            ),
-        )
-
-    def close(self) -> None:
-        for recorder in self.recorders:
-            recorder.close()
-        if self.trace is not None:
-            self.trace.close()
-
-
-def read_manifest(path: Path) -> tuple[str, Manifest]:
-    """Text and manifest. Raises AtriumStartError with file, line and what is wrong."""
-    try:
-        with path.open("rb") as file:
-            text = file.read(limits.MANIFEST_BYTES_MAX + 1).decode()
-    except OSError as error:
-        raise AtriumStartError(
-            f"Cannot read the world {path}: {error.strerror or error}."
-        ) from None
-    except UnicodeDecodeError:
-        raise AtriumStartError(f"Cannot read the world {path}: it is not UTF-8 text.") from None
-    try:
-        return text, parse_manifest(text, str(path))
-    except ManifestError as error:
-        raise AtriumStartError(str(error)) from None
-
-
 async def _listen(config: Config) -> list[trio.SocketListener]:
     try:
         return await trio.open_tcp_listeners(config.port, host=config.host, backlog=4096)
@@ -320,39 +262,6 @@ async def _listen(config: Config) -> list[trio.SocketListener]:
             f"Cannot listen on {config.host} port {config.port}: {error.strerror or error}."
             f" {advice}"
         ) from None
-
-
-def dump_inputs(world: str, data: bytes) -> None:
-    """Keep the last inputs of a world that failed, readable by this user only.
-
-    Of each world the newest DUMPS_PER_WORLD_MAX are kept, of whatever run they are.
-    """
-    prefix = f"atrium-{world}-{time.strftime('%Y%m%dT%H%M%S')}-"
-    try:
-        with tempfile.NamedTemporaryFile(prefix=prefix, suffix=".ticks", delete=False) as file:
-            file.write(data)
-    except OSError as error:
-        logger.error("the last inputs of world %s could not be kept: %s", world, error.strerror)
-    else:
-        logger.error("the last inputs of world %s are in %s", world, file.name)
-        _forget_dumps(world, Path(file.name))
-
-
-def _forget_dumps(world: str, newest: Path) -> None:
-    """Remove the older dumps of a world. Other users may write to this folder, too."""
-    pattern = re.compile(rf"atrium-{re.escape(world)}-[0-9]{{8}}T[0-9]{{6}}-\w+\.ticks")
-    found: list[tuple[int, str]] = []
-    try:
-        own = newest.stat().st_uid
-        for entry in os.scandir(newest.parent):
-            if pattern.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
-                info = entry.stat(follow_symlinks=False)
-                if info.st_uid == own:
-                    found.append((info.st_mtime_ns, entry.path))
-        for _, path in sorted(found)[:-DUMPS_PER_WORLD_MAX]:
-            os.unlink(path)
-    except OSError as error:
-        logger.warning("old inputs of world %s could not be removed: %s", world, error.strerror)
 
 
 def _raise_files_limit(connections_max: int) -> None:

@@ -94,7 +94,11 @@ app.command(
     name="loadtest",
     help="Fill a server with bots and measure what people in it would notice.",
 )
+app.command("atrium_server.cli_account:app", name="account", help="Look after accounts.")
 app.command("atrium_server.cli_db:app", name="db", help="Look after the database.")
+app.command(
+    "atrium_server.cli_world:app", name="world", help="Look after what is in the worlds."
+)
 
 
 def _flag(setting: Setting) -> inspect.Parameter:
@@ -145,6 +149,7 @@ def serve(*, config_file: ConfigFile = None, **flags: Any) -> int:
     logging.basicConfig(
         level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # our own words say what was upgraded
     return _run(config)
 
 

@@ -82,6 +82,10 @@ class Config:
     data_dir: Path
     database_url: str | None = field(repr=False)
     ephemeral: bool
+    retention_chat_days: int
+    retention_audit_days: int
+    retention_session_days: int
+    retention_sign_in_days: int
     pg_bin: Path | None
     pg_user: str | None
     sources: Mapping[str, str] = field(repr=False, compare=False)

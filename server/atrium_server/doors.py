@@ -7,6 +7,7 @@ All of these calls are made in one thread, between two awaits, and none of them 
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,6 +37,16 @@ class JoinRequest:
     capabilities: Capabilities
     resume_token: str
     last_chat_seq: int
+    account: uuid.UUID | None = None
+    """None for a guest."""
+    permissions: frozenset[str] = frozenset()
+    """What the account may do in that world."""
+    request_id: int = 0
+    """Of the `Travel` that this is, else 0."""
+    anywhere: frozenset[str] = frozenset()
+    """The permissions that hold in all worlds."""
+    sign_in: uuid.UUID | None = None
+    """Whose end is the end of the session."""
 
 
 class WorldDoor(Protocol):

@@ -5,105 +5,55 @@ Theory of operation
 `tick` is one screen and reads as the list of its phases; there is no await, lock or clock in it.
 What comes from outside (joins, chat, verdicts, poses) waits in the inbox; what goes out is handed
 to the gateway (`ClientSink`) in the same tick. The host itself keeps what is neither the world's
-nor the network's: seats, and which connection belongs to which slot.
+nor the network's: seats, and which connection belongs to which slot. What was built is handed to
+the keeper, who sees to it that it lasts.
 
-`run` is the supervisor. A bug in a tick ends this world, loudly: its inputs are dumped, its
-sessions are told and closed with 1011, and it begins again, WORLD_RESTARTS_MAX times; other worlds
-never notice.
+When it ticks, and what becomes of it after a failure, is decided by its supervisor.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import uuid
 
 import numpy as np
 import numpy.typing as npt
 import trio
 
-from atrium_server.doors import ClientSink, JoinRequest
+from atrium_server.amendments import Amendments
+from atrium_server.doors import JoinRequest
 from atrium_server.frames import binary_frame
-from atrium_server.judge import Judge
+from atrium_server.host_parts import HostParts, HostState
+from atrium_server.keeper import NOTHING_KEPT, Kept
 from atrium_server.mailbox import Inbox
-from atrium_server.recording import Recorder
+from atrium_server.messenger import Messenger
 from atrium_server.replication.replicator import (
     ReplicationSettings,
     Replicator,
     granted_cap,
 )
 from atrium_server.seats import Seats, Session
-from atrium_server.telemetry import Counter, Histogram
-from atrium_server.ticker import Sleeper, Ticks
-from atrium_server.tokens import TokenSigner, invalid
-from atrium_server.world.commands import AnyCommand, Join, Joined, Leave, LinkChange, Tell
+from atrium_server.tokens import invalid
+from atrium_server.world.commands import (
+    AnyCommand,
+    Join,
+    Joined,
+    Leave,
+    LinkChange,
+)
 from atrium_server.world.manifest import Manifest
 from atrium_server.world.movement import PoseBatch
+from atrium_server.world.places import root_body
 from atrium_server.world.world import World
 from atrium_shared import codec, limits
-from atrium_shared.errors import ErrorCode
+from atrium_shared.errors import ErrorCode, Overload
 from atrium_shared.messages import (
     Capabilities,
-    ChatPublished,
-    ChatRetract,
-    Emote,
     Message,
     Welcome,
 )
 
 logger = logging.getLogger(__name__)
-_TALK = (ChatPublished, ChatRetract, Emote)
-"""What others say: it may wait for credit, while what concerns a client itself may not."""
-
-
-@dataclass(frozen=True, slots=True)
-class HostMetrics:
-    """Where a host counts."""
-
-    tick_seconds: Histogram
-    late_seconds: Histogram
-    collect_seconds: Histogram
-    poses: Counter
-    snapshots: Counter
-    snapshot_bytes: Counter
-    skipped_credit: Counter
-    skipped_tail: Counter
-    skipped_broken: Counter
-    ticks_skipped: Counter
-    restarts: Counter
-    correction: Callable[[str], Counter]
-
-
-@dataclass(frozen=True, slots=True)
-class HostParts:
-    """What a host is given."""
-
-    sink: ClientSink
-    judge: Judge
-    signer: TokenSigner
-    metrics: HostMetrics
-    recorder: Recorder
-    collect: Callable[[], None]
-    """Brings in what the sockets have, just before a tick."""
-    dump: Callable[[str, bytes], None]
-    """Keeps the inputs of a world that failed."""
-    sleeper: Callable[[], Sleeper]
-    epoch: float
-    """The clock's time at which the wire's milliseconds are 0."""
-    seed: int
-    resume_s: float
-    send_trace: Callable[[float, npt.NDArray[np.int64]], None] | None = None
-
-
-@dataclass(slots=True)
-class HostState:
-    """What outsiders may read of a host's health."""
-
-    last_tick_at: float = -1.0
-    restarts: int = 0
-    failed: bool = False
-    sessions: dict[int, Session] = field(default_factory=dict[int, Session])
 
 
 class WorldHost:
@@ -113,15 +63,57 @@ class WorldHost:
         self.manifest = manifest
         self.state = HostState()
         self._text = manifest_text
-        self._parts = parts
-        self._failed_at: deque[float] = deque(maxlen=limits.WORLD_RESTARTS_MAX + 1)
-        self._begin()
+        self.parts = parts
+        self._messenger = Messenger(
+            parts.sink, self.state.sessions, parts.scenes, parts.scribe,
+            parts.keeper.claim.world_id,
+        )
+        self.amendments = Amendments(lambda command: self.inbox.must(command))
+        self.parts.keeper.offer = lambda command: self.inbox.must(command)
+        self.parts.attendance.host = self
+        self.world = World(manifest, parts.seed)
+        self.begin(NOTHING_KEPT)
 
-    def _begin(self) -> None:
+    @property
+    def attending(self) -> dict[int, Session]:
+        """All sessions, by their number."""
+        return self.state.sessions
+
+    async def load(self) -> None:
+        """Begin with what the store has. Raises PropError, Unavailable or Fenced."""
+        self.begin(await self.parts.keeper.load())
+        await self.parts.scenes.begin(self.world)
+
+    async def expect_back(self, taken: set[int]) -> None:
+        """Keep seats for those who were here when the server ended; once, before the first tick.
+        `taken` are numbers that sessions of other worlds have, and gets those of this one.
+        """
+        for session in await self.parts.attendance.expected():
+            if session.session_id in taken:
+                session.session_id = max(taken) + 1
+            taken.add(session.session_id)
+            session.rights = self.manifest.rights_of(
+                session.account is not None, session.permissions
+            )
+            self.world.chat.skip_to(session.last_chat_seq)
+            try:
+                self._expect(session)
+            except Overload:
+                return  # the world holds fewer now; the newest are let in
+
+    def begin(self, kept: Kept) -> None:
+        """Begin (again) without anybody."""
         m = self.manifest
-        self.world = World(m, self._parts.seed)
+        self.is_loading = kept is NOTHING_KEPT
+        for session in self.state.sessions.values():
+            self.parts.attendance.over(session)
+        said_to = self.world.chat.last_seq
+        self.world = World(m, self.parts.seed)
+        self.world.chat.skip_to(said_to)  # no client takes one line for another
+        if kept is not NOTHING_KEPT:
+            self.world.building.load(kept.props, kept.run)
         self.inbox = Inbox(m.capacity)
-        self.seats = Seats(m.capacity, limits.JOIN_S_MAX, self._parts.resume_s)
+        self.seats = Seats(m.capacity, limits.JOIN_S_MAX, self.parts.resume_s)
         low, high = m.extent_mm
         self.replicator = Replicator(ReplicationSettings(
             radius_m=m.interest.radius_m, hysteresis_m=m.interest.hysteresis_m,
@@ -131,9 +123,13 @@ class WorldHost:
             high_mm=(high[0], high[2]), entities_max=m.capacity, viewers_max=m.capacity,
         ))
         self.state.sessions.clear()
+        self.state.number_of.clear()
         self._returned: dict[int, Session] = {}
         self._connection_of = np.full(m.capacity, -1, np.int32)
-        self._parts.recorder.begin(self._text, m.name, self._parts.seed, self.world.tick)
+
+    def record(self) -> None:
+        """The world as it is now is the beginning of what is recorded."""
+        self.parts.recorder.begin(self._text, self.name, self.parts.seed, self.world)
 
     @property
     def name(self) -> str:
@@ -149,19 +145,24 @@ class WorldHost:
     def tick(self, server_ms: int) -> None:
         """One tick of the world and of all that its clients are told."""
         drained = self.inbox.drain()
+        self._messenger.refuse_lines(drained.commands)
+        self.parts.keeper.before_tick(drained.commands)
         # Recorded first, so that the inputs of a tick that fails are in the dump.
-        self._parts.recorder.take(drained, server_ms, self.world)
+        self.parts.recorder.take(drained, server_ms, self.world)
         output = self.world.step(drained.commands, drained.poses, server_ms)
         self.replicator.take_acks(drained.ack_slots, drained.ack_ticks)
         self.replicator.take_frame(self.world.publish())
+        self.parts.keeper.take(output.edits)
         self._welcome(output.joined, server_ms)
-        self._tell(output.tells)
-        self._parts.judge.consider(output.judge, self.inbox)
+        self._messenger.tell(output.tells)
+        self.parts.judge.consider(output.judge, self.inbox)
+        self.parts.judge.consider_signs(output.signs, self.inbox)
+        self.amendments.report(output.amended)
         self._replicate(server_ms)
         self._count(output.poses_taken, output.corrections)
 
     def _replicate(self, server_ms: int) -> None:
-        sink, metrics = self._parts.sink, self._parts.metrics
+        sink, metrics = self.parts.sink, self.parts.metrics
         slots = np.flatnonzero(self._connection_of >= 0).astype(np.int32)
         whole = slots[sink.ready(self._connection_of[slots])]
         which, room = self.replicator.with_credit(whole)
@@ -181,38 +182,48 @@ class WorldHost:
             metrics.snapshots.add(taken)
             metrics.skipped_broken.add(len(accepted) - taken)
             metrics.snapshot_bytes.add(int(built.lengths @ accepted))
-            if self._parts.send_trace is not None:
-                self._parts.send_trace(server_ms / 1000, built.lengths[accepted == 1])
+            if self.parts.send_trace is not None:
+                self.parts.send_trace(server_ms / 1000, built.lengths[accepted == 1])
             first = end
 
-    def _tell(self, tells: list[Tell]) -> None:
-        for tell in tells:
-            frame = binary_frame(codec.encode(tell.message))
-            is_talk = isinstance(tell.message, _TALK)
-            sessions = self.state.sessions
-            for session_id in sessions if tell.sessions is None else tell.sessions:
-                session = sessions.get(session_id)
-                if session is not None and session.connection >= 0 and session.slot >= 0:
-                    self._parts.sink.tell(session.connection, frame, is_talk)
-
     def _count(self, poses: int, corrections: dict[str, int]) -> None:
-        self._parts.metrics.poses.add(poses)
+        self.parts.metrics.poses.add(poses)
         for reason, count in corrections.items():
-            self._parts.metrics.correction(reason).add(count)
+            self.parts.metrics.correction(reason).add(count)
 
     # --- coming and going ----------------------------------------------------------------
 
-    def admit(
-        self, request: JoinRequest, session_id: int, rotation: int = 0, request_id: int = 0
-    ) -> None:
-        """Reserve a seat and ask the world for an avatar. Raises Overload when it is full."""
+    def admit(self, request: JoinRequest, session_id: int, before: Session | None = None) -> None:
+        """Reserve a seat and ask the world for an avatar; `before` is the session in the world
+        that it comes from. Raises Overload when it is full.
+        """
         self.seats.reserve(session_id, trio.current_time())
         wants = request.capabilities
-        self.state.sessions[session_id] = Session(
-            session_id, request.connection, wants, self._cap_for(wants), rotation=rotation,
-            request_id=request_id, travelled=rotation > 0,
+        session = Session(
+            session_id, request.connection, wants, self._cap_for(wants),
+            uuid=uuid.uuid4().bytes, name=request.name, avatar=request.avatar,
+            account=request.account, permissions=request.permissions,
+            anywhere=request.anywhere, sign_in=request.sign_in,
         )
-        self.inbox.must(Join(session_id, request.name, request.avatar))
+        session.rights = self.manifest.rights_of(
+            request.account is not None, request.permissions
+        )
+        if before is not None:
+            session.uuid, session.rotation = before.uuid, before.rotation + 1
+            session.request_id, session.travelled = request.request_id, True
+        self._enrol(session)
+        self.inbox.must(_join_of(session))
+
+    def _enrol(self, session: Session) -> None:
+        self.state.sessions[session.session_id] = session
+        self.state.number_of[session.uuid] = session.session_id
+
+    def _expect(self, session: Session) -> None:
+        """Keep a seat for a session of an earlier run, as if its link had just been lost."""
+        now = trio.current_time()
+        self.seats.reserve(session.session_id, now)
+        self.seats.suspend(session.session_id, now)
+        self._enrol(session)
 
     def _cap_for(self, wants: Capabilities) -> int:
         return granted_cap(
@@ -227,8 +238,8 @@ class WorldHost:
             raise invalid()
         if session.connection >= 0:
             old, session.connection = session.connection, -1
-            self._parts.sink.end(old, ErrorCode.REPLACED, "You came back on another connection.")
-        session.rotation = rotation + 1
+            self.parts.sink.end(old, ErrorCode.REPLACED, "You came back on another connection.")
+        session.rotation = max(rotation, session.rotation) + 1
         session.connection = request.connection
         session.capabilities = request.capabilities
         session.cap = self._cap_for(request.capabilities)
@@ -236,16 +247,27 @@ class WorldHost:
         session.last_chat_seq = request.last_chat_seq if request.world in ("", self.name) else 0
         session.resumed, session.request_id = True, 0
         if session.slot < 0:
-            return  # a traveller, who is welcomed when there is an avatar
+            if session.back is not None:
+                self._come_back(session)
+            return  # welcomed when there is an avatar
         self._connection_of[session.slot] = -1  # nothing is sent before the welcome
         self.seats.activate(session_id)
         self.inbox.must(LinkChange(session_id, lost=False))
         self._returned[session_id] = session
 
+    def _come_back(self, session: Session) -> None:
+        """Somebody of an earlier run is here again."""
+        self.seats.rejoin(session.session_id, trio.current_time())
+        self.inbox.must(_join_of(session))
+        session.back = None
+
     def _is_good(self, session: Session, rotation: int) -> bool:
         """Whether a token may be used. The one before the last is, until the client has shown that
         it got the last by acknowledging a snapshot: a lost link may take a welcome with it.
         """
+        if session.back is not None:
+            # What was saved of it may be older than the token.
+            return rotation >= session.rotation - 1
         unheard = (
             session.slot < 0 or session.session_id in self._returned
             or not self.replicator.has_acked(session.slot)
@@ -269,11 +291,14 @@ class WorldHost:
         self.seats.suspend(session.session_id, trio.current_time())
         self.inbox.must(LinkChange(session.session_id, lost=True))
 
-    def leave(self, session_id: int) -> None:
-        """The session is over: seat, viewer and avatar go."""
+    def leave(self, session_id: int, *, is_over: bool = True) -> None:
+        """The session is over, or goes on in another world: seat, viewer and avatar go."""
         session = self.state.sessions.pop(session_id, None)
         if session is None:
             return
+        del self.state.number_of[session.uuid]
+        if is_over:
+            self.parts.attendance.over(session)
         self._returned.pop(session_id, None)
         self.seats.release(session_id)
         if session.slot >= 0:
@@ -286,7 +311,7 @@ class WorldHost:
         for session_id in self.seats.expired(trio.current_time()):
             session = self.state.sessions[session_id]
             if session.connection >= 0:
-                self._parts.sink.end(
+                self.parts.sink.end(
                     session.connection, ErrorCode.TIMEOUT, "Joining the world took too long."
                 )
             self.leave(session_id)
@@ -313,11 +338,16 @@ class WorldHost:
         self._returned.clear()
 
     def _open(self, session: Session, server_ms: int) -> None:
+        self.parts.attendance.touch(session)
         self._connection_of[session.slot] = session.connection
-        sink = self._parts.sink
+        sink = self.parts.sink
         sink.joined(session.connection, session.session_id, self, session.slot)
         greeting = codec.encode(self._greeting(session, server_ms))
         sink.tell(session.connection, binary_frame(greeting))
+        for frame in self.parts.scenes.since():
+            sink.tell(session.connection, frame, is_talk=True)
+        for message in self.world.news_for(session.session_id):
+            sink.tell(session.connection, binary_frame(codec.encode(message)), is_talk=True)
         if session.resumed:
             for line in self.world.chat_since(session.session_id, session.last_chat_seq):
                 sink.tell(session.connection, binary_frame(codec.encode(line)), is_talk=True)
@@ -326,15 +356,29 @@ class WorldHost:
         m = self.manifest
         return Welcome(
             session_id=session.session_id,
-            resume_token=self._parts.signer.sign(session.session_id, session.rotation),
+            resume_token=self.parts.signer.sign(session.uuid, session.rotation),
             entity_id=int(self.world.tables.entity_ids[session.slot]), world=m.name,
             tick=self.world.tick, tick_rate_hz=m.tick_rate_hz, server_ms=server_ms,
             cap=session.cap, bytes_per_s=session.capabilities.bytes_per_s,
             parts=session.capabilities.parts, y_unit_mm=m.y_unit_mm, resumed=session.resumed,
-            resume_s=int(self._parts.resume_s),
-            scene_url=f"/api/worlds/{m.name}/scene@{m.scene_version}",
-            body=self.world.root_body(session.slot), request_id=session.request_id,
+            resume_s=int(self.parts.resume_s),
+            scene_url=f"/api/worlds/{m.name}/scene@{self.parts.scenes.newest.version}",
+            body=root_body(self.world.tables, session.slot), request_id=session.request_id,
+            author=session.author, rights=session.rights,
         )
+
+    def expel(self, session_id: int, sentence: str) -> None:
+        """The session is over, and is told why."""
+        session = self.state.sessions[session_id]
+        if session.connection >= 0:
+            self.parts.sink.end(session.connection, ErrorCode.NOT_ALLOWED, sentence)
+        self.leave(session_id)
+
+    def dismiss(self, sentence: str) -> None:
+        """Tell everybody that it is over, and why."""
+        for session in list(self.state.sessions.values()):
+            if session.connection >= 0:
+                self.parts.sink.end(session.connection, ErrorCode.INTERNAL, sentence)
 
     # --- what others bring ---------------------------------------------------------------
 
@@ -347,49 +391,7 @@ class WorldHost:
     def offer_poses(self, batch: PoseBatch, ack_ticks: npt.NDArray[np.uint32]) -> None:
         self.inbox.offer_poses(batch, ack_ticks)
 
-    # --- life ----------------------------------------------------------------------------
 
-    async def run(self) -> None:
-        """Tick for ever; after a failure begin again, a bounded number of times an hour."""
-        parts, metrics = self._parts, self._parts.metrics
-        sleeper = parts.sleeper()
-        try:
-            async for deadline, skipped in Ticks(1.0 / self.manifest.tick_rate_hz, sleeper):
-                began = trio.current_time()
-                metrics.late_seconds.observe(began - deadline)
-                metrics.ticks_skipped.add(skipped)
-                parts.collect()  # the network's own: what fails there is no fault of this world
-                started = trio.current_time()
-                metrics.collect_seconds.observe(started - began)
-                try:
-                    self.tick(int((deadline - parts.epoch) * 1000) & 0xFFFFFFFF)
-                except Exception:
-                    # The one boundary of this world: a bug in its tick is only its own.
-                    logger.exception("world %s failed in tick %d", self.name, self.world.tick)
-                    self._fail(deadline)
-                    if self.state.failed:
-                        logger.error("world %s failed too often and stays down", self.name)
-                        return
-                self.state.last_tick_at = trio.current_time()
-                metrics.tick_seconds.observe(self.state.last_tick_at - started)
-        finally:
-            sleeper.close()
-
-    def _fail(self, now: float) -> None:
-        """Tell everybody, begin anew, and keep what led here."""
-        inputs = self._parts.recorder.recent()
-        for session in list(self.state.sessions.values()):
-            if session.connection >= 0:
-                self._parts.sink.end(
-                    session.connection, ErrorCode.INTERNAL,
-                    "The world had to be restarted: please join again.",
-                )
-        self.state.restarts += 1
-        self._parts.metrics.restarts.add()
-        self._failed_at.append(now)
-        self.state.failed = len(self._failed_at) > limits.WORLD_RESTARTS_MAX and (
-            now - self._failed_at[0] < limits.WORLD_RESTARTS_S
-        )
-        self._begin()
-        # Written here and now, REPLAY_BYTES_MAX at most: the process may not live much longer.
-        self._parts.dump(self.name, inputs)
+def _join_of(session: Session) -> Join:
+    s = session
+    return Join(s.session_id, s.name, s.avatar, s.uuid, s.author, s.rights, s.back)

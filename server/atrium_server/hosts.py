@@ -8,8 +8,9 @@ import trio
 
 from atrium_server.doors import JoinRequest
 from atrium_server.host import WorldHost
+from atrium_server.supervisor import Supervisor
 from atrium_server.tokens import TokenSigner, invalid
-from atrium_shared.errors import ErrorCode, RequestRefused
+from atrium_shared.errors import ErrorCode, Overload, RequestRefused
 
 
 class Hosts:
@@ -19,7 +20,9 @@ class Hosts:
         self._hosts = {host.name: host for host in hosts}
         self._first = hosts[0]
         self._signer = signer
-        self._next_session = 1
+        taken = [number for host in hosts for number in host.state.sessions]
+        self._next_session = max(taken, default=0) + 1
+        """No number is used again while one of an earlier run may come back with it."""
         self._arriving: dict[int, int] = {}
         """Session by connection, for all that were ever on their way into a world: `lost` looks
         whether the session still has that connection, for their numbers are used again."""
@@ -30,8 +33,9 @@ class Hosts:
     def admit(self, request: JoinRequest) -> None:
         """Let a client in, or back in. See `Directory.admit`."""
         if request.resume_token:
-            session_id, rotation = self._signer.read(request.resume_token)
-            self._holder(session_id).resume(request, session_id, rotation)
+            uuid, rotation = self._signer.read(request.resume_token)
+            host, session_id = self._holder_of(uuid)
+            host.resume(request, session_id, rotation)
         else:
             session_id = self._next_session
             self._named(request.world).admit(request, session_id)
@@ -44,13 +48,12 @@ class Hosts:
         if source is target:
             raise RequestRefused(ErrorCode.NOT_ALLOWED, "You are in that world already.")
         session = source.state.sessions[session_id]
-        slot = session.slot
-        name = source.world.tables.names[slot]
         request = JoinRequest(
-            connection, name, source.world.tables.avatars[slot], world, session.capabilities, "", 0
+            connection, session.name, session.avatar, world, session.capabilities, "", 0,
+            session.account, session.anywhere, request_id, session.anywhere, session.sign_in,
         )
-        target.admit(request, session_id, session.rotation + 1, request_id)
-        source.leave(session_id)
+        target.admit(request, session_id, session)
+        source.leave(session_id, is_over=False)
         self._arriving[connection] = session_id
 
     def lost(self, connection: int, for_good: bool) -> None:
@@ -64,11 +67,24 @@ class Hosts:
                 else:
                     host.link_lost(session_id, connection)
 
+    def find(self, name: str) -> WorldHost | None:
+        """The host of a world, whatever its state."""
+        return self._hosts.get(name)
+
     def _named(self, world: str) -> WorldHost:
         host = self._hosts.get(world) if world else self._first
         if host is None or host.state.failed:
             raise RequestRefused(ErrorCode.NOT_FOUND, "There is no such world here.")
+        if host.is_loading:
+            raise Overload("This world is being started: try again in a moment.", 1_000)
         return host
+
+    def _holder_of(self, uuid: bytes) -> tuple[WorldHost, int]:
+        for host in self._hosts.values():
+            session_id = host.state.number_of.get(uuid)
+            if session_id is not None:
+                return host, session_id
+        raise invalid()
 
     def _holder(self, session_id: int) -> WorldHost:
         for host in self._hosts.values():
@@ -80,7 +96,7 @@ class Hosts:
         """Run all worlds, and once a second give up the seats whose time is over."""
         async with trio.open_nursery() as nursery:
             for host in self._hosts.values():
-                nursery.start_soon(host.run, name=f"world {host.name}")
+                nursery.start_soon(Supervisor(host).run, name=f"world {host.name}")
             while True:
                 await trio.sleep(1.0)
                 for host in self._hosts.values():

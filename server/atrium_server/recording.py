@@ -10,8 +10,8 @@ oldest checkpoint with the ticks up to the next one: what is left is always a wh
 a file it also writes everything from the first tick on, through a thread, so that no tick waits for
 a disk. A recording is MessagePack: a header, then one array per tick::
 
-    {"format": 3, "manifest": TOML text, "source": its name, "seed": n, "tick": ticks before it,
-     "checkpoint": the state after those ticks, if there were any}
+    {"format": 4, "manifest": TOML text, "source": its name, "seed": n, "tick": ticks before it,
+     "checkpoint": the state after those ticks, if it is not that of manifest and seed}
     [server_ms, commands, slots, seqs, parts, narrow, wide, extras, digest tick, digest]
 
 `slots` and `seqs` are little-endian u32, `parts` bytes. Of each pose's row `narrow` has the columns
@@ -50,7 +50,7 @@ from atrium_shared import limits
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 3
+FORMAT = 4
 DIGEST_TICKS = 20
 def create_recording(path: Path) -> BinaryIO:
     """An empty file that only its owner may read: what people say is in it, and where they go.
@@ -146,7 +146,7 @@ class Recorder:
         self._ticks_max = int(limits.REPLAY_S_MAX * tick_rate_hz)
         self._checkpoint_ticks = int(limits.REPLAY_CHECKPOINT_S * tick_rate_hz)
         self._header: dict[str, Any] = {}
-        self._checkpoints: deque[tuple[int, bytes]] = deque()
+        self._checkpoints: deque[tuple[int, checkpoint.Held | None]] = deque()
         """(tick, state after it), the oldest first."""
         self._ring: deque[bytes] = deque()
         """The ticks after the oldest checkpoint."""
@@ -156,17 +156,19 @@ class Recorder:
         """Of the ticks after the newest checkpoint."""
         self._writer = _Writer(file) if file is not None else None
 
-    def begin(self, manifest_text: str, source: str, seed: int, tick: int) -> None:
+    def begin(self, manifest_text: str, source: str, seed: int, world: World) -> None:
         """A world begins (again): a file gets a new header."""
         self._header = {
             "format": FORMAT, "manifest": manifest_text, "source": source, "seed": seed,
-            "tick": tick,
+            "tick": world.tick,
         }
         self._ring.clear()
-        self._checkpoints = deque([(tick, b"")])
-        self._bytes = self._bytes_since = 0
+        held = checkpoint.hold(world) if world.was_loaded else None
+        self._checkpoints = deque([(world.tick, held)])
+        self._bytes = held.size_bytes if held is not None else 0
+        self._bytes_since = 0
         if self._writer is not None:
-            self._writer.put(tick_records.pack(self._header))
+            self._writer.put(tick_records.pack(self._header_of(world.tick, held)))
 
     def take(self, drained: Drained, server_ms: int, world: World) -> None:
         """Keep the inputs of the tick that `world` has just finished, or is about to begin."""
@@ -188,9 +190,11 @@ class Recorder:
 
     def recent(self) -> bytes:
         """The newest ticks as a recording."""
-        tick, state = self._checkpoints[0]
-        header = {**self._header, "tick": tick, **({"checkpoint": state} if state else {})}
-        return tick_records.pack(header) + b"".join(self._ring)
+        return tick_records.pack(self._header_of(*self._checkpoints[0])) + b"".join(self._ring)
+
+    def _header_of(self, tick: int, held: checkpoint.Held | None) -> dict[str, Any]:
+        state = {} if held is None else {"checkpoint": held.encode()}
+        return {**self._header, "tick": tick, **state}
 
     def close(self) -> None:
         """Write out what is queued; the file is complete then."""
@@ -204,9 +208,9 @@ class Recorder:
         return ticks > 0 and (ticks >= self._checkpoint_ticks or is_heavy)
 
     def _keep_checkpoint(self, world: World) -> None:
-        state = checkpoint.save(world)
-        self._checkpoints.append((world.tick, state))
-        self._bytes += len(state)
+        held = checkpoint.hold(world)
+        self._checkpoints.append((world.tick, held))
+        self._bytes += held.size_bytes
         self._bytes_since = 0
 
     def _forget(self) -> None:
@@ -214,8 +218,8 @@ class Recorder:
         while len(self._checkpoints) > 1 and (
             len(self._ring) > self._ticks_max or self._bytes > limits.REPLAY_BYTES_MAX
         ):
-            tick, state = self._checkpoints.popleft()
-            self._bytes -= len(state)
+            tick, held = self._checkpoints.popleft()
+            self._bytes -= held.size_bytes if held is not None else 0
             for _ in range(self._checkpoints[0][0] - tick):
                 self._bytes -= len(self._ring.popleft())
 
@@ -231,7 +235,7 @@ def replay_file(path: Path) -> Iterator[World]:
 
 def _records(file: BinaryIO, name: str) -> Iterator[Any]:
     unpacker = cast("Any", msgpack.Unpacker)(
-        file, max_buffer_size=limits.REPLAY_BYTES_MAX, max_array_len=tick_records.RECORD_FIELDS,
+        file, max_buffer_size=8 * limits.REPLAY_BYTES_MAX, max_array_len=tick_records.RECORD_FIELDS,
         max_map_len=8, max_ext_len=0,
     )
     try:
@@ -290,7 +294,7 @@ def _begin(header: dict[str, Any], name: str) -> World:
     if header["format"] != FORMAT:
         raise RecordingError(f"{name} is a recording of format {header['format']}, not {FORMAT}.")
     state = header.get("checkpoint", b"")
-    if not isinstance(state, bytes) or bool(state) != (header["tick"] != 0):
+    if not isinstance(state, bytes) or (header["tick"] != 0 and not state):
         raise RecordingError(f"{name} begins after tick {header['tick']} without its checkpoint.")
     try:
         world = World(parse_manifest(header["manifest"], header["source"]), header["seed"])

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from uuid import UUID
 
+from atrium_server.world.commands import Back
 from atrium_shared.errors import Overload
 from atrium_shared.messages import Capabilities
 
@@ -44,7 +46,27 @@ class Session:
     last_chat_seq: int = 0
     resumed: bool = False
     travelled: bool = False
-    """It came from another world: its client holds a token before its first welcome here."""
+    """It came from another world, or another run of the server: its client holds a token before
+    its first welcome here."""
+    uuid: bytes = bytes(16)
+    """The same for ever, where `session_id` is a number of this run."""
+    name: str = ""
+    avatar: str = ""
+    account: UUID | None = None
+    sign_in: UUID | None = None
+    """Whose end is the end of the session."""
+    permissions: frozenset[str] = frozenset()
+    anywhere: frozenset[str] = frozenset()
+    """Those of them that it has in other worlds as well."""
+    rights: int = 0
+    """Bits of `messages.Rights`: what its permissions come to in this world."""
+    back: Back | None = None
+    """Of a session of an earlier run that has not come back yet."""
+
+    @property
+    def author(self) -> str:
+        """Who it is as the owner of props."""
+        return str(self.account) if self.account else f"guest:{UUID(bytes=self.uuid)}"
 
 
 class Seats:
@@ -64,6 +86,11 @@ class Seats:
         if len(self._seats) >= self.capacity:
             raise Overload("This world is full: try again later, or another one.", 5_000)
         self._seats[session_id] = Seat(SeatState.JOINING, now + self._join_s)
+
+    def rejoin(self, session_id: int, now: float) -> None:
+        """The owner of a RESUMABLE seat that has no avatar yet is on its way in."""
+        seat = self._seats[session_id]
+        seat.state, seat.until = SeatState.JOINING, now + self._join_s
 
     def activate(self, session_id: int) -> None:
         """The session is in, or is back."""

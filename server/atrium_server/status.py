@@ -6,7 +6,7 @@ import trio
 
 from atrium_server.host import WorldHost
 from atrium_server.hosts import Hosts
-from atrium_server.http.status import WorldStatus
+from atrium_server.http.status import SceneFile, WorldStatus
 
 ALIVE_S = 1.0
 """A world whose last tick is older than this (or than ten of its ticks) is not alive."""
@@ -19,9 +19,7 @@ class Status:
         self._hosts = hosts
         self._started = False
         self._stopping = False
-        self._scenes = {
-            host.name: (host.manifest.scene_version, host.manifest.scene_json()) for host in hosts
-        }
+        self._scenes = {host.name: host.parts.scenes for host in hosts}
 
     def started(self) -> None:
         """The listeners are open."""
@@ -53,9 +51,11 @@ class Status:
     def draining(self) -> bool:
         return self._stopping
 
-    def scene(self, world: str, version: str) -> bytes | None:
-        known, body = self._scenes.get(world, ("", b""))
-        return body if known and known == version else None
+    def scene(self, world: str, version: str) -> SceneFile | None:
+        scenes = self._scenes.get(world)
+        scene = scenes.get(version) if scenes is not None else None
+        return SceneFile(scene.body, scene.compressed) if scene is not None else None
 
     def scene_version(self, world: str) -> str:
-        return self._scenes.get(world, ("", b""))[0]
+        scenes = self._scenes.get(world)
+        return scenes.newest.version if scenes is not None else ""

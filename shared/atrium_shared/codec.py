@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -90,16 +91,8 @@ def _decode(
 
 
 def canonical_table() -> str:
-    """The wire as text: messages with their fields and bounds, layouts of poses and records."""
-    lines = [SUBPROTOCOL]
-    lines += [
-        f"{messages.op_of(kind)} {kind.__name__}({_fields_of(kind)})"
-        for kind in (*messages.CLIENT_MESSAGES, *messages.SERVER_MESSAGES)
-    ]
-    lines += [
-        f"- {kind.__name__}({_fields_of(kind)})"
-        for kind in (messages.Capabilities, messages.EnterEntry)
-    ]
+    """The wire as text: messages with all that they hold, layouts of poses and records."""
+    lines = [SUBPROTOCOL, *table_of((*messages.CLIENT_MESSAGES, *messages.SERVER_MESSAGES))]
     lines.append(f"yaw_steps={pose.YAW_STEPS} client_flags={pose.FLAGS_OF_CLIENT}")
     for parts in range(pose.PARTS_ALL + 1):
         lengths = [snapshot.record_length(form, parts) for form in snapshot.Form]
@@ -107,27 +100,73 @@ def canonical_table() -> str:
     return "\n".join(lines)
 
 
-def _fields_of(kind: type[msgspec.Struct]) -> str:
+def table_of(kinds: Sequence[type[Message]]) -> list[str]:
+    """One line for each message, and one for each structure that is found inside of them."""
+    lines = [f"{messages.op_of(kind)} {kind.__name__}({_fields_of(kind)})" for kind in kinds]
+    return [*lines, *(_line_of(kind) for kind in nested_of(kinds))]
+
+
+def nested_of(kinds: Sequence[type[msgspec.Struct]]) -> list[type[msgspec.Struct]]:
+    """The structures that values of these types can hold, at any depth, in the order found."""
+    found: dict[type[msgspec.Struct], None] = {}
+    waiting = [field.type for kind in kinds for field in info_of(kind).fields]
+    while waiting:
+        info = waiting.pop(0)
+        if isinstance(info, msgspec.inspect.StructType):
+            if info.cls not in found:
+                found[info.cls] = None
+                waiting += [field.type for field in info.fields]
+        elif isinstance(info, msgspec.inspect.UnionType):
+            waiting += info.types
+        elif isinstance(info, msgspec.inspect.TupleType):
+            waiting += info.item_types
+        elif isinstance(info, msgspec.inspect.VarTupleType):
+            waiting.append(info.item_type)
+    return list(found)
+
+
+def info_of(kind: type[msgspec.Struct]) -> msgspec.inspect.StructType:
+    """What msgspec knows of a structure: its tag and its fields, with types and bounds."""
     info = msgspec.inspect.type_info(kind)
     assert isinstance(info, msgspec.inspect.StructType)
-    return ", ".join(f"{field.name}: {_type_of(field.type)}" for field in info.fields)
+    return info
+
+
+def _line_of(kind: type[msgspec.Struct]) -> str:
+    info = info_of(kind)
+    form = "array" if info.array_like else f"map {info.tag_field}"
+    return f"- {kind.__name__} {form} {info.tag}({_fields_of(kind)})"
+
+
+def _fields_of(kind: type[msgspec.Struct]) -> str:
+    return ", ".join(_field_of(field) for field in info_of(kind).fields)
+
+
+def _field_of(field: msgspec.inspect.Field) -> str:
+    """A field with its default, which stands for it where it is left out."""
+    default = "" if field.required else f" = {msgspec.json.encode(field.default).decode()}"
+    return f"{field.encode_name}: {_type_of(field.type)}{default}"
 
 
 def _type_of(kind: msgspec.inspect.Type) -> str:
     """A stable name of a field's type: its kind and whatever bounds it has."""
+    bounds = "".join(
+        f" {name}={value}"
+        for name in ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern")
+        if (value := getattr(kind, name, None)) is not None
+    )
     if isinstance(kind, msgspec.inspect.StructType):
         return kind.cls.__name__
     if isinstance(kind, msgspec.inspect.EnumType):
         members = ",".join(f"{member.name}={member.value}" for member in kind.cls)
         return f"{kind.cls.__name__}<{members}>"
+    if isinstance(kind, msgspec.inspect.UnionType):
+        return "|".join(map(_type_of, kind.types))
+    if isinstance(kind, msgspec.inspect.TupleType):
+        return f"({', '.join(map(_type_of, kind.item_types))})"
     if isinstance(kind, msgspec.inspect.VarTupleType):
-        return f"[{_type_of(kind.item_type)}]"
-    bounds = [
-        f"{name}={value}"
-        for name in ("ge", "le", "min_length", "max_length")
-        if (value := getattr(kind, name, None)) is not None
-    ]
-    return type(kind).__name__.removesuffix("Type").lower() + "".join(f" {b}" for b in bounds)
+        return f"[{_type_of(kind.item_type)}]{bounds}"
+    return type(kind).__name__.removesuffix("Type").lower() + bounds
 
 
 PROTOCOL_HASH: Final = hashlib.sha256(canonical_table().encode()).hexdigest()[:16]

@@ -13,12 +13,17 @@ import msgspec
 from msgspec import Meta
 
 from atrium_shared import limits
-from atrium_shared.props import Properties, Transform
+from atrium_shared.props import Position, Properties, Rotation, Transform, Velocity
 
 PropId = Annotated[bytes, Meta(min_length=16, max_length=16)]
 GroupId = Annotated[bytes, Meta(max_length=16)]
 """Of a group, or empty for none."""
 PropIds = Annotated[tuple[PropId, ...], Meta(min_length=1, max_length=limits.EDIT_PROPS_MAX)]
+
+
+OwnerId = Annotated[str, Meta(max_length=limits.OWNER_CHARS_MAX)]
+"""Who made a prop: the id of an account, `guest:` and the id of a session, or empty for the world
+itself. `Welcome.author` says who one is."""
 
 
 class _Edit(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -86,3 +91,37 @@ Edit = Create | Place | Describe | Duplicate | Delete | Attach | Lock | Undo | R
 EDITS: tuple[type[_Edit], ...] = (
     Create, Place, Describe, Duplicate, Delete, Attach, Lock, Undo, Redo,
 )
+
+
+# --- what the others are told ------------------------------------------------------------
+
+
+class PropState(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """All of a prop as everybody may know it."""
+
+    prop_id: PropId
+    group: GroupId
+    transform: Transform
+    properties: Properties
+    owner: OwnerId
+    is_locked: bool
+
+
+class PropMove(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A prop that was only moved, turned or scaled."""
+
+    prop_id: PropId
+    transform: Transform
+
+
+class Flight(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A thrown prop from here on, until the next word of it, with t since the tick of the message:
+    in the air p(t) = position + velocity t + g t^2 / 2 with g = -9.81 m/s^2 upwards; on a support
+    it slides on, slower by SLIDE_M_PER_S2 each second, until it stands.
+    """
+
+    prop_id: PropId
+    position_m: Position
+    rotation: Rotation
+    velocity_m_per_s: Velocity
+    is_sliding: bool

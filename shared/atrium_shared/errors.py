@@ -33,6 +33,7 @@ class ErrorCode(enum.IntEnum):
     RESERVED = 10
     BAD_EDIT = 11
     CONFLICT = 12
+    NOT_SAVED = 13
     # The session ends.
     MALFORMED = 100
     UNEXPECTED = 101

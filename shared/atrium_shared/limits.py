@@ -226,3 +226,226 @@ EDIT_CHANGES_MAX = 256
 GROUP_DEPTH_MAX = 8
 UNDO_EDITS_MAX = 100
 """Edits of one person that can be taken back."""
+OWNER_CHARS_MAX = 48
+EDIT_PER_S_MAX = 30.0
+"""Edits, grabs and releases of one session; a gizmo that is dragged sends 20."""
+EDIT_BURST_MAX = 60
+EDITS_REMEMBERED_MAX = 1_024
+"""Edits of one session whose outcome is known when they are asked again, the newest."""
+EDITS_UNANSWERED_MAX = 256
+"""Edits of one session that may wait for the database."""
+PROPS_BYTES_PER_S_MAX = 64_000
+"""What one reader is told of props: some 600 that move each tick of a second."""
+PROPS_DELIVERED_BYTES_PER_S_MAX = 24_000_000
+"""What all readers of a world together are told of props."""
+PROPS_MESSAGE_BYTES_MAX = 24_000
+"""Of one message about props, about."""
+SCENE_CHANGES_MAX = 1_000
+SCENE_CHANGES_BYTES_MAX = 131_072
+"""What a newcomer is told on top of the scene before a newer scene is made."""
+SCENE_S_MIN = 2.0
+"""From one scene of a world to the next."""
+SCENE_AGE_S_MAX = 30.0
+"""What was changed is in the scene after this, for who looks at nothing else."""
+SCENES_KEPT_S = 60.0
+"""How long an older scene is served to who was told of it."""
+HANDS_MAX = 2
+RELEASE_M_PER_S_MAX = 50.0
+"""Speed on each axis that a client may claim for a thrown prop; what is flown with is less."""
+GRAB_RANGE_M_MAX = 3.0
+"""From an avatar's root to what it takes in the hand, and to where it lets go of it."""
+GRIP_M_MAX = 2.0
+"""From the hand to the middle of what it holds."""
+
+assert EDIT_PER_S_MAX <= EDIT_BURST_MAX < MESSAGES_BURST_MAX
+assert EDITS_UNANSWERED_MAX <= EDITS_REMEMBERED_MAX
+assert PROPS_MESSAGE_BYTES_MAX + 2 * PROP_BYTES_MAX < OUTGOING_BYTES_MAX
+assert PROP_BYTES_MAX + 1_024 < MESSAGE_BYTES_MAX
+assert SCENE_CHANGES_BYTES_MAX < RELIABLE_BYTES_MAX
+
+# --- history and interchange -------------------------------------------------------------
+HISTORY_S_MAX = 30 * 86_400.0
+"""How far back a world can be brought; edits and tombstones older than this are forgotten."""
+HISTORY_PAGE_EDITS_MAX = 200
+"""Edits that one question about the history of a world is answered with."""
+EDIT_ROW_BYTES_MAX = 65_536
+"""JSON of the changes in one edit of an import, a restore or a roll-back, about: many changes
+are many edits of one version."""
+IMPORT_BYTES_MAX = 512 * 1024 * 1024
+"""Largest file of a world that is read."""
+IMPORT_JSON_BYTES_MAX = 128 * 1024 * 1024
+"""Of it, what is JSON: 100,000 props with what they usually carry are some 45 MB."""
+IMPORT_NODES_MAX = 1_000_000
+IMPORT_PARTS_MAX = 1_000_000
+"""Of each other list of a glTF file: accessors, meshes, materials, ..."""
+IMPORT_DEPTH_MAX = 64
+"""Nodes within nodes."""
+IMPORT_EXTRAS_BYTES_MAX = 2 * PROP_BYTES_MAX
+"""What one node of a glTF file may carry beside the standard."""
+IMPORT_WARNINGS_MAX = 100
+EXPORT_BYTES_MAX = IMPORT_BYTES_MAX
+"""Largest file of a world that is written, so that what was written can be read."""
+
+assert EDIT_ROW_BYTES_MAX > 2 * PROP_BYTES_MAX
+assert PROPS_PER_WORLD_MAX < IMPORT_NODES_MAX
+assert GROUP_DEPTH_MAX < IMPORT_DEPTH_MAX
+assert IMPORT_JSON_BYTES_MAX < IMPORT_BYTES_MAX < 2**32
+
+# --- assets ------------------------------------------------------------------------------
+ASSET_BYTES_MAX = 33_554_432
+ASSETS_BYTES_MAX = 34_359_738_368
+"""All files of the store together; settings may lower it."""
+ASSETS_PER_ACCOUNT_BYTES_MAX = 536_870_912
+ASSETS_DISK_FREE_BYTES_MIN = 268_435_456
+"""No file is taken that would leave the disk with less: the database may lie on the same one."""
+UPLOADS_MAX = 8
+"""Uploads that are received, wait or are checked at the same time."""
+UPLOADS_PER_ACCOUNT_MAX = 2
+UPLOADS_PER_ACCOUNT_PER_S_MAX = 0.2
+UPLOADS_PER_ACCOUNT_BURST_MAX = 40
+"""Somebody who furnishes a room sends many small files at once."""
+UPLOAD_PIECE_S_MAX = 10.0
+"""The longest silence within an upload."""
+UPLOAD_BYTES_PER_S_MIN = 65_536
+"""The slowest upload that is taken to its end, after the first UPLOAD_PIECE_S_MAX."""
+UPLOAD_SLICE_BYTES_MAX = 262_144
+"""What is hashed and written in one call of a worker thread."""
+UPLOAD_LINGER_S_MAX = 2.0
+"""How long the rest of a refused upload is read, so that the peer gets to see the answer."""
+ASSET_CHECKS_MAX = 2
+ASSET_CHECKS_WAITING_MAX = 16
+ASSET_CHECK_S_MAX = 30.0
+ASSET_CHECK_CPU_S_MAX = 20
+ASSET_CHECK_MEMORY_BYTES_MAX = 1_073_741_824
+ASSET_ANSWER_BYTES_MAX = 65_536
+ASSET_READS_MAX = 4
+"""Worker threads that read files for downloads."""
+ASSET_READ_BYTES_MAX = 65_536
+ASSETS_KNOWN_MAX = 8_192
+"""Assets whose facts are kept in memory, so that a download asks no database."""
+ASSET_UNUSED_S_MAX = 3_024_000.0
+"""35 days. A world can be brought back to any moment of the last 30: what stood in it then must
+still be there."""
+IMAGE_SIDE_PX_MAX = 8_192
+IMAGE_PX_MAX = 33_554_432
+"""A panorama of 8192 x 4096."""
+IMAGES_PX_MAX = 67_108_864
+"""All images of one model."""
+IMAGE_SCANS_MAX = 64
+"""Of a progressive JPEG; each costs a pass over the whole image."""
+IMAGE_CHUNKS_MAX = 16_384
+GLTF_JSON_VALUES_MAX = 500_000
+GLTF_JSON_DEPTH_MAX = 32
+GLTF_NODES_MAX = 10_000
+GLTF_NODE_DEPTH_MAX = 64
+GLTF_ACCESSORS_MAX = 20_000
+GLTF_BUFFERS_MAX = 64
+GLTF_MESHES_MAX = 4_096
+GLTF_DRAWS_MAX = 4_096
+"""Primitives, counted once for each node that shows them."""
+GLTF_MATERIALS_MAX = 256
+GLTF_IMAGES_MAX = 128
+GLTF_TEXTURES_MAX = 256
+GLTF_SKINS_MAX = 64
+GLTF_JOINTS_MAX = 256
+GLTF_ANIMATIONS_MAX = 256
+GLTF_CHANNELS_MAX = 10_000
+GLTF_LIGHTS_MAX = 64
+GLTF_TARGETS_MAX = 128
+"""Morph targets of one primitive."""
+GLTF_TRIANGLES_MAX = 1_000_000
+GLTF_VERTICES_MAX = 2_000_000
+"""Both counted once for each node that shows them."""
+GLTF_DECODED_BYTES_MAX = 268_435_456
+"""Of all accessors, counted one by one: many may share the same bytes."""
+GLTF_EXTENT_M_MAX = 10_000.0
+SOUND_S_MAX = 600.0
+SOUND_RATE_HZ_MIN, SOUND_RATE_HZ_MAX = 8_000, 48_000
+SOUND_CHANNELS_MAX = 2
+
+assert ASSET_BYTES_MAX <= ASSETS_PER_ACCOUNT_BYTES_MAX <= ASSETS_BYTES_MAX
+assert UPLOADS_PER_ACCOUNT_MAX <= UPLOADS_MAX <= ASSET_CHECKS_WAITING_MAX
+assert ASSET_CHECK_CPU_S_MAX < ASSET_CHECK_S_MAX
+assert IMAGE_PX_MAX <= IMAGES_PX_MAX <= IMAGE_SIDE_PX_MAX**2
+assert 4 * IMAGE_PX_MAX + GLTF_DECODED_BYTES_MAX + 4 * ASSET_BYTES_MAX < (
+    ASSET_CHECK_MEMORY_BYTES_MAX
+), "what may be uploaded can be checked"
+
+# --- props in flight ---------------------------------------------------------------------
+FLIGHTS_MAX = 256
+"""Props that fly at the same time in one world."""
+FLIGHT_S_MAX = 10.0
+"""What has not come to rest after this is set down."""
+THROW_M_PER_S_MAX = 15.0
+"""What is thrown faster flies with this speed."""
+THROWN_HALF_SIZE_M_MIN, THROWN_HALF_SIZE_M_MAX = 0.01, 5.0
+"""Half the sides of what can be thrown: a larger one lies in many cells of the colliders' grid."""
+
+assert THROW_M_PER_S_MAX <= RELEASE_M_PER_S_MAX
+
+# --- accounts ----------------------------------------------------------------------------
+HANDLE_CHARS_MIN = 3
+HANDLE_CHARS_MAX = 32
+PASSWORD_CHARS_MIN = 8
+PASSWORD_CHARS_MAX = 128
+PREFS_BYTES_MAX = 4_096
+"""What a person's preferences may take, as JSON."""
+PREFS_MAX = 64
+DEVICE_CHARS_MAX = 100
+"""What a program says of itself when somebody signs in with it."""
+SIGN_IN_S_MAX = 30 * 86_400.0
+"""A token holds this long unless it is refreshed."""
+SIGN_IN_WHOLE_S_MAX = 180 * 86_400.0
+"""After this the password is asked for again, however often the token was refreshed."""
+GUEST_S_MAX = 86_400.0
+GUEST_WHOLE_S_MAX = 7 * 86_400.0
+SIGN_IN_KEPT_S = 30 * 86_400.0
+"""How long a sign-in that has ended is remembered, with its address."""
+SIGN_INS_PER_ACCOUNT_MAX = 32
+"""At once; one more ends the one that was used the longest ago."""
+SIGN_UPS_PER_ADDRESS_PER_S_MAX = 0.1
+SIGN_UPS_PER_ADDRESS_BURST_MAX = 40
+"""A class that signs up in the same minute, behind one router."""
+SIGN_INS_PER_ADDRESS_PER_S_MAX = 1.0
+SIGN_INS_PER_ADDRESS_BURST_MAX = 60
+EXPORTS_PER_ACCOUNT_PER_S_MAX = 1 / 600
+EXPORTS_PER_ACCOUNT_BURST_MAX = 3
+PASSWORD_GUESSES_FREE_MAX = 5
+"""Wrong passwords for one handle from one address before a wait is asked for."""
+PASSWORD_WAIT_S_MAX = 900.0
+"""The wait doubles with each further wrong password, up to this."""
+PASSWORD_STRANGERS_PER_S_MAX = 1 / 60
+"""Wrong passwords for one handle from all addresses that its owner never came from."""
+PASSWORD_STRANGERS_BURST_MAX = 100
+PASSWORDS_WAITING_MAX = 32
+"""Passwords that wait to be checked; more are refused at once."""
+IDENTITIES_KEPT_S = 5.0
+"""How long what a token stands for is believed without asking again."""
+IDENTITIES_KEPT_MAX = 10_000
+IDENTITIES_ASKED_MAX = 200
+"""Tokens that are looked up in one question."""
+ACCOUNT_RATES_KEPT_MAX = 10_000
+"""Addresses and handles whose rates are remembered, of each kind."""
+
+assert HANDLE_CHARS_MIN <= HANDLE_CHARS_MAX <= NAME_CHARS_MAX
+assert SIGN_IN_S_MAX <= SIGN_IN_WHOLE_S_MAX
+assert GUEST_S_MAX <= GUEST_WHOLE_S_MAX
+
+# --- conduct and things ------------------------------------------------------------------
+REASON_CHARS_MAX = 2_000
+"""Of what a moderator or a reporter writes."""
+CASE_EVIDENCE_BYTES_MAX = 262_144
+"""The last minute of lines and places of those involved, as JSON."""
+BANS_PER_ACTION_MAX = 8
+SANCTION_S_MAX = 10 * 366 * 86_400.0
+NETWORK_4_BITS_MIN = 8
+NETWORK_6_BITS_MIN = 16
+"""A ban of more than this is a slip."""
+ITEM_KIND_CHARS_MAX = 64
+ITEM_QUANTITY_MAX = 1_000_000_000
+"""Of one stack."""
+ITEM_PROPS_BYTES_MAX = 4_096
+ITEM_SLOTS_MAX = 1_000
+ITEMS_PER_INVENTORY_MAX = 500
+"""Stacks that one owner has."""
+ITEM_REASON_CHARS_MAX = 200

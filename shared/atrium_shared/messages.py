@@ -14,13 +14,24 @@ peer announced in `Capabilities.features`, because the decoder refuses arrays of
 
 from __future__ import annotations
 
-import enum
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from atrium_shared import limits
+from atrium_shared.edits import Edit, Flight, OwnerId, PropId, PropMove, PropState
+from atrium_shared.enums import ChatChannel as ChatChannel
+from atrium_shared.enums import ChatState as ChatState
+from atrium_shared.enums import ClientKind as ClientKind
+from atrium_shared.enums import EditState as EditState
+from atrium_shared.enums import EntityKind as EntityKind
+from atrium_shared.enums import MoveReason as MoveReason
+from atrium_shared.enums import Rights as Rights
+from atrium_shared.enums import SaveState as SaveState
+from atrium_shared.enums import SignState as SignState
+from atrium_shared.enums import TeleportTarget as TeleportTarget
+from atrium_shared.props import Position, Rotation, Transform, Velocity, WorldName
 
 U8 = Annotated[int, Meta(ge=0, le=255)]
 U16 = Annotated[int, Meta(ge=0, le=65_535)]
@@ -29,49 +40,9 @@ Metres = Annotated[float, Meta(ge=-limits.WORLD_EXTENT_M_MAX, le=limits.WORLD_EX
 Name = Annotated[str, Meta(max_length=limits.NAME_CHARS_MAX)]
 ChatText = Annotated[str, Meta(min_length=1, max_length=limits.CHAT_CHARS_MAX)]
 Avatar = Annotated[str, Meta(max_length=limits.AVATAR_CHARS_MAX)]
-WorldName = Annotated[str, Meta(max_length=limits.WORLD_NAME_CHARS_MAX)]
 Token = Annotated[str, Meta(max_length=limits.TOKEN_CHARS_MAX)]
 Sentence = Annotated[str, Meta(max_length=limits.SENTENCE_CHARS_MAX)]
 Feature = Annotated[str, Meta(max_length=limits.FEATURE_CHARS_MAX)]
-
-
-class ClientKind(enum.IntEnum):
-    WEB = 0
-    HEADSET = 1
-    BOT = 2
-    ADMIN = 3
-
-
-class EntityKind(enum.IntEnum):
-    AVATAR = 0
-    NPC = 1
-    PROP = 2
-
-
-class ChatChannel(enum.IntEnum):
-    WORLD = 0
-    NEARBY = 1
-    DIRECT = 2
-
-
-class ChatState(enum.IntEnum):
-    """What became of a line, told to its author."""
-
-    PENDING = 0
-    PUBLISHED = 1
-    REJECTED = 2
-    RETRACTED = 3
-
-
-class TeleportTarget(enum.IntEnum):
-    POINT = 0
-    """`x, y, z, yaw` of the request."""
-    SEAT = 1
-    """The seat whose number is in `target`."""
-    SPAWN = 2
-    """A spawn point of the server's choice."""
-    STAND = 3
-    """Leave the seat, to its side."""
 
 
 class Message(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -163,6 +134,35 @@ class Bye(Message, tag=9, frozen=True):
     """I leave for good: do not keep my seat."""
 
 
+class EditSubmit(Message, tag=10, frozen=True):
+    """Change props. Answered with `EditStatus`; asked again with the same id it is done once."""
+
+    request_id: U32
+    edit: Edit
+
+
+class Grab(Message, tag=11, frozen=True):
+    """Take a prop in the hand. Answered with `Result`."""
+
+    request_id: U32
+    prop_id: PropId
+    hand: Annotated[int, Meta(ge=0, le=limits.HANDS_MAX - 1)]
+    """0 left, 1 right."""
+    position_m: Position
+    """Of the prop, in the frame of the hand."""
+    rotation: Rotation
+
+
+class Release(Message, tag=12, frozen=True):
+    """Let go of a prop: it falls, or flies. An edit, answered with `EditStatus`."""
+
+    request_id: U32
+    prop_id: PropId
+    transform: Transform
+    """In the world."""
+    velocity_m_per_s: Velocity
+
+
 class RtcSignal(Message, tag=48, frozen=True):
     """Reserved for voice: answered with RESERVED."""
 
@@ -198,6 +198,10 @@ class Welcome(Message, tag=64, frozen=True):
     """Where you stand, as a root-only pose body."""
     request_id: U32
     """Of the `Travel` this answers, else 0."""
+    author: OwnerId
+    """Who one is as the owner of props."""
+    rights: U8
+    """Bits of `Rights`."""
 
 
 class ClockPong(Message, tag=65, frozen=True):
@@ -243,16 +247,6 @@ class Correction(Message, tag=69, frozen=True):
     reasons: U16
     """Bits of `MoveReason`."""
     body: bytes
-
-
-class MoveReason(enum.IntFlag):
-    SPEED = 1
-    BOUNDS = 2
-    FLOOR = 4
-    COLLIDER = 8
-    REACH = 16
-    TELEPORT = 32
-    SEATED = 64
 
 
 class ChatStatus(Message, tag=70, frozen=True):
@@ -304,20 +298,80 @@ class Notice(Message, tag=76, frozen=True):
     sentence: str
 
 
+class EditStatus(Message, tag=77, frozen=True):
+    """ACCEPTED and then DURABLE or REVERTED; or REFUSED."""
+
+    request_id: U32
+    state: EditState
+    code: U16
+    reason: str
+    retry_ms: U32
+
+
+class PropsChanged(Message, tag=78, frozen=True):
+    """These props are so now, whatever they were before."""
+
+    revision: U32
+    """Counts these messages; the scene's version tells up to which one it holds them."""
+    states: tuple[PropState, ...]
+    moves: tuple[PropMove, ...]
+    gone: tuple[PropId, ...]
+
+
+class PropHeld(Message, tag=79, frozen=True):
+    """A prop goes with the hand of an entity from now on; entity 0: it lies where it is."""
+
+    prop_id: PropId
+    entity_id: U32
+    hand: U8
+    position_m: Position
+    """In the frame of the hand."""
+    rotation: Rotation
+
+
+class PropsFlown(Message, tag=80, frozen=True):
+    """Props that were thrown or have bounced in this tick; where they lie at last is told as any
+    other change."""
+
+    tick: U32
+    server_ms: U32
+    flights: tuple[Flight, ...]
+
+
+class SignStatus(Message, tag=81, frozen=True):
+    """What became of the text of a sign of yours; nobody else sees a text that is PENDING."""
+
+    prop_id: PropId
+    state: SignState
+    text: str
+    reason: str
+
+
+class Saving(Message, tag=82, frozen=True):
+    """How it stands with the saving of this world; RW unless something else was said."""
+
+    state: SaveState
+    sentence: str
+
+
 ClientMessage = (
-    Hello | ClockPing | Pose | Ack | ChatSubmit | EmoteSubmit | Teleport | Travel | Bye | RtcSignal
+    Hello | ClockPing | Pose | Ack | ChatSubmit | EmoteSubmit | Teleport | Travel | Bye
+    | EditSubmit | Grab | Release | RtcSignal
 )
 ServerMessage = (
     Welcome | ClockPong | Snapshot | Enter | Leave | Correction | ChatStatus | ChatPublished
-    | ChatRetract | Emote | Result | Error | Notice
+    | ChatRetract | Emote | Result | Error | Notice | EditStatus | PropsChanged | PropHeld
+    | PropsFlown | SignStatus | Saving
 )
 
 CLIENT_MESSAGES: tuple[type[Message], ...] = (
-    Hello, ClockPing, Pose, Ack, ChatSubmit, EmoteSubmit, Teleport, Travel, Bye, RtcSignal,
+    Hello, ClockPing, Pose, Ack, ChatSubmit, EmoteSubmit, Teleport, Travel, Bye,
+    EditSubmit, Grab, Release, RtcSignal,
 )
 SERVER_MESSAGES: tuple[type[Message], ...] = (
     Welcome, ClockPong, Snapshot, Enter, Leave, Correction, ChatStatus, ChatPublished,
-    ChatRetract, Emote, Result, Error, Notice,
+    ChatRetract, Emote, Result, Error, Notice, EditStatus, PropsChanged, PropHeld,
+    PropsFlown, SignStatus, Saving,
 )
 
 

@@ -23,20 +23,32 @@ import msgspec
 from msgspec import Meta
 
 from atrium_shared import limits
-from atrium_shared.messages import WorldName
 
-Colour = Annotated[str, Meta(pattern="^#[0-9a-f]{6}$")]
-AssetHash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+# `$` alone would let a newline at the end pass.
+Colour = Annotated[str, Meta(pattern="^#[0-9a-f]{6}$", max_length=7)]
+AssetHash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
 """SHA-256 of an asset's bytes, in hexadecimal."""
+WorldName = Annotated[str, Meta(max_length=limits.WORLD_NAME_CHARS_MAX)]
 Title = Annotated[str, Meta(max_length=limits.PROP_TITLE_CHARS_MAX)]
 SignText = Annotated[str, Meta(max_length=limits.SIGN_CHARS_MAX)]
 _Coordinate = Annotated[float, Meta(ge=-limits.WORLD_EXTENT_M_MAX, le=limits.WORLD_EXTENT_M_MAX)]
 _Component = Annotated[float, Meta(ge=-1.0e6, le=1.0e6)]
 _Scale = Annotated[float, Meta(ge=limits.PROP_SCALE_MIN, le=limits.PROP_SCALE_MAX)]
 _Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+_Speed = Annotated[float, Meta(ge=-limits.RELEASE_M_PER_S_MAX, le=limits.RELEASE_M_PER_S_MAX)]
+Position = tuple[_Coordinate, _Coordinate, _Coordinate]
+Rotation = tuple[_Component, _Component, _Component, _Component]
+Velocity = tuple[_Speed, _Speed, _Speed]
+GRAVITY_M_PER_S2 = 9.81
+SLIDE_M_PER_S2 = 4.905
+"""What a prop that slides loses of its speed in a second."""
 _QUATERNION_LENGTH_MIN = 1e-3
 _QUATERNION_DIGITS = 7
-"""What is kept of a component: finer than a float32, so it survives the database unchanged."""
+"""What is kept after the point of a component: what a 32-bit float gives back."""
+_LENGTH_ERROR_MAX = 5e-7
+"""A quaternion that was rounded is no further from length 1 than this."""
+_SCALE_DIGITS = 6
+"""What is kept of a scale, in digits that count: what a 32-bit float gives back."""
 
 
 class PropError(ValueError):
@@ -80,6 +92,8 @@ class Model(_Properties, tag="model", frozen=True):
     tint: Colour = "#ffffff"
     collides: bool = False
     """Whether bodies stop at its bounding box."""
+    portable: bool = False
+    """Whether anybody may take it in the hand, carry and throw it."""
 
 
 class Shape(_Properties, tag="shape", frozen=True):
@@ -90,6 +104,8 @@ class Shape(_Properties, tag="shape", frozen=True):
     roughness: _Share = 0.8
     metalness: _Share = 0.0
     collides: bool = True
+    portable: bool = False
+    """Whether anybody may take it in the hand, carry and throw it."""
 
 
 class Sign(_Properties, tag="sign", frozen=True):
@@ -150,8 +166,8 @@ KINDS: tuple[type[_Properties], ...] = (
 class Transform(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Where a prop stands, in its world or in the group that holds it."""
 
-    position_m: tuple[_Coordinate, _Coordinate, _Coordinate] = (0.0, 0.0, 0.0)
-    rotation: tuple[_Component, _Component, _Component, _Component] = (0.0, 0.0, 0.0, 1.0)
+    position_m: Position = (0.0, 0.0, 0.0)
+    rotation: Rotation = (0.0, 0.0, 0.0, 1.0)
     """Quaternion x, y, z, w; `checked_transform` makes it one of length 1."""
     scale: tuple[_Scale, _Scale, _Scale] = (1.0, 1.0, 1.0)
 
@@ -204,7 +220,8 @@ def checked_properties(properties: Properties) -> Properties:
 def checked_transform(transform: Transform) -> Transform:
     """The same with a rotation of length 1, rounded so that it is stored as it is.
 
-    Raises PropError when a number is not finite, or the rotation has no direction.
+    What has been through it stays as it is, also by way of 32-bit floats. Raises PropError when
+    a number is not finite, or the rotation has no direction.
     """
     numbers = (*transform.position_m, *transform.rotation, *transform.scale)
     if not all(map(math.isfinite, numbers)):
@@ -212,5 +229,8 @@ def checked_transform(transform: Transform) -> Transform:
     length = math.hypot(*transform.rotation)
     if length < _QUATERNION_LENGTH_MIN:
         raise PropError("A rotation needs a direction: its quaternion is (nearly) zero.")
+    if abs(length - 1.0) < _LENGTH_ERROR_MAX:
+        length = 1.0  # or the last digit would move each time
     x, y, z, w = (round(part / length, _QUATERNION_DIGITS) for part in transform.rotation)
-    return msgspec.structs.replace(transform, rotation=(x, y, z, w))
+    wide, high, deep = (float(f"{part:.{_SCALE_DIGITS}g}") for part in transform.scale)
+    return Transform(transform.position_m, (x, y, z, w), (wide, high, deep))

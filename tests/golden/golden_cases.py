@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 
+import editing_cases as editing
 import numpy as np
 import wire_reference as reference
 
@@ -69,6 +70,7 @@ def client_messages() -> dict[str, messages.ClientMessage]:
         "teleport_stand": m.Teleport(7, teleport.STAND, 0, 0.0, 0.0, 0.0, 0.0),
         "travel": m.Travel(8, "arena"),
         "bye": m.Bye(),
+        **editing.client_messages(),
         "rtc_signal": m.RtcSignal(17, 1, b"\x00\x01\x02"),
     }
 
@@ -78,11 +80,12 @@ def server_messages() -> dict[str, messages.ServerMessage]:
     m = messages
     welcome = m.Welcome(
         42, "token.1", 70_000, "plaza", 900, 20, 45_000, 64, 1_000_000, 3, 1, False, 30,
-        "/scenes/plaza@1", root_body(0, 0, 0, 0), 0,
+        "/scenes/plaza@1", root_body(0, 0, 0, 0), 0, editing.ACCOUNT,
+        m.Rights.BUILD | m.Rights.MODERATE,
     )
     travelled = m.Welcome(
         42, "token.2", 70_001, "tower", 12, 10, 46_000, 32, 1_000_000, 1, 2, True, 30,
-        "/scenes/tower@3", root_body(-500, 30_000, 500, 2_048), 8,
+        "/scenes/tower@3", root_body(-500, 30_000, 500, 2_048), 8, editing.GUEST, 0,
     )
     entries = (
         m.EnterEntry(0, 70_000, m.EntityKind.AVATAR, "Ada", "robot/blue"),
@@ -114,6 +117,7 @@ def server_messages() -> dict[str, messages.ServerMessage]:
         "result_retry": m.Result(6, ErrorCode.COOLDOWN, "Wait a moment.", 1_500),
         "error": m.Error(ErrorCode.VERSION, "This server speaks another version.", 0),
         "notice": m.Notice(ErrorCode.DRAINING, "The server restarts; you will be reconnected."),
+        **editing.server_messages(),
     }
 
 
@@ -126,6 +130,7 @@ def other_forms() -> dict[str, bytes]:
         "ack": b"\xdd\x00\x00\x00\x02\x04\xd2" + struct.pack(">i", 900),
         "emote": b"\x92\xd0\x06\xd1\x00\x03",
         "travel": b"\x93\x08\x08\xdb\x00\x00\x00\x05arena",
+        **editing.other_forms(),
     }
 
 
@@ -160,6 +165,7 @@ def malformed_client() -> dict[str, bytes]:
         "teleport_infinite": teleport + (b"\xcb" + struct.pack(">d", math.inf)) * 4,
         "teleport_not_a_number": teleport + (b"\xcb" + struct.pack(">d", math.nan)) * 4,
         "deep": b"\x91" * 4_000,
+        **editing.malformed_client(),
     }
 
 
@@ -171,6 +177,7 @@ def malformed_server() -> dict[str, bytes]:
         "enter_entry_short": b"\x92\x43\x91\x93\x00\x01\x00",
         "enter_kind_unknown": b"\x92\x43\x91\x95\x00\x01\x09\xa0\xa0",
         "index_too_large": b"\x92\x43\x91\x95\xcd\x01\x00\x01\x00\xa0\xa0",
+        **editing.malformed_server(),
     }
 
 

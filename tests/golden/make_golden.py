@@ -31,15 +31,20 @@ HEX_BYTES_MAX = 512
 
 
 def plain(value: Any) -> Any:
-    """A message's field as JSON: bytes as `{"hex": ...}`, enumerations as numbers."""
+    """A message's field as JSON: bytes as `{"hex": ...}`, enumerations as numbers or words.
+
+    A structure that begins with its tag has it as `op`, one that is a map as `kind`.
+    """
     if isinstance(value, bytes):
         return {"hex": value.hex()}
     if isinstance(value, enum.Enum):
-        return int(value.value)
+        return value.value
     if isinstance(value, tuple):
         return [plain(item) for item in value]
     if isinstance(value, msgspec.Struct):
-        return fields_of(value)
+        tag = value.__struct_config__.tag
+        name = "kind" if isinstance(tag, str) else "op"
+        return fields_of(value) if tag is None else {name: tag, **fields_of(value)}
     return value
 
 

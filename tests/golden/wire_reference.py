@@ -122,3 +122,32 @@ def told_columns(parts: int) -> list[int]:
     for at in points_of(parts):
         columns += range(at, at + pose.POINT_COLUMNS)
     return columns
+
+
+# --- properties of props -----------------------------------------------------------------
+
+DEFAULTS: dict[str, dict[str, object]] = {
+    "model": {"asset": "0" * 64, "tint": "#ffffff", "collides": False, "portable": False},
+    "shape": {"form": "box", "colour": "#cccccc", "roughness": 0.8, "metalness": 0.0,
+              "collides": True, "portable": False},
+    "sign": {"text": "", "colour": "#222222", "background": "#f4f1e8"},
+    "light": {"form": "point", "colour": "#ffffff", "intensity_cd": 60.0, "range_m": 10.0,
+              "angle_deg": 60.0},
+    "seat": {},
+    "portal": {"world": ""},
+    "spawn": {"radius_m": 1.0},
+    "zone": {"meaning": "trigger"},
+    "npc_post": {"npc": ""},
+    "group": {},
+}
+"""What a field is that was left out; that of `title`, which all kinds have, is empty."""
+
+
+def told_properties(properties: dict[str, object]) -> dict[str, object]:
+    """Properties as they go over the wire: without the fields that are as they are by default."""
+    kind = str(properties["kind"])
+    usual = {"title": "", **DEFAULTS[kind]}
+    assert properties.keys() == {"kind", *usual}
+    return {"kind": kind} | {
+        name: properties[name] for name in usual if properties[name] != usual[name]
+    }

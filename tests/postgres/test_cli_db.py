@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 import trio
 
-from atrium_server import cli_db
+from atrium_server import cli_db, cli_place
 from atrium_server.persistence import audit, dump, migrate, tools
 from atrium_server.persistence.database import open_database
 from atrium_server.persistence.errors import Refused
@@ -208,7 +208,7 @@ def test_psql_gets_the_password_in_a_file(monkeypatch, with_a_world, atrium_db) 
         return type("Done", (), {"returncode": 3})
 
     monkeypatch.setattr(cli_db.subprocess, "run", run)
-    monkeypatch.setattr(cli_db, "find_binaries", lambda chosen: _Programs())
+    monkeypatch.setattr(cli_place, "find_binaries", lambda chosen: _Programs())
     url = re.sub(r"//(\w+)(:\w+)?@", r"//\1:se%3Acret@", with_a_world)
     assert atrium_db("shell", "--database-url", url)[0] == 3
     assert "cret" not in " ".join(seen["command"])

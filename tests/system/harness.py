@@ -320,12 +320,18 @@ class House:
 
 @asynccontextmanager
 async def open_house(
-    io: SocketIO | None = None, **settings: Any
+    io: SocketIO | None = None, *, has_lanes: bool = False, **settings: Any
 ) -> AsyncGenerator[House]:
-    """A server with these settings (by name), on the clock of the test: `worlds=[path]`."""
+    """A server with these settings (by name), on the clock of the test: `worlds=[path]`.
+
+    `has_lanes` brings accounts and assets, which take a moment to open.
+    """
+    settings = {"ephemeral": True, **settings}
     config = resolve({name: _text(value) for name, value in settings.items()}, {})
     async with (
-        app.open_server(config, io=io or MemoryIO(), sleeper=TrioSleeper) as server,
+        app.open_server(
+            config, io=io or MemoryIO(), sleeper=TrioSleeper, has_lanes=has_lanes
+        ) as server,
         trio.open_nursery() as nursery,
     ):
         server.status.started()
@@ -337,7 +343,7 @@ def _text(value: Any) -> Any:
     """A setting as a flag would give it."""
     if isinstance(value, list | tuple):
         return [str(each) for each in value]
-    return value if value is None else str(value)
+    return value if value is None or isinstance(value, bool) else str(value)
 
 
 def write_world(folder: Path, name: str, extent_m: float = 20.0, **world: Any) -> Path:

@@ -1,7 +1,8 @@
 """A server in a test's own process: the wire of `atrium.1` over memory streams, and no world.
 
-It answers hellos and clock pings by itself; everything else is said by the test. It shares the
-codec with the SDK but none of its logic, and uses websockets' Sans-I/O server for the frames.
+It answers hellos and clock pings by itself, and GET from `files`; everything else is said by the
+test. It shares the codec with the SDK but none of its logic, and uses websockets' Sans-I/O server
+for the frames.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ def welcome(**changes: object) -> messages.Welcome:
         "tick": 100, "tick_rate_hz": 20, "server_ms": server_ms(), "cap": 64,
         "bytes_per_s": 1_000_000, "parts": 3, "y_unit_mm": 1, "resumed": False, "resume_s": 30,
         "scene_url": "/scenes/plaza@1", "body": root_body(1.0, -2.0), "request_id": 0,
+        "author": "guest:ada", "rights": messages.Rights.BUILD,
     }
     return messages.Welcome(**{**values, **changes})  # pyright: ignore[reportArgumentType]
 
@@ -121,6 +123,9 @@ class FakeServer:
         self.greet: Greeter = greet or (lambda hello: welcome(resumed=bool(hello.resume_token)))
         self.peers: list[Peer] = []
         self.reachable = True
+        self.files: dict[str, bytes] = {}
+        """Whole answers of HTTP by their path; what is not there is 404."""
+        self.fetched: list[str] = []
         self.dialled_s: list[float] = []
 
     @property
@@ -136,8 +141,7 @@ class FakeServer:
             raise ConnectionRefusedError("nobody listens")
         ours, theirs = trio.testing.memory_stream_pair()
         heard, hearing = trio.open_memory_channel[messages.Message](math.inf)
-        self.peers.append(Peer(ours, heard, hearing))
-        self._nursery.start_soon(self._serve, self.peer)
+        self._nursery.start_soon(self._serve, Peer(ours, heard, hearing))
         return theirs
 
     async def _serve(self, peer: Peer) -> None:
@@ -145,7 +149,13 @@ class FakeServer:
             while data := await peer.stream.receive_some():
                 peer.protocol.receive_data(data)
                 for event in peer.protocol.events_received():
+                    if isinstance(event, Request) and "Upgrade" not in event.headers:
+                        self.fetched.append(event.path)
+                        missing = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+                        await peer.stream.send_all(self.files.get(event.path, missing))
+                        return
                     if isinstance(event, Request):
+                        self.peers.append(peer)
                         peer.protocol.send_response(peer.protocol.accept(event))
                     elif event.opcode is Opcode.BINARY:
                         await self._answer(peer, codec.decode_client(bytes(event.data)))

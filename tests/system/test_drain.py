@@ -110,7 +110,7 @@ async def test_sockets_and_a_library_of_others(kind: str) -> None:
     """Handshake, hello, snapshots, chat and goodbye over TCP, with every kind of socket I/O."""
     with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
-            config = resolve({"port": "0", "io": kind}, {})
+            config = resolve({"port": "0", "io": kind, "ephemeral": True}, {})
             address = await nursery.start(partial(app.run, config))
             async with client_of(address) as one, client_of(address) as two:
                 for client, name in ((one, "One"), (two, "Two")):
@@ -146,7 +146,7 @@ async def close_code_of(client: ClientConnection) -> int | None:
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM")
 async def test_sigterm_of_a_process(capfd: pytest.CaptureFixture[str]) -> None:
     """The whole program: its clients see 1001, its status is 0."""
-    command = [sys.executable, "-m", "atrium_server", "serve", "--port", "0"]
+    command = [sys.executable, "-m", "atrium_server", "serve", "--port", "0", "--ephemeral"]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ATRIUM_")}
     with trio.fail_after(4 * PATIENCE_S):  # where kernels have to be compiled first
         async with trio.open_nursery() as nursery:

@@ -126,7 +126,7 @@ class SmallServer:
             client.protocol.send_binary(codec.encode(messages.Welcome(
                 client.entity_id, f"token {client.entity_id}", client.entity_id, "small",
                 self._tick, 20, 0, 64, 1_000_000, 3, 1, bool(message.resume_token), 30,
-                "/scene@1", HOME, 0,
+                "/scene@1", HOME, 0, "", 0,
             )))
 
     def _show(self) -> None:

@@ -67,7 +67,7 @@ async def test_a_recording_goes_on_after_a_restart(
         ledger = Ledger(house)
         host = house.host()
         # The real one would write into the folder for temporary files.
-        object.__setattr__(host._parts, "dump", lambda name, data: None)
+        object.__setattr__(host.parts, "dump", lambda name, data: None)
         await crowd_of(house, ledger, 2)
         await trio.sleep(1.0)
         first = host.world.tick
@@ -96,7 +96,7 @@ async def test_what_is_kept_of_a_world_that_failed_late_replays(
     path = tmp_path / "dump.ticks"
     async with open_house(worlds=[write_world(tmp_path, "hall")], seed=3) as house:
         host = house.host()
-        object.__setattr__(host._parts, "dump", lambda name, data: path.write_bytes(data))
+        object.__setattr__(host.parts, "dump", lambda name, data: path.write_bytes(data))
         await crowd_of(house, Ledger(house), 3)
         await trio.sleep(7.0)
         failed = host.world

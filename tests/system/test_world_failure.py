@@ -22,25 +22,25 @@ Dumps = list[tuple[str, bytes]]
 
 def breaks(host: Any, times: int = 1) -> None:
     """The next `times` worlds of this host fail in their next tick."""
-    begin: Callable[[], None] = type(host)._begin
+    begin: Callable[[Any, Any], None] = type(host).begin
 
     def step(*_: object) -> None:
         nonlocal times
         times -= 1
         raise ZeroDivisionError("a bug in the tick")
 
-    def begin_again() -> None:
-        begin(host)
+    def begin_again(kept: object) -> None:
+        begin(host, kept)
         if times:
             host.world.step = step
 
     host.world.step = step
-    host._begin = begin_again
+    host.begin = begin_again
 
 
 def collect_dumps(host: Any) -> Dumps:
     dumps: Dumps = []
-    object.__setattr__(host._parts, "dump", lambda name, data: dumps.append((name, data)))
+    object.__setattr__(host.parts, "dump", lambda name, data: dumps.append((name, data)))
     return dumps
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
+from typing import Annotated, Any
 
 import golden_cases as cases
 import msgpack
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Meta
 
-from atrium_shared import codec, messages, pose
+from atrium_shared import codec, edits, messages, pose, props
 from atrium_shared.errors import ErrorCode, ProtocolError
 from atrium_shared.limits import MESSAGE_BYTES_MAX
 
@@ -99,3 +103,87 @@ def test_the_table_names_every_message_once() -> None:
         head = f"{messages.op_of(kind)} {kind.__name__}("
         assert sum(line.startswith(head) for line in lines) == 1
     assert len(codec.PROTOCOL_HASH) == 16
+
+
+# --- the table behind the hash -----------------------------------------------------------
+
+
+def line(of: object, *, tag: int = 1) -> list[str]:
+    """The table of a message with one field of this type."""
+    return codec.table_of([msgspec.defstruct(
+        "Probe", [("it", of)], bases=(messages.Message,), tag=tag, frozen=True
+    )])
+
+
+def kind(name: str, *fields: Any, **settings: Any) -> type[msgspec.Struct]:
+    """A structure to be nested in a message."""
+    return msgspec.defstruct(name, fields, **settings)
+
+
+class Two(enum.StrEnum):
+    ONE = "one"
+    TWO = "two"
+
+
+class Renamed(enum.StrEnum):
+    ONE = "one"
+    TWO = "deux"
+
+
+Renamed.__name__ = "Two"
+Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+Wide = Annotated[float, Meta(ge=0.0, le=2.0)]
+Word = Annotated[str, Meta(pattern="^a$")]
+A, B = kind("A", ("x", int), tag="a"), kind("B", ("x", int), tag="b")
+BASE = kind("S", ("x", Share), ("y", int, 1))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (tuple[float, float], tuple[float, float, float]),
+        (tuple[float, float], tuple[float, ...]),
+        (tuple[Share, Share], tuple[Share, Wide]),
+        (tuple[int, ...], Annotated[tuple[int, ...], Meta(max_length=9)]),
+        (Annotated[tuple[int, ...], Meta(min_length=1)], tuple[int, ...]),
+        (Word, Annotated[str, Meta(pattern="^b$")]),
+        (Annotated[bytes, Meta(max_length=16)], Annotated[bytes, Meta(max_length=17)]),
+        (Two, Renamed),
+        (A | B, A),
+        (A | B, A | kind("B", ("x", int), tag="c")),
+        (A | B, A | kind("B", ("x", str), tag="b")),
+        (B, kind("B", ("x", int), tag="b", tag_field="form")),
+        (BASE, kind("S", ("x", Share), ("y", int, 1), array_like=True)),
+        (BASE, kind("S", ("x", Wide), ("y", int, 1))),
+        (BASE, kind("S", ("x", Share), ("y", int, 2))),
+        (BASE, kind("S", ("x", Share), ("y", int))),
+        (BASE, kind("S", ("x", Share), ("z", int, 1))),
+        (tuple[BASE, ...], tuple[kind("S", ("x", Wide), ("y", int, 1)), ...]),
+        (kind("Outer", ("of", BASE)), kind("Outer", ("of", kind("S", ("x", int))))),
+    ],
+)
+def test_whatever_is_changed_at_any_depth_changes_the_hash(one: object, other: object) -> None:
+    assert line(one) == line(one)
+    assert line(one) != line(other)
+
+
+def test_the_table_has_everything_that_can_be_said() -> None:
+    table = codec.canonical_table().splitlines()
+    for name, bounds in (
+        ("Create array 1", "prop_id: bytes min_length=16 max_length=16"),
+        ("Redo array 9", ""),
+        ("Attach array 6", "max_length=64, group"),
+        ("Transform array None", "float ge=0.01 le=100.0"),
+        ("PropState array None", "Model|Shape|Sign|Light|Seat|Portal|Spawn|Zone|NpcPost|Group"),
+        ("PropMove array None", "transform: Transform"),
+        ("Flight array None", "float ge=-50.0 le=50.0"),
+        ("Shape map kind shape", 'form: ShapeForm<BOX=box,SPHERE=sphere,CYLINDER=cylinder'),
+        ("Shape map kind shape", 'colour: str max_length=7 pattern=^#[0-9a-f]{6}$ = "#cccccc"'),
+        ("Zone map kind zone", "ZoneMeaning<STAGE=stage"),
+    ):
+        (found,) = (row for row in table if row.startswith(f"- {name}("))
+        assert bounds in found
+    nested = codec.nested_of((*messages.CLIENT_MESSAGES, *messages.SERVER_MESSAGES))
+    assert {*edits.EDITS, *props.KINDS, props.Transform} < set(nested)
+    assert {edits.PropState, edits.PropMove, edits.Flight} < set(nested)
+    assert len({row.partition("(")[0] for row in table}) == len(table)

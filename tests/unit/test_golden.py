@@ -13,6 +13,7 @@ import make_golden
 import msgpack
 import numpy as np
 import pytest
+import wire_reference as reference
 
 from atrium_shared import codec, messages, pose
 from atrium_shared.errors import ProtocolError
@@ -35,8 +36,10 @@ def bytes_of(entry: dict[str, Any]) -> bytes:
 
 
 def unplain(value: Any) -> Any:
-    """A field of the JSON as MessagePack has it."""
+    """A field of the JSON as MessagePack has it: what says its kind in a word is a map there."""
     if isinstance(value, dict):
+        if isinstance(value.get("kind"), str):
+            return reference.told_properties(value)
         return bytes.fromhex(value["hex"]) if set(value) == {"hex"} else list_of(value)
     return [unplain(item) for item in value] if isinstance(value, list) else value
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from atrium_server import app, kernel_cache
+from atrium_server import host_maker, kernel_cache
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def dumps(folder: Path) -> list[bytes]:
 def dump(folder: Path, world: str, number: int) -> None:
     """A dump at a time of its own."""
     before = set(folder.iterdir())
-    app.dump_inputs(world, b"%d" % number)
+    host_maker.dump_inputs(world, b"%d" % number)
     (new,) = set(folder.iterdir()) - before
     assert new.stat().st_mode & 0o777 == 0o600
     os.utime(new, ns=(number, number))
@@ -54,11 +54,11 @@ def test_what_is_no_dump_of_ours_is_left_alone(
     (folder / "atrium-hall-20200101T000000-link.ticks").symlink_to(folder / others[0])
     (folder / "atrium-hall-20200101T000000-folder.ticks").mkdir()
     for number in range(2, 8):
-        app.dump_inputs("hall", b"%d" % number)
+        host_maker.dump_inputs("hall", b"%d" % number)
     left = set(os.listdir(folder))
     assert left >= {*others, "atrium-hall-20200101T000000-link.ticks"}
     assert "atrium-hall-20200101T000000-folder.ticks" in left
-    assert len(left) == len(others) + 2 + app.DUMPS_PER_WORLD_MAX
+    assert len(left) == len(others) + 2 + host_maker.DUMPS_PER_WORLD_MAX
 
 
 def test_kernels_of_old_sources_are_removed(

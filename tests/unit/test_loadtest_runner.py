@@ -97,7 +97,7 @@ def test_the_busy_thread_is_all_that_its_option_changes() -> None:
     assert "threading.Thread(target=spin, daemon=True).start()" in busy[2]
     assert busy[3:] == plain[3:]
     assert plain[3:] == [
-        "serve", "--host", "127.0.0.1", "--port", "0", "--world", "plaza.toml",
+        "serve", "--ephemeral", "--host", "127.0.0.1", "--port", "0", "--world", "plaza.toml",
         "--send-trace", "sends.trace",
     ]
 

@@ -25,6 +25,8 @@ def strategy_for(info: msgspec.inspect.Type) -> st.SearchStrategy[object]:
         return st.floats(info.ge, info.le)
     if isinstance(info, i.BoolType):
         return st.booleans()
+    if isinstance(info, i.StrType) and info.pattern is not None:
+        return st.from_regex(info.pattern.replace("$", r"\Z"))
     if isinstance(info, i.StrType):
         length = min(info.max_length or 40, 600)
         letters = st.characters(exclude_categories=["Cs"])
@@ -34,7 +36,13 @@ def strategy_for(info: msgspec.inspect.Type) -> st.SearchStrategy[object]:
     if isinstance(info, i.EnumType):
         return st.sampled_from(list(info.cls))
     if isinstance(info, i.VarTupleType):
-        return st.lists(strategy_for(info.item_type), max_size=5).map(tuple)
+        return st.lists(
+            strategy_for(info.item_type), min_size=info.min_length or 0, max_size=5
+        ).map(tuple)
+    if isinstance(info, i.TupleType):
+        return st.tuples(*map(strategy_for, info.item_types))
+    if isinstance(info, i.UnionType):
+        return st.one_of([strategy_for(each) for each in info.types])
     assert isinstance(info, i.StructType)
     fields = {field.encode_name: strategy_for(field.type) for field in info.fields}
     return st.builds(info.cls, **fields)

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from websockets.frames import CloseCode as FrameCloseCode
 
+from atrium_client.props import GRAVITY_M_PER_S2, SLIDE_M_PER_S2, PropsView, decode_scene
 from atrium_client.session import RESUMABLE
-from atrium_shared import codec, errors, limits, messages, pose, snapshot
+from atrium_shared import codec, edits, errors, limits, messages, pose, props, snapshot
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "PROTOCOL.md").read_text("utf-8")
@@ -56,18 +57,31 @@ def written(info: msgspec.inspect.Type) -> str:
         if info.max_length is None:
             return word
         least = f"{info.min_length}.." if info.min_length else ""
-        return f"{word}({least}{info.max_length})"
+        if info.min_length == info.max_length:
+            least = "="
+        pattern = getattr(info, "pattern", None)
+        form = f", {pattern.strip('^$')}" if pattern else ""
+        return f"{word}({least}{info.max_length}{form})"
     if isinstance(info, i.VarTupleType):
-        most = f"; {info.max_length}" if info.max_length else ""
+        least = f"{info.min_length}.." if info.min_length else ""
+        most = f"; {least}{info.max_length}" if info.max_length else ""
         return f"[{written(info.item_type)}{most}]"
+    if isinstance(info, i.TupleType):
+        (each,) = {written(item) for item in info.item_types}
+        return f"[{each} * {len(info.item_types)}]"
+    if isinstance(info, i.UnionType):
+        held = tuple(each.cls for each in info.types if isinstance(each, i.StructType))
+        return {edits.EDITS: "Edit", props.KINDS: "Properties"}[held]
     assert isinstance(info, i.EnumType | i.StructType)
     return info.cls.__name__
 
 
-def fields_of(kind: type[msgspec.Struct]) -> str:
-    info = msgspec.inspect.type_info(kind)
-    assert isinstance(info, msgspec.inspect.StructType)
-    return ", ".join(f"{field.name}: {written(field.type)}" for field in info.fields)
+def fields_of(kind: type[msgspec.Struct], *, with_defaults: bool = False) -> str:
+    return ", ".join(
+        f"{field.name}: {written(field.type)}"
+        + (f" = {json.dumps(field.default)}" if with_defaults else "")
+        for field in codec.info_of(kind).fields
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,17 +95,58 @@ def test_messages(name: str, kinds: tuple[type[messages.Message], ...]) -> None:
 
 
 def test_nested_arrays() -> None:
-    kinds = (messages.Capabilities, messages.EnterEntry)
+    found = codec.nested_of((*messages.CLIENT_MESSAGES, *messages.SERVER_MESSAGES))
+    kinds = [kind for kind in found if kind not in (*edits.EDITS, *props.KINDS)]
     assert table("nested") == [[kind.__name__, fields_of(kind)] for kind in kinds]
-    defaults = messages.Capabilities()
-    told = f"{defaults.avatars_max}, {defaults.bytes_per_s}, {defaults.parts}, []"
-    assert f"`{told}`" in PROSE
+    for kind in kinds:
+        defaults = [
+            json.dumps(field.default) for field in codec.info_of(kind).fields if not field.required
+        ]
+        assert not defaults or f"`{', '.join(defaults)}`" in PROSE
+
+
+def test_edits() -> None:
+    assert table("edits") == [
+        [str(codec.info_of(kind).tag), kind.__name__, fields_of(kind)] for kind in edits.EDITS
+    ]
+
+
+def test_properties() -> None:
+    shown = [[kind, fields] for kind, _, fields in table("properties")]
+    assert shown == [
+        [str(codec.info_of(kind).tag), fields_of(kind, with_defaults=True)] for kind in props.KINDS
+    ]
+
+
+def test_words() -> None:
+    kinds = (props.ShapeForm, props.LightForm, props.ZoneMeaning)
+    assert table("words") == [[kind.__name__, ", ".join(kind)] for kind in kinds]
+
+
+def test_rights() -> None:
+    rows = [row[:2] for row in table("rights")]
+    assert rows == [[str(right.value), str(right.name)] for right in messages.Rights]
+
+
+def test_the_scene_of_the_example_holds_the_prop_of_the_vector() -> None:
+    text = re.findall(r"```json\n(.*?)```", TEXT, re.DOTALL)[0]
+    view = PropsView()
+    assert view.load(decode_scene(text.encode()))
+    message = codec.decode_server((GOLDEN / "bin/server/props_changed.bin").read_bytes())
+    assert isinstance(message, messages.PropsChanged)
+    (state,) = view.states()
+    assert state == message.states[0]
+
+
+def test_what_flies_is_where_the_page_says() -> None:
+    assert f"{GRAVITY_M_PER_S2:g} m/s²" in PROSE
+    assert f"{SLIDE_M_PER_S2:g} m/s²" in PROSE
 
 
 def test_enumerations() -> None:
     kinds: tuple[type[enum.IntEnum], ...] = (
         messages.ClientKind, messages.EntityKind, messages.ChatChannel, messages.ChatState,
-        messages.TeleportTarget,
+        messages.TeleportTarget, messages.EditState, messages.SignState, messages.SaveState,
     )
     assert table("enumerations") == [
         [kind.__name__, ", ".join(f"{m.name}={m.value}" for m in kind)] for kind in kinds
@@ -182,7 +237,7 @@ def test_examples_are_golden_vectors(name: str, data: bytes) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert len(examples()) == 6
+    assert len(examples()) == 8
 
 
 def test_the_identity_rotation() -> None:

@@ -9,14 +9,18 @@ from hypothesis import strategies as st
 from atrium_server.net.session_state import ALLOWED, Bucket, Rates, SessionState, check
 from atrium_shared import limits
 from atrium_shared import messages as m
+from atrium_shared.edits import Undo
 from atrium_shared.errors import ErrorCode, ProtocolError
+from atrium_shared.props import Transform
 
 CAPABILITIES = m.Capabilities()
 ONE_OF_EACH: tuple[m.Message, ...] = (
     m.Hello("", m.ClientKind.BOT, "", "", "", CAPABILITIES, "", "", 0), m.ClockPing(1),
     m.Pose(0, 0, 0, bytes(12)), m.Ack(1), m.ChatSubmit(1, m.ChatChannel.WORLD, 0, "x"),
     m.EmoteSubmit(1), m.Teleport(1, m.TeleportTarget.SPAWN, 0, 0, 0, 0, 0), m.Travel(1, ""),
-    m.Bye(), m.RtcSignal(0, 0, b""),
+    m.Bye(), m.RtcSignal(0, 0, b""), m.EditSubmit(1, Undo()),
+    m.Grab(1, bytes(16), 0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)),
+    m.Release(1, bytes(16), Transform(), (0.0, 0.0, 0.0)),
 )
 
 

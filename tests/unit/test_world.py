@@ -13,6 +13,7 @@ from atrium_server.world import commands as c
 from atrium_server.world import movement
 from atrium_server.world.manifest import parse_manifest
 from atrium_server.world.movement import PoseBatch
+from atrium_server.world.places import root_body
 from atrium_server.world.world import World
 from atrium_shared import limits, pose
 from atrium_shared import messages as m
@@ -270,7 +271,7 @@ def test_a_jump_moves_and_is_corrected_and_marked() -> None:
     assert stage.flag(1, pose.Flags.DISCONTINUITY) is not before
     correction, = stage.told(m.Correction, 1)
     assert correction.reasons == MoveReason.TELEPORT
-    assert correction.body == stage.world.root_body(stage.slot(1))
+    assert correction.body == root_body(stage.world.tables, stage.slot(1))
     assert stage.told(m.Correction, 2) == []
 
 

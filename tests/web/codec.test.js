@@ -74,14 +74,19 @@ test("decodes every form that MessagePack has for a value of the subset", () => 
     ["cb3ff8000000000000", 1.5], ["c0", null], ["c2", false], ["c3", true], ["a0", ""],
     ["a2c3a9", "é"], ["d90161", "a"], ["da000161", "a"], ["db0000000161", "a"], ["90", []],
     ["920102", [1, 2]], ["dc000101", [1]], ["c40109", fromHex("09")],
-    ["c5000109", fromHex("09")], ["c60000000109", fromHex("09")],
+    ["c5000109", fromHex("09")], ["c60000000109", fromHex("09")], ["80", new Map()],
+    ["81a16101", new Map([["a", 1]])], ["de0001a16101", new Map([["a", 1]])],
+    ["82a1619101a16280", new Map([["a", [1]], ["b", new Map()]])],
   ];
   for (const [hex, value] of cases) assert.deepEqual(decode(fromHex(hex)), value, hex);
 });
 
 test("refuses what is outside of the subset", () => {
-  const cases = ["", "c1", "80", "8101c0", "de0000", "d40100", "c7000100", "dd0000000001",
-    "cf0020000000000000", "a1ff", "9191919190", "dcffff", "c6ffffffff", "dbffffffff", "0000"];
+  const maps = "81a161".repeat(5);
+  const cases = ["", "c1", "8101c0", "81c0c0", "d40100", "c7000100", "dd0000000001", "a1ff",
+    "cf0020000000000000", "919191919190", `${maps}80`, "dcffff", "deffff", "df00000000", "0000",
+    "c6ffffffff", "dbffffffff", "81a161", "82a16101a16102"];
+  assert.deepEqual(decode(fromHex("9191919190")), [[[[[]]]]]);
   for (const hex of cases) assert.throws(() => decode(fromHex(hex)), WireError, hex);
 });
 

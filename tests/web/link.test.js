@@ -13,6 +13,7 @@ const WELCOME = message("welcome");
 const LINE = message("chat_published");
 const RETRY_MS = 20_000;
 /** Places of the fields of a Hello in its array. */
+const AUTH_TOKEN = 7;
 const RESUME_TOKEN = 8;
 const LAST_CHAT_SEQ = 9;
 
@@ -155,4 +156,11 @@ test("a join that may succeed later is tried again", (t) => {
   assert.equal(FakeSocket.opened.length, 1);
   t.mock.timers.tick(1);
   assert.equal(FakeSocket.opened.length, 2);
+});
+
+test("the token of an account goes into every hello, and a guest has none", (t) => {
+  const { link } = dialled(t);
+  assert.equal(FakeSocket.opened[0].accept()[AUTH_TOKEN], "");
+  link.open("Ada", "", "atrium_a_secret");
+  assert.equal(FakeSocket.opened.at(-1).accept()[AUTH_TOKEN], "atrium_a_secret");
 });

@@ -58,6 +58,10 @@ class Body:
                 raise ValueError("a tracked point must be within 32 m of its root")
         self._points.update(points)
 
+    def point(self, point: int) -> Transform | None:
+        """A tracked point in the frame of the root; None when it is not tracked."""
+        return self._points.get(point)
+
     def drop_points(self, points: tuple[int, ...]) -> None:
         """No longer track these points."""
         for point in points:

@@ -25,22 +25,21 @@ import trio
 from atrium_client import body
 from atrium_client.backoff import ReconnectPolicy
 from atrium_client.body import Vector, yaw_towards
-from atrium_client.driver import Answer, Driver
-from atrium_client.errors import ReconnectFailed, known
+from atrium_client.building import Builder
+from atrium_client.driver import Driver, granted
+from atrium_client.errors import ReconnectFailed
 from atrium_client.events import ChatLine, Event
 from atrium_client.feed import Feed
 from atrium_client.link import CLOSE_S_MAX, Address, Dialer, websocket_url
 from atrium_client.session import ClientSession, Identity
 from atrium_client.view import Avatar, Transform
 from atrium_shared import limits
-from atrium_shared.errors import ErrorCode, RequestRefused
 from atrium_shared.messages import (
     Capabilities,
     ChatChannel,
     ChatState,
     ChatStatus,
     ClientKind,
-    Result,
     TeleportTarget,
 )
 from atrium_shared.pose import Flags
@@ -114,6 +113,7 @@ async def connect(
         async with trio.open_nursery() as background:
             await background.start(driver.run)
             background.start_soon(driver.keep_time)
+            background.start_soon(driver.carry_edits)
             try:
                 async with trio.open_nursery() as nursery:
                     yield Me(driver, nursery)
@@ -128,6 +128,8 @@ async def connect(
             raise
         # The nursery is our own affair: one error leaves the block as what it is.
         raise alone from alone.__cause__
+    finally:
+        driver.end_edits()
 
 
 def _alone(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -154,11 +156,11 @@ def _only_once(stream: trio.abc.Stream) -> Dialer:
     return dial
 
 
-class Me:
+class Me(Builder):
     """Our presence in a world. Made by `connect`."""
 
     def __init__(self, driver: Driver, nursery: trio.Nursery) -> None:
-        self._driver = driver
+        super().__init__(driver)
         self.nursery = nursery
         """Cancelled when the block ends: for tasks that make sense only inside the session."""
 
@@ -283,7 +285,7 @@ class Me:
     ) -> Vector:
         driver, session = self._driver, self.session
         jumps = driver.jumps
-        _granted(await driver.request(lambda now_s: session.teleport(kind, place, now_s)))
+        granted(await driver.request(lambda now_s: session.teleport(kind, place, now_s)))
         # The correction that says where we landed comes in the same tick as the result, in either
         # order; should it be missing, we are where we were.
         with trio.move_on_after(LANDING_S_MAX):
@@ -294,7 +296,7 @@ class Me:
     async def travel(self, world: str) -> None:
         """Go to another world of this server. Raises RequestRefused and stays where we are."""
         session = self.session
-        _granted(await self._driver.request(lambda now_s: session.travel(world, now_s)))
+        granted(await self._driver.request(lambda now_s: session.travel(world, now_s)))
 
     # --- others --------------------------------------------------------------------------
 
@@ -306,7 +308,7 @@ class Me:
     @property
     def render_s(self) -> float:
         """The moment to show now, in server seconds: a little in the past, so that it is known."""
-        return self._driver.playout.render_s(self.server_s)
+        return self._driver.render_s
 
     @property
     def others(self) -> list[Avatar]:
@@ -358,15 +360,6 @@ class Me:
     def events(self) -> Feed[Event]:
         """What else happens: Entered, Left, LinkLost, Resumed, Corrected, Emoted, Refused, ..."""
         return self._driver.happenings
-
-
-def _granted(answer: Answer) -> Answer:
-    """The answer, unless it is a refusal. Raises RequestRefused."""
-    if isinstance(answer, Result) and answer.code != ErrorCode.OK:
-        code = known(answer.code)
-        known_code = ErrorCode.NOT_ALLOWED if code is None else code
-        raise RequestRefused(known_code, answer.reason, answer.retry_ms)
-    return answer
 
 
 def _distance_m(one: Vector, other: Vector) -> float:

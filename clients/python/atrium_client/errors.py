@@ -4,6 +4,7 @@
 
     AtriumError
      +-- RequestRefused          the server denied one request; the session goes on
+     |    +-- EditRefused        ... an edit: nothing of it was done
      +-- ProtocolError           the server said what `atrium.1` does not allow: a bug of it
      +-- ClientError
           +-- ConnectionFailed   nobody answered at that address, or it is no Atrium server
@@ -11,13 +12,15 @@
           +-- SessionEnded       the server ended the session and it cannot be resumed
           +-- ReconnectFailed    the link was lost and did not come back in time
           +-- RequestLost        no answer came; the request may or may not have been carried out
+          +-- EditReverted       an edit that had been accepted could not be saved, and was undone
+          +-- EditLost           the session is gone; the edit may or may not have been done
 
 Each message is a sentence for the person at the screen.
 """
 
 from __future__ import annotations
 
-from atrium_shared.errors import AtriumError, ErrorCode
+from atrium_shared.errors import AtriumError, ErrorCode, RequestRefused
 
 
 class ClientError(AtriumError):
@@ -53,6 +56,23 @@ class ReconnectFailed(ClientError):
 
 class RequestLost(ClientError):
     """The link was lost, we went to another world, or the time was up, before an answer came."""
+
+
+class EditRefused(RequestRefused):
+    """The server denied an edit: it was not done."""
+
+
+class EditReverted(ClientError):
+    """The server had done an edit, could not save it, and has taken it back."""
+
+    def __init__(self, code: int, sentence: str) -> None:
+        super().__init__(f"The edit was taken back: {sentence} ({name_of(code)})")
+        self.code = code
+        self.sentence = sentence
+
+
+class EditLost(ClientError):
+    """Nobody can tell any more whether an edit was done: look for it in the scene."""
 
 
 def known(code: int) -> ErrorCode | None:

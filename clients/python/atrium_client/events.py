@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from atrium_shared.edits import Flight
 from atrium_shared.messages import (
     ChatChannel,
     ChatStatus,
+    EditStatus,
     EnterEntry,
     MoveReason,
+    PropHeld,
+    PropsChanged,
     Result,
+    SaveState,
+    SignState,
     Welcome,
 )
 from atrium_shared.pose import Bytes
@@ -145,6 +151,62 @@ class RequestExpired:
 
 
 @dataclass(frozen=True, slots=True)
+class EditAnswered:
+    """What became of an edit of ours, each time that there is news of it."""
+
+    status: EditStatus
+
+
+@dataclass(frozen=True, slots=True)
+class EditUnresolved:
+    """Nobody can tell any more whether an edit of ours was done."""
+
+    request_id: int
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class PropsUpdated:
+    """Props were made, changed, moved or removed."""
+
+    changed: PropsChanged
+
+
+@dataclass(frozen=True, slots=True)
+class PropTaken:
+    """A prop is in a hand from now on, or in none (entity 0)."""
+
+    held: PropHeld
+
+
+@dataclass(frozen=True, slots=True)
+class PropsFlew:
+    """Props fly or slide from here on."""
+
+    server_s: float
+    """Server time at which they are where `flights` says."""
+    flights: tuple[Flight, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SignJudged:
+    """What became of the text of a sign of ours, or that it waits for its judge."""
+
+    prop_id: bytes
+    state: SignState
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SavingChanged:
+    """How it stands with the saving of this world; the sentence is for the person."""
+
+    state: SaveState
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Noticed:
     """A sentence from the server for the person."""
 
@@ -161,8 +223,10 @@ class Ended:
     retry_ms: int
 
 
+PropEvent = PropsUpdated | PropTaken | PropsFlew
+"""What is told of props to everybody."""
 Event = (
     Joined | LinkLost | Resumed | Travelled | SnapshotTaken | Entered | Left | Corrected
-    | ChatLine | ChatRetracted | Emoted | Refused | RequestAnswered | RequestExpired | Noticed
-    | Ended
+    | ChatLine | ChatRetracted | Emoted | Refused | RequestAnswered | RequestExpired
+    | EditAnswered | EditUnresolved | PropEvent | SignJudged | SavingChanged | Noticed | Ended
 )

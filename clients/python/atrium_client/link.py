@@ -138,7 +138,9 @@ async def open_link(address: Address) -> AsyncGenerator[Link]:
             raise ConnectionFailed(
                 f"{address.url} did not answer as an Atrium server: {error}"
             ) from error
-        except (OSError, EOFError, trio.TooSlowError, trio.BrokenResourceError) as error:
+        except (
+            OSError, EOFError, ConnectionClosed, trio.TooSlowError, trio.BrokenResourceError
+        ) as error:
             raise ConnectionFailed(
                 f"No server answers at {address.url}. Is it running? ({error})"
             ) from error

@@ -19,6 +19,7 @@ ANSWER_S_MAX: Final = 30.0
 """A request without an answer for this long has failed."""
 ANSWER_AFTER_RESUME_S: Final = 5.0
 REQUESTS_PENDING_MAX: Final = 64
+REQUEST_ID_MAX: Final = 2**32 - 1
 
 
 @dataclass(slots=True)
@@ -41,8 +42,19 @@ class Requests:
                 ErrorCode.RATE_LIMITED,
                 f"{REQUESTS_PENDING_MAX} requests wait for their answers; wait for some of them.",
             )
-        self._newest_id = self._newest_id % (2**32 - 1) + 1
-        self._pending[self._newest_id] = _Pending(kind, now_s + ANSWER_S_MAX)
+        request_id = self.new_id()
+        self._pending[request_id] = _Pending(kind, now_s + ANSWER_S_MAX)
+        return request_id
+
+    def new_id(self) -> int:
+        """An id that this session has not used. They rise for ever: the server knows an edit that
+        it has done by that. Raises RequestRefused when there is none left.
+        """
+        if self._newest_id >= REQUEST_ID_MAX:
+            raise RequestRefused(
+                ErrorCode.NOT_ALLOWED, "This session has asked too much: connect anew."
+            )
+        self._newest_id += 1
         return self._newest_id
 
     def kind_of(self, request_id: int) -> type[Message] | None:

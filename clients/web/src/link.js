@@ -53,6 +53,7 @@ export class Link {
   /** @type {WebSocket | null} */
   #socket = null;
   #name = "";
+  #authToken = "";
   #world = "";
   /** The world whose lines `lastChatSeq` counts. */
   #counted = "";
@@ -80,9 +81,11 @@ export class Link {
   /**
    * @param {string} name
    * @param {string} world empty for the server's first
+   * @param {string} [authToken] of somebody with an account; without one it is a guest
    */
-  open(name, world) {
+  open(name, world, authToken = "") {
     this.#name = name;
+    this.#authToken = authToken;
     this.#world = world;
     this.#wanted = true;
     this.#attempt = 0;
@@ -139,7 +142,7 @@ export class Link {
       avatar: "", world: this.#world,
       capabilities: { avatars_max: Limits.INDEXES_MAX, bytes_per_s: Limits.BYTES_PER_S_DEFAULT,
         parts: Parts.HEAD | Parts.HANDS, features: [] },
-      auth_token: "", resume_token: stored(), last_chat_seq: this.lastChatSeq,
+      auth_token: this.#authToken, resume_token: stored(), last_chat_seq: this.lastChatSeq,
     });
   }
 

@@ -9,6 +9,7 @@
 import {
   ChatChannel, EntityKind, ErrorCode, Flags, Limits, Op, TeleportTarget,
 } from "./protocol.generated.js";
+import { Account } from "./account.js";
 import { ServerClock } from "./clock.js";
 import { EMOTES } from "./figures.js";
 import { Input } from "./input.js";
@@ -36,6 +37,7 @@ class Page {
   map = new MapCanvas(element("map", HTMLCanvasElement));
   own = new OwnAvatar();
   clock = new ServerClock();
+  account = new Account((url, asked) => fetch(url, asked), sessionStorage);
   view = new View(Limits.TICK_RATE_HZ_DEFAULT, 1);
   scene = emptyScene();
   entityId = 0;
@@ -71,9 +73,32 @@ class Page {
 
   start() {
     this.ui.name.value = localStorage.getItem(NAME_KEY) ?? "";
-    this.ui.onJoin((name) => this.#join(name));
+    this.ui.onJoin((name, password, isNew) => void this.#enter(name, password, isNew));
+    element("join-sign-out", HTMLButtonElement).addEventListener("click", () => {
+      void this.account.signOut();
+      this.ui.signedIn("");
+    });
+    this.ui.signedIn(this.account.ticket?.name ?? "");
     if (canResume() && this.ui.name.value) this.#join(this.ui.name.value);
     else this.ui.askName("");
+  }
+
+  /**
+   * Signs in or up where there is a password, then joins.
+   * @param {string} name
+   * @param {string} password
+   * @param {boolean} isNew
+   */
+  async #enter(name, password, isNew) {
+    try {
+      if (isNew) await this.account.signUp(name, password);
+      else if (password) await this.account.signIn(name, password);
+    } catch (error) {
+      this.ui.askName(error instanceof Error ? error.message : String(error));
+      return;
+    }
+    this.ui.signedIn(this.account.ticket?.name ?? "");
+    this.#join(this.account.ticket?.name ?? name);
   }
 
   /** @param {string} name */
@@ -82,7 +107,7 @@ class Page {
     localStorage.setItem(NAME_KEY, name);
     this.ui.closeJoin();
     const world = new URLSearchParams(location.search).get("world") ?? "";
-    this.link.open(name, world.slice(0, 32));
+    this.link.open(name, world.slice(0, 32), this.account.token);
     element("map", HTMLCanvasElement).focus();
   }
 
@@ -92,7 +117,12 @@ class Page {
    */
   #linkState(state, sentence) {
     this.ui.linkState(state, sentence);
-    if (state === "ended") this.ui.askName(sentence);
+    if (state !== "ended") return;
+    this.ui.askName(sentence);
+    if (!sentence || !this.account.token) return;
+    void this.account.verify().then((holds) => {
+      if (!holds) this.ui.signedIn("");
+    });
   }
 
   // --- from the server -------------------------------------------------------------------

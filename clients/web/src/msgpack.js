@@ -1,22 +1,26 @@
 /**
  * The subset of MessagePack that `atrium.1` uses: nil, booleans, integers, floats, strings,
- * binary and arrays.
+ * binary, arrays, and maps whose keys are strings.
  *
- * A peer's bytes either give a value or throw `WireError`: maps, extensions, integers beyond
- * 2**53, arrays nested deeper than DEPTH_MAX, lengths beyond the message's end, text that is not
- * UTF-8, and bytes left over are all refused. An array is only allocated after its length was
- * found to fit the bytes that are left, so a short message cannot ask for a large one.
- * Binary values are views into the message, not copies.
+ * A peer's bytes either give a value or throw `WireError`: extensions, integers beyond 2**53,
+ * arrays and maps nested deeper than DEPTH_MAX, lengths beyond the message's end, text that is not
+ * UTF-8, a key that comes twice, and bytes left over are all refused. An array is only allocated
+ * after its length was found to fit the bytes that are left, so a short message cannot ask for a
+ * large one. Binary values are views into the message, not copies. A map becomes a `Map`, so that
+ * no key can be one of those that objects have by themselves.
  */
 
-const DEPTH_MAX = 4;
+/** A number in a position, in a transform, in a state, in a list, in a message. */
+const DEPTH_MAX = 5;
 
 /** What a peer sent is not what the protocol allows. */
 export class WireError extends Error {
   name = "WireError";
 }
 
-/** @typedef {null | boolean | number | string | Uint8Array | unknown[]} Value */
+/**
+ * @typedef {null | boolean | number | string | Uint8Array | unknown[] | Map<string, unknown>} Value
+ */
 
 const utf8Decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const utf8Encoder = new TextEncoder();
@@ -53,7 +57,7 @@ class Reader {
   }
 
   /**
-   * @param {number} depth how many arrays are around this value
+   * @param {number} depth how many arrays and maps are around this value
    * @returns {Value}
    */
   value(depth) {
@@ -62,6 +66,7 @@ class Reader {
     if (code >= 0xe0) return code - 256;
     if (code >= 0xa0 && code < 0xc0) return this.text(code & 31);
     if (code >= 0x90 && code < 0xa0) return this.array(code & 15, depth);
+    if (code < 0x90) return this.map(code & 15, depth);
     const { view } = this;
     switch (code) {
       case 0xc0: return null;
@@ -84,6 +89,7 @@ class Reader {
       case 0xda: return this.text(view.getUint16(this.take(2)));
       case 0xdb: return this.text(view.getUint32(this.take(4)));
       case 0xdc: return this.array(view.getUint16(this.take(2)), depth);
+      case 0xde: return this.map(view.getUint16(this.take(2)), depth);
       default: throw new WireError(`type 0x${code.toString(16)} does not belong to the protocol`);
     }
   }
@@ -115,6 +121,24 @@ class Reader {
     const items = new Array(length);
     for (let i = 0; i < length; i++) items[i] = this.value(depth + 1);
     return items;
+  }
+
+  /**
+   * @param {number} length
+   * @param {number} depth
+   */
+  map(length, depth) {
+    if (depth >= DEPTH_MAX) throw new WireError("maps are nested too deeply");
+    if (2 * length > this.bytes.length - this.at) throw new WireError("a message ends too early");
+    /** @type {Map<string, unknown>} */
+    const entries = new Map();
+    for (let i = 0; i < length; i++) {
+      const key = this.value(depth + 1);
+      if (typeof key !== "string") throw new WireError("a key of a map is not a string");
+      if (entries.has(key)) throw new WireError(`the key ${key} comes twice`);
+      entries.set(key, this.value(depth + 1));
+    }
+    return entries;
   }
 }
 
@@ -208,5 +232,11 @@ export class Writer {
   array(length) {
     if (length < 16) this.put(0x90 | length, 0);
     else this.view.setUint16(this.put(0xdc, 2), length);
+  }
+
+  /** @param {number} length of a map whose keys and values are written next, in turns */
+  map(length) {
+    if (length < 16) this.put(0x80 | length, 0);
+    else this.view.setUint16(this.put(0xde, 2), length);
   }
 }

@@ -74,14 +74,32 @@ export class Ui {
     this.#join.close();
   }
 
-  /** @param {(name: string) => void} then */
+  /**
+   * Whether one is signed in already, and as whom: then the name is given.
+   * @param {string} name empty for nobody
+   */
+  signedIn(name) {
+    element("join-account", HTMLElement).hidden = name !== "";
+    element("join-signed-in", HTMLParagraphElement).hidden = name === "";
+    element("join-password", HTMLInputElement).value = "";
+    this.name.readOnly = name !== "";
+    if (name) this.name.value = name;
+  }
+
+  /** @param {(name: string, password: string, isNew: boolean) => void} then */
   onJoin(then) {
+    const password = element("join-password", HTMLInputElement);
+    const join = (/** @type {boolean} */ isNew) => {
+      const name = this.name.value.trim();
+      if (!name) this.askName("Type a name that others can call you by.");
+      else if (isNew && !password.value) this.askName("Type a password for the new account.");
+      else then(name, password.value, isNew);
+    };
     element("join-form", HTMLFormElement).addEventListener("submit", (event) => {
       event.preventDefault();
-      const name = this.name.value.trim();
-      if (name) then(name);
-      else this.askName("Type a name that others can call you by.");
+      join(false);
     });
+    element("join-sign-up", HTMLButtonElement).addEventListener("click", () => join(true));
     // Escape would leave an empty page behind.
     this.#join.addEventListener("cancel", (event) => event.preventDefault());
   }

@@ -18,9 +18,12 @@ The guard stands between Hypercorn and Litestar, both of which speak ASGI to it.
   and HTTP_BODY_S_MAX, before a handler sees it. So a handler never waits for a peer, and
   Hypercorn's short queue of body events cannot fill up behind a handler that does not read: that
   would block the connection for good.
+* *Uploads* are the exception: the bodies of a few named routes reach their handler piece by piece
+  (see `uploads`), with bounds of their own.
 * *Headers.* Every answer, errors included, carries the security headers, and is not to be kept
   unless the route says otherwise.
-* *HEAD* is GET without the body, which Hypercorn leaves out.
+* *HEAD* is GET without the body, which Hypercorn leaves out. A handler for whom a body is much work
+  finds IS_HEAD in the scope.
 * *WebSocket* belongs to the front door; what gets here asked for a wrong path and is refused. It
   comes as a request like any other (`service` sees to that), and so it has a rate like any other.
 """
@@ -28,14 +31,23 @@ The guard stands between Hypercorn and Litestar, both of which speak ASGI to it.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 import trio
 
+from atrium_server.http.uploads import (
+    AsgiApp,
+    Message,
+    Receive,
+    Refused,
+    Scope,
+    Send,
+    Upload,
+    announced_bytes,
+)
 from atrium_shared.limits import (
     HTTP_BODY_BYTES_MAX,
     HTTP_BODY_S_MAX,
@@ -44,13 +56,11 @@ from atrium_shared.limits import (
 )
 
 PROBES: Final = frozenset({"/healthz", "/readyz"})
+UPLOADS: Final = frozenset({("POST", "/api/assets")})
+"""Methods and paths whose bodies are handed on piece by piece."""
+IS_HEAD: Final = "atrium.is_head"
 
-Scope = dict[str, Any]
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]
-AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data: blob:; "
@@ -94,15 +104,6 @@ class Admission:
         return len(hosts) == 1 and self.knows_host(hosts[0])
 
 
-class _Refused(Exception):
-    """The request cannot be taken; carries the HTTP status, a code and a sentence."""
-
-    def __init__(self, status: HTTPStatus, code: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status, self.code = status, code
-        self.content = msgspec.json.encode({"code": code, "sentence": sentence})
-
-
 class Guard:
     """`app` behind the guard. `static_paths` are those of the files of the page."""
 
@@ -117,51 +118,60 @@ class Guard:
         peer, port = scope["client"] or ("", 0)
         client = self._admission.client_of(peer, _values(scope["headers"], b"x-forwarded-for"))
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        scope = {**scope, "method": method, "client": (client, port)}
+        is_head = scope["method"] == "HEAD"
+        scope = {**scope, "method": method, "client": (client, port), IS_HEAD: is_head}
+        is_upload = (method, scope["path"]) in UPLOADS
         try:
             self._admit(scope, client)
-            if _has_body(scope):
+            if not is_upload and _has_body(scope):
                 body = await _read_body(receive)
                 if body is None:
                     return
                 receive = _replaying(body, receive)
-        except _Refused as refused:
+        except Refused as refused:
             await self._refuse(refused, receive, send)
             return
-        await self._app(scope, receive, send)
+        if is_upload:
+            await self._upload(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            size = announced_bytes(scope["headers"])
+        except Refused as refused:
+            self._admission.refused(refused.code)
+            await refused.answer(Upload(receive, send, 0).send)
+            return
+        upload = Upload(receive, send, size)
+        await self._app(scope, upload.receive, upload.send)
 
     def _admit(self, scope: Scope, client: str) -> None:
         is_static = scope["path"] in self._static_paths
         if not self._admission.take_request(client, trio.current_time(), is_static):
             sentence = "Too many requests come from your address: ask less often."
-            raise _Refused(HTTPStatus.TOO_MANY_REQUESTS, "too_many", sentence)
+            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "too_many", sentence)
         if is_websocket(scope["headers"]):
             sentence = "There is no WebSocket at this address; it is at /ws."
-            raise _Refused(HTTPStatus.BAD_REQUEST, "no_websocket", sentence)
+            raise Refused(HTTPStatus.BAD_REQUEST, "no_websocket", sentence)
         if scope["path"] not in PROBES and not self._admission.is_named(scope["headers"]):
             sentence = (
                 "This server does not go by this name: use its IP address, or add the origin of "
                 "the page (such as https://example.org) to the setting allowed_origins."
             )
-            raise _Refused(HTTPStatus.MISDIRECTED_REQUEST, "wrong_host", sentence)
+            raise Refused(HTTPStatus.MISDIRECTED_REQUEST, "wrong_host", sentence)
 
-    async def _refuse(self, refused: _Refused, receive: Receive, send: Send) -> None:
+    async def _refuse(self, refused: Refused, receive: Receive, send: Send) -> None:
         """Answer and let the connection close; meanwhile keep Hypercorn's queue from filling up."""
         self._admission.refused(refused.code)
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(refused.content)).encode()),
-            (b"connection", b"close"),
-        ]
+        headers: list[tuple[bytes, bytes]] = [(b"connection", b"close")]
         gone = trio.Event()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_discard, receive, gone)
             if refused.status is HTTPStatus.TOO_MANY_REQUESTS:
                 headers.append((b"retry-after", str(math.ceil(HTTP_REFUSAL_S)).encode()))
                 await self._hold(gone)
-            status = int(refused.status)
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": refused.content})
+            await refused.answer(send, *headers)
             nursery.cancel_scope.cancel()
 
     async def _hold(self, gone: trio.Event) -> None:
@@ -207,11 +217,11 @@ async def _read_body(receive: Receive) -> bytes | None:
             body += message.get("body", b"")
             if len(body) > HTTP_BODY_BYTES_MAX:
                 sentence = f"The body of a request may have at most {HTTP_BODY_BYTES_MAX:,} bytes."
-                raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", sentence)
+                raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", sentence)
             if not message.get("more_body", False):
                 return bytes(body)
     sentence = f"The body did not arrive within {HTTP_BODY_S_MAX:g} seconds."
-    raise _Refused(HTTPStatus.REQUEST_TIMEOUT, "timeout", sentence)
+    raise Refused(HTTPStatus.REQUEST_TIMEOUT, "timeout", sentence)
 
 
 async def _discard(receive: Receive, gone: trio.Event) -> None:

@@ -7,22 +7,39 @@ from `Service`, which is handed to the Litestar app once; there is no other stat
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, cast
 
 from litestar import Litestar, Request, Response, get
+from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
-from litestar.exceptions import HTTPException, NotFoundException, PermissionDeniedException
+from litestar.exceptions import (
+    HTTPException,
+    NotFoundException,
+    PermissionDeniedException,
+    ValidationException,
+)
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import FromPath, SkipValidation
 
+from atrium_server.accounts.errors import AccountError
+from atrium_server.accounts.service import Accounts
+from atrium_server.assets.uploads import Uploads
+from atrium_server.http.account_routes import HANDLERS as ACCOUNT_HANDLERS
+from atrium_server.http.account_routes import on_account_error, on_store_error
+from atrium_server.http.asset_routes import HANDLERS as ASSET_HANDLERS
 from atrium_server.http.assets import Asset, WebAssets
 from atrium_server.http.guard import Admission
+from atrium_server.http.json_request import JsonRequest
 from atrium_server.http.status import ServerStatus, WorldStatus
+from atrium_server.http.world_routes import HANDLERS as WORLD_HANDLERS
+from atrium_server.http.world_routes import Rewinder
+from atrium_server.persistence.errors import StoreError
 from atrium_server.telemetry import CONTENT_TYPE, Registry
 from atrium_server.version import VERSION
-from atrium_shared.limits import HTTP_BODY_BYTES_MAX, WORLDS_MAX
+from atrium_shared.limits import HTTP_BODY_BYTES_MAX
 
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
 REVALIDATE: Final = "no-cache"
@@ -40,7 +57,12 @@ class Service:
     registry: Registry
     assets: WebAssets
     admission: Admission
-    scenes: dict[tuple[str, str], Asset] = field(default_factory=dict[tuple[str, str], Asset])
+    accounts: Accounts | None = None
+    """None where the server keeps none."""
+    uploads: Uploads | None = None
+    """The same."""
+    rewinder: Rewinder | None = None
+    """None where the server keeps no history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +139,7 @@ def worlds(service: ServiceParameter) -> list[WorldEntry]:
 
 @get(
     "/api/worlds/{world:str}/{resource:str}",
-    summary="The static scene of a world; `resource` is `scene@VERSION`",
+    summary="The scene of a world; `resource` is `scene@VERSION`",
     sync_to_thread=False,
 )
 def scene(
@@ -126,7 +148,9 @@ def scene(
     request: AnyRequest,
     service: ServiceParameter,
 ) -> Response[bytes]:
-    """The scene as JSON. A version never changes, so it may be kept forever."""
+    """All that stands in a world, as JSON. A version never changes, so it may be kept forever;
+    what was built since is told on the socket.
+    """
     kind, _, version = resource.partition("@")
     if kind != "scene":
         raise NotFoundException(f"A world has no {resource[:SHOWN_CHARS_MAX]!r}, only a scene.")
@@ -140,12 +164,8 @@ def scene(
         raise NotFoundException(
             f"This version of the scene is not served; the present one is scene@{present}."
         )
-    key = (world, version)
-    if key not in service.scenes:
-        if len(service.scenes) >= 2 * WORLDS_MAX:
-            service.scenes.clear()
-        service.scenes[key] = Asset.of(content, "application/json")
-    return _answer(request, service.scenes[key], IMMUTABLE)
+    asset = Asset(content.body, "application/json", f'"{version}"', content.compressed)
+    return _answer(request, asset, IMMUTABLE)
 
 
 @get(["/", "/map"], include_in_schema=False, sync_to_thread=False)
@@ -193,11 +213,25 @@ def _takes_gzip(accepted: str) -> bool:
     return False
 
 
+_CODES: Final = {
+    401: "not_signed_in", 403: "not_allowed", 404: "not_found", 405: "wrong_method",
+    409: "taken", 413: "too_large", 415: "wrong_type", 429: "too_many", 501: "not_here",
+    503: "unavailable",
+}
+
+
+def _what_is_wrong(error: HTTPException) -> str:
+    """The sentence; with the first field that is not as it should be, and never its value."""
+    found: Any = error.extra[0] if isinstance(error.extra, list) and error.extra else None
+    if not isinstance(error, ValidationException) or not isinstance(found, dict):
+        return error.detail
+    told = cast("dict[str, object]", found)
+    return f"{told.get('key', 'The request')}: {told.get('message', 'not as it should be')}."
+
+
 def _on_http_error(request: AnyRequest, error: HTTPException) -> Response[dict[str, str]]:
-    code = {404: "not_found", 405: "wrong_method", 403: "not_allowed", 413: "too_large"}.get(
-        error.status_code, "bad_request"
-    )
-    sentence = error.detail
+    code = _CODES.get(error.status_code, "bad_request")
+    sentence = _what_is_wrong(error)
     if code == "not_found" and sentence == "Not Found":
         sentence = "There is nothing at this address; /api/openapi.json lists what there is."
     elif code == "wrong_method":
@@ -221,9 +255,15 @@ def _on_bug(request: AnyRequest, error: Exception) -> Response[dict[str, str]]:
 def make_app(service: Service) -> Litestar:
     """The Litestar app of one server."""
     return Litestar(
-        [healthz, readyz, metrics, worlds, scene, page, static],
+        [healthz, readyz, metrics, worlds, scene, page, static, *ACCOUNT_HANDLERS, *ASSET_HANDLERS,
+         *WORLD_HANDLERS],
         dependencies={"service": Provide(lambda: service, use_cache=True, sync_to_thread=False)},
-        exception_handlers={HTTPException: _on_http_error, Exception: _on_bug},
+        request_class=JsonRequest,
+        state=State({"service": service}),
+        exception_handlers={
+            HTTPException: _on_http_error, AccountError: on_account_error,
+            StoreError: on_store_error, Exception: _on_bug,
+        },
         logging_config=None,
         openapi_config=OpenAPIConfig(
             title="Atrium",
@@ -231,6 +271,9 @@ def make_app(service: Service) -> Litestar:
             path="/api",
             # The pages that show a schema load their scripts from elsewhere; the schema is enough.
             render_plugins=[JsonRenderPlugin()],
+            components=Components(
+                security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer")}
+            ),
         ),
         request_max_body_size=HTTP_BODY_BYTES_MAX,
     )

@@ -30,7 +30,7 @@ import logging
 import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypedDict, Unpack, cast
 
 import h11
 import trio
@@ -42,10 +42,13 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import LifespanState
 
+from atrium_server.accounts.service import Accounts
+from atrium_server.assets.uploads import Uploads
 from atrium_server.http.assets import WebAssets, load_assets, web_root
 from atrium_server.http.guard import Admission, Guard, is_websocket
 from atrium_server.http.routes import Service, make_app
 from atrium_server.http.status import ServerStatus
+from atrium_server.http.world_routes import Rewinder
 from atrium_server.telemetry import Registry
 from atrium_shared.limits import (
     HTTP_HEAD_BYTES_MAX,
@@ -64,6 +67,13 @@ class ServeStream(Protocol):
     async def __call__(self, stream: trio.abc.Stream, peer: str = "") -> None: ...
 
 
+class Lanes(TypedDict, total=False):
+    """What a server may have or not; see `routes.Service`."""
+
+    accounts: Accounts | None
+    uploads: Uploads | None
+    rewinder: Rewinder | None
+
 
 @asynccontextmanager
 async def open_http_service(
@@ -71,6 +81,7 @@ async def open_http_service(
     registry: Registry,
     admission: Admission,
     assets: WebAssets | None = None,
+    **lanes: Unpack[Lanes],
 ) -> AsyncGenerator[ServeStream]:
     """Open the HTTP service; yields `serve_stream`, to be called once per connection.
 
@@ -79,12 +90,13 @@ async def open_http_service(
         registry: what /metrics shows.
         admission: who may ask.
         assets: the page; read from `web_root()` when not given.
+        lanes: what is opened already; the routes of the others answer that there are none.
 
     Raises:
         AtriumStartError: the files of the page are missing or cannot be served.
     """
     assets = assets or load_assets(web_root())
-    app = make_app(Service(status, registry, assets, admission))
+    app = make_app(Service(status, registry, assets, admission, **lanes))
     wrapper = ASGIWrapper(cast(Any, Guard(cast(Any, app), admission, assets.paths())))
     config = _hypercorn_config()
     context = WorkerContext(None)

@@ -9,6 +9,7 @@ peer.
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,7 +21,7 @@ from atrium_server.net.connection import Connection
 from atrium_server.net.endings import Endings
 from atrium_server.net.outgoing import Outgoing
 from atrium_server.net.session_state import SessionState, check
-from atrium_server.world.commands import AnyCommand, Gesture, Jump, Say
+from atrium_server.world.commands import AnyCommand, Build, Gesture, Jump, LetGo, Say, Take
 from atrium_server.world.text import clean_name
 from atrium_shared import codec
 from atrium_shared import messages as m
@@ -30,23 +31,38 @@ ACCEPTED_HASHES = frozenset({codec.PROTOCOL_HASH})
 """The present wire table and those before it that this server still speaks."""
 
 
-class Identifier(Protocol):
-    """Says who a client is; the seam where accounts come in."""
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a client is."""
 
-    async def identify(self, hello: m.Hello) -> str:
-        """The name the client goes by. Raises ProtocolError or RequestRefused."""
+    name: str
+    account: uuid.UUID | None = None
+    """None for a guest."""
+    permissions: frozenset[str] = frozenset()
+    """In the world that it wants to join."""
+    anywhere: frozenset[str] = frozenset()
+    """Those of them that hold in all worlds."""
+    sign_in: uuid.UUID | None = None
+    """What it has shown a token of; when that ends, so does the session."""
+
+
+class Identifier(Protocol):
+    """Says who a client is."""
+
+    async def identify(self, hello: m.Hello, address: str) -> Identity:
+        """Who it is. Raises ProtocolError, RequestRefused or Overload."""
         ...
 
 
 class Guests:
     """Everybody is who they say, as long as the name is a proper one and no account is claimed."""
 
-    async def identify(self, hello: m.Hello) -> str:
+    async def identify(self, hello: m.Hello, address: str) -> Identity:
         if hello.auth_token:
             raise RequestRefused(
                 ErrorCode.NOT_ALLOWED, "This server has no accounts: join without a token."
             )
-        return clean_name(hello.name)
+        return Identity(clean_name(hello.name))
 
 
 class Links(Protocol):
@@ -120,11 +136,12 @@ class Requests:
     async def _admit(self, connection: Connection, hello: m.Hello) -> None:
         """Find out who it is, then ask the directory for a seat."""
         try:
-            name = await self._parts.identifier.identify(hello)
+            who = await self._parts.identifier.identify(hello, connection.address)
             if self._parts.links.joining(connection):
                 self._parts.directory.admit(JoinRequest(
-                    connection.number, name, hello.avatar, hello.world, hello.capabilities,
-                    hello.resume_token, hello.last_chat_seq,
+                    connection.number, who.name, hello.avatar, hello.world, hello.capabilities,
+                    hello.resume_token, hello.last_chat_seq, who.account, who.permissions,
+                    anywhere=who.anywhere, sign_in=who.sign_in,
                 ))
                 if hello.resume_token:
                     connection.rates.forget_bursts(trio.current_time())
@@ -166,7 +183,13 @@ class Requests:
 def _refusal_of(message: m.ClientMessage, refused: RequestRefused) -> m.Message:
     if isinstance(message, m.ChatSubmit):
         return m.ChatStatus(message.request_id, m.ChatState.REJECTED, 0, refused.sentence)
-    request_id = message.request_id if isinstance(message, m.Teleport | m.Travel) else 0
+    if isinstance(message, m.EditSubmit | m.Release):
+        return m.EditStatus(
+            message.request_id, m.EditState.REFUSED, refused.code, refused.sentence,
+            refused.retry_ms,
+        )
+    has_id = isinstance(message, m.Teleport | m.Travel | m.Grab)
+    request_id = message.request_id if has_id else 0
     return m.Result(request_id, refused.code, refused.sentence, refused.retry_ms)
 
 
@@ -182,6 +205,18 @@ def _command_of(session_id: int, message: m.ClientMessage) -> AnyCommand:
             return Jump(
                 session_id, message.request_id, message.kind, message.target,
                 message.x, message.y, message.z, message.yaw,
+            )
+        case m.EditSubmit():
+            return Build(session_id, message.request_id, message.edit)
+        case m.Grab():
+            return Take(
+                session_id, message.request_id, message.prop_id, message.hand,
+                message.position_m, message.rotation,
+            )
+        case m.Release():
+            return LetGo(
+                session_id, message.request_id, message.prop_id, message.transform,
+                message.velocity_m_per_s,
             )
         case _:
             raise AssertionError(f"{type(message).__name__} is no request")

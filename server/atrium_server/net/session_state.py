@@ -33,7 +33,8 @@ ALLOWED: dict[SessionState, frozenset[type[m.Message]]] = {
     SessionState.AUTH: _ALWAYS,
     SessionState.JOINING: _ALWAYS | {m.Pose, m.Ack},
     SessionState.ACTIVE: _ALWAYS | {
-        m.Pose, m.Ack, m.ChatSubmit, m.EmoteSubmit, m.Teleport, m.Travel, m.RtcSignal
+        m.Pose, m.Ack, m.ChatSubmit, m.EmoteSubmit, m.Teleport, m.Travel, m.EditSubmit, m.Grab,
+        m.Release, m.RtcSignal,
     },
     # What the peer sent before it saw our close is nobody's fault.
     SessionState.CLOSING: frozenset(m.CLIENT_MESSAGES),
@@ -78,7 +79,12 @@ _RATES: dict[type[m.Message], tuple[float, float]] = {
     m.Teleport: (limits.REQUEST_PER_S_MAX, limits.REQUEST_BURST_MAX),
     m.Travel: (limits.REQUEST_PER_S_MAX, limits.REQUEST_BURST_MAX),
     m.ClockPing: (limits.CLOCK_PER_S_MAX, limits.CLOCK_BURST_MAX),
+    m.EditSubmit: (limits.EDIT_PER_S_MAX, limits.EDIT_BURST_MAX),
     m.RtcSignal: (limits.REQUEST_PER_S_MAX, limits.REQUEST_BURST_MAX),
+}
+
+_COUNTED_AS: dict[type[m.Message], type[m.Message]] = {
+    m.Grab: m.EditSubmit, m.Release: m.EditSubmit,
 }
 
 
@@ -104,6 +110,7 @@ class Rates:
 
     def take(self, kind: type[m.Message], now: float) -> bool:
         """Count one message; False when its class is over its rate."""
+        kind = _COUNTED_AS.get(kind, kind)
         return kind not in _RATES or self._bucket(kind, now).take(now)
 
     def forget_bursts(self, now: float) -> None:

@@ -81,6 +81,11 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         return [*self._owned(claim).entities.values()]
 
+    async def read(self, claim: Claim, ids: Sequence[uuid.UUID]) -> list[EntityRow]:
+        await trio.lowlevel.checkpoint()
+        entities = self._owned(claim).entities
+        return [entities[one] for one in ids if one in entities]
+
     async def commit(self, claim: Claim, batch: Batch) -> frozenset[EditKey]:
         await trio.lowlevel.checkpoint()
         keys = {edit.key for edit in batch.edits}

@@ -117,6 +117,10 @@ class WorldStore(Protocol):
         """All entities. Raises Fenced."""
         ...
 
+    async def read(self, claim: Claim, ids: Sequence[uuid.UUID]) -> list[EntityRow]:
+        """Those of these entities that there are. Raises Fenced."""
+        ...
+
     async def commit(self, claim: Claim, batch: Batch) -> frozenset[EditKey]:
         """Write all of the batch or nothing; may be asked again when the outcome is unknown.
 

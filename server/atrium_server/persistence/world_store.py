@@ -115,11 +115,14 @@ _KNOWN: Final = """
 _KNOWN_OF_SESSION: Final = text(
     "SELECT request_id FROM world_edit WHERE session = :session AND request_id = ANY(:ids)"
 )
-_LOAD: Final = """
+ENTITIES: Final = """
     SELECT id, kind, px, py, pz, qx, qy, qz, qw, sx, sy, sz, parent_id, owner_account,
         model_hash, props::text, changed_by, changed_in
     FROM entity WHERE world_id = $1
 """
+"""All entities of a world, for `entity_of`."""
+
+_READ: Final = ENTITIES + " AND id = ANY($2::uuid[])"
 
 
 class SqlWorldStore:
@@ -143,8 +146,11 @@ class SqlWorldStore:
     async def load(self, claim: Claim) -> list[EntityRow]:
         return await self._database.tx(_load, claim)
 
+    async def read(self, claim: Claim, ids: Sequence[uuid.UUID]) -> list[EntityRow]:
+        return await self._database.tx(_read, claim, [*ids])
+
     async def commit(self, claim: Claim, batch: Batch) -> frozenset[EditKey]:
-        return await self._database.tx(_commit, claim, batch)
+        return await self._database.tx(commit_in, claim, batch)
 
     async def known_edits(
         self, session: uuid.UUID, request_ids: Sequence[int]
@@ -182,21 +188,37 @@ async def _renew(connection: AsyncConnection, claim: Claim) -> None:
         raise Fenced(f"the world {claim.slug!r} has another owner now")
 
 
-async def _load(connection: AsyncConnection, claim: Claim) -> list[EntityRow]:
+async def _check_owner(connection: AsyncConnection, claim: Claim) -> None:
     values = {"world": claim.world_id, "epoch": claim.epoch}
     if (await connection.execute(_CHECK_OWNER, values)).first() is None:
         raise Fenced(f"the world {claim.slug!r} has another owner now")
-    driver = await _driver(connection)
-    cursor = await driver.cursor(_LOAD, claim.world_id)
+
+
+async def _read(
+    connection: AsyncConnection, claim: Claim, ids: list[uuid.UUID]
+) -> list[EntityRow]:
+    await _check_owner(connection, claim)
+    driver = await driver_of(connection)
+    read: list[EntityRow] = []
+    for some in _slices(ids):
+        read += [entity_of(record) for record in await driver.fetch(_READ, claim.world_id, some)]
+    return read
+
+
+async def _load(connection: AsyncConnection, claim: Claim) -> list[EntityRow]:
+    await _check_owner(connection, claim)
+    driver = await driver_of(connection)
+    cursor = await driver.cursor(ENTITIES, claim.world_id)
     loaded: list[EntityRow] = []
     while records := await cursor.fetch(SLICE_ROWS_MAX):
-        loaded += [_entity(record) for record in records]
+        loaded += [entity_of(record) for record in records]
     return loaded
 
 
-def _entity(record: Sequence[Any]) -> EntityRow:
+def entity_of(record: Sequence[Any]) -> EntityRow:
+    """A record of ENTITIES."""
     return EntityRow(
-        id=_plain(record[0]),
+        id=plain_id(record[0]),
         kind=record[1],
         position=tuple(record[2:5]),
         rotation=tuple(record[5:9]),
@@ -210,21 +232,22 @@ def _entity(record: Sequence[Any]) -> EntityRow:
     )
 
 
-def _plain(value: uuid.UUID) -> uuid.UUID:
+def plain_id(value: uuid.UUID) -> uuid.UUID:
     """The driver has a UUID class of its own, which equals ours and is not quite like it."""
     return uuid.UUID(int=value.int)
 
 
 def _plain_or_none(value: uuid.UUID | None) -> uuid.UUID | None:
-    return None if value is None else _plain(value)
+    return None if value is None else plain_id(value)
 
 
 # --- a commit ----------------------------------------------------------------------------
 
 
-async def _commit(
+async def commit_in(
     connection: AsyncConnection, claim: Claim, batch: Batch
 ) -> frozenset[EditKey]:
+    """`SqlWorldStore.commit` within a transaction of the caller's, which may do more in it."""
     values = {
         "version": batch.version,
         "lease_s": LEASE_S,
@@ -232,7 +255,7 @@ async def _commit(
         "epoch": claim.epoch,
     }
     fence = (await connection.execute(_FENCE, values)).first()
-    driver = await _driver(connection)
+    driver = await driver_of(connection)
     if fence is None:
         return await _resolve(connection, claim, batch)
     for rows in _slices(batch.rows):
@@ -260,7 +283,7 @@ async def _resolve(
     if found is not None and (found[0], found[1]) == (claim.epoch, batch.version):
         return frozenset()  # it is ours, and only the answer had been lost
     keys = [edit.key for edit in batch.edits]
-    driver = await _driver(connection)
+    driver = await driver_of(connection)
     known: set[EditKey] = set()
     for some in _slices(keys):
         sessions, request_ids = [key[0] for key in some], [key[1] for key in some]
@@ -280,7 +303,7 @@ def _why(claim: Claim, batch: Batch, found: Sequence[Any] | None) -> str:
     )
 
 
-async def _driver(connection: AsyncConnection) -> Any:
+async def driver_of(connection: AsyncConnection) -> Any:
     """asyncpg's own connection; SQLAlchemy must have begun the transaction on it."""
     raw = await connection.get_raw_connection()
     driver: Any = raw.driver_connection
@@ -330,7 +353,7 @@ def _json(data: bytes) -> str:
 
 
 def _keys(records: Iterable[Sequence[Any]]) -> set[EditKey]:
-    return {(_plain(record[0]), record[1]) for record in records}
+    return {(plain_id(record[0]), record[1]) for record in records}
 
 
 async def _known_of_session(

@@ -134,6 +134,10 @@ class ChatRules:
         """The number of the newest published line, 0 before the first."""
         return self._next_seq - 1
 
+    def skip_to(self, seq: int) -> None:
+        """Number what is published from now on above `seq`."""
+        self._next_seq = max(self._next_seq, seq + 1)
+
     def enter(self, session_id: int, tick: int) -> None:
         """A session may speak; to have come just now is no merit."""
         self._claims[session_id] = Claims([tick] * len(ChatChannel), [tick] * len(ChatChannel))

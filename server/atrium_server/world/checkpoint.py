@@ -9,6 +9,9 @@ anew. Arrays are cut off at `Tables.high`, because whoever gets a slot above it 
 for `has_jumped`, which only passing time clears. They are bytes, little-endian; shape and type
 follow from the manifest and `high`. The rest is MessagePack by the types of `_Saved`.
 
+Props and what authors can undo are many and never change in place: `hold` takes hold of them
+between two ticks, which is quick, and `Held.encode` makes bytes of them when they are wanted.
+
 What a checkpoint says is checked as far as compiled code relies on it; a wrong one may make a world
 that is wrong or fails, but not one that reads memory which is not its own.
 
@@ -21,6 +24,7 @@ is added to that has to be added here. A test compares all of it. Hence what pyr
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -29,13 +33,21 @@ import numpy.typing as npt
 
 from atrium_server.frame import enter_tail
 from atrium_server.world.budget import Budget
+from atrium_server.world.building import Person
+from atrium_server.world.carrying import Throw
 from atrium_server.world.chat import ChatRules, Claims, Line, Published
-from atrium_server.world.commands import Join
+from atrium_server.world.commands import Join, Store
+from atrium_server.world.editing import Author
+from atrium_server.world.ledger import Ledger
+from atrium_server.world.props import Change, Prop
 from atrium_server.world.tables import Tables
+from atrium_server.world.telling import News
 from atrium_server.world.world import World
 from atrium_shared import limits
-from atrium_shared.messages import EntityKind
+from atrium_shared.messages import EditStatus, EntityKind
+from atrium_shared.props import Transform
 
+REFERENCE_BYTES: Final = 100
 _MOTION_MAX: Final = 1e12
 """No speed, budget or height is ever near this."""
 
@@ -76,24 +88,93 @@ class _Saved(msgspec.Struct, frozen=True):
     chat: _Chat
     paid_to: list[int]
     """Of the budgets, in the order of `_budgets`."""
+    built: _Built
+
+
+class _Person(msgspec.Struct, frozen=True):
+    """Who builds."""
+
+    session_id: int
+    uuid: bytes
+    account: str
+    may_build: bool
+    may_moderate: bool
+    ledger: tuple[int, list[EditStatus]]
+
+
+class _Built(msgspec.Struct, frozen=True):
+    """What is built and carried, but for the props."""
+
+    version: int
+    run: bytes
+    amendments: int
+    chain: bytes
+    store: Store
+    people: list[_Person]
+    spawns: list[bytes]
+    judging: list[tuple[bytes, str]]
+    revision: int
+    untold: list[tuple[bytes, News]]
+    holds: list[tuple[int, int, bytes, Transform]]
+    throws: list[tuple[bytes, Throw]]
+    flights: bytes
+
+
+_Past = list[tuple[str, list[list[Change]], list[list[Change]]]]
+
+
+class _Whole(msgspec.Struct, frozen=True, array_like=True):
+    fixed: bytes
+    """A `_Saved`."""
+    props: list[tuple[bytes, Prop]]
+    past: _Past
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A checkpoint that is no bytes yet. It does not change with the world."""
+
+    fixed: bytes
+    props: list[tuple[bytes, Prop]]
+    past: _Past
+
+    @property
+    def size_bytes(self) -> int:
+        """What it costs to hold, about: of what it shares with the world, the references."""
+        return len(self.fixed) + REFERENCE_BYTES * (len(self.props) + len(self.past))
+
+    def encode(self) -> bytes:
+        """The checkpoint as bytes."""
+        return _encoder.encode(_Whole(self.fixed, self.props, self.past))
 
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Saved)
+_whole_decoder = msgspec.msgpack.Decoder(_Whole)
 
 
 def save(world: World) -> bytes:
     """The state of `world` after its last tick. Not while a tick is under way."""
+    return hold(world).encode()
+
+
+def hold(world: World) -> Held:
+    """As `save`, and bytes only when they are asked for."""
+    return Held(_save_fixed(world), [*world.building.props], world.building.editor.save())
+
+
+def _save_fixed(world: World) -> bytes:
     t = world.tables
     assert not t._freed_now, "a checkpoint is taken between two ticks"
     assert not world._returned, "a checkpoint is taken between two ticks"
     return _encoder.encode(_Saved(
         tick=world.tick, server_ms=world.server_ms, high=t.high, next_id=t._next_id,
-        chance=_save_chance(world._random),
+        chance=_save_chance(world.places.random),
         arrays=[array.astype(_little(array)).tobytes() for array in _arrays(world, t.high)],
         names=t.names[: t.high], avatars=t.avatars[: t.high],
         seq_at_join=world._seq_at_join, waiting=world._waiting, chat=_save_chat(world.chat),
         paid_to=[budget.paid_to for budget in _budgets(world)],
+        built=_save_built(world),
     ))
 
 
@@ -103,7 +184,8 @@ def restore(world: World, data: bytes) -> None:
     Raises ValueError when `data` is no checkpoint of such a world.
     """
     try:
-        saved = _decoder.decode(data)
+        whole = _whole_decoder.decode(data)
+        saved = _decoder.decode(whole.fixed)
     except msgspec.DecodeError as error:
         raise ValueError(f"no checkpoint: {error}") from None
     if saved.high > world.manifest.capacity:
@@ -119,16 +201,18 @@ def restore(world: World, data: bytes) -> None:
     world._slot_of_session.update(zip(t.sessions[alive].tolist(), alive, strict=True))
     world._seq_at_join = saved.seq_at_join
     world._waiting = saved.waiting
-    _restore_chance(world._random, saved.chance)
+    _restore_chance(world.places.random, saved.chance)
+    _restore_built(world, saved.built, whole)
     _restore_chat(world.chat, saved.chat)
-    world._stage.tick = saved.tick
+    world._stage.tick = world.building.telling.tick = saved.tick
     for budget, paid_to in zip(_budgets(world), saved.paid_to, strict=True):
         budget.paid_to = paid_to
 
 
 def _budgets(world: World) -> list[Budget]:
     stage = world._stage
-    return [*stage.budgets.values(), stage.hall, stage.emotes]
+    telling = world.building.telling
+    return [*stage.budgets.values(), stage.hall, stage.emotes, telling.reader, telling.all]
 
 
 def _arrays(world: World, high: int) -> list[npt.NDArray[Any]]:
@@ -136,12 +220,12 @@ def _arrays(world: World, high: int) -> list[npt.NDArray[Any]]:
     t, moves = world.tables, world.tables.moves
     of_slots: list[npt.NDArray[Any]] = [
         t.alive, t.entity_ids, t.sessions, t.boost, t.enter_lengths, t.poses.rows,
-        t.poses.extras, t.poses.parts, moves.seq, moves.has_seq, world._seat_of_slot,
-        world._jump_tick, world._told_tick, *world._stage.heard_to.values(),
+        t.poses.extras, t.poses.parts, moves.seq, moves.has_seq, world.places.seat_of_slot,
+        world.places.jump_tick, world._told_tick, *world._stage.heard_to.values(),
     ]
     return [
         *(array[:high] for array in of_slots), moves.motion[:, :high], moves.has_jumped,
-        world._slot_of_seat,
+        world.places.slot_of_seat,
     ]
 
 
@@ -167,6 +251,49 @@ def _restore_tables(t: Tables, saved: _Saved) -> None:
         )
         t.enter_tails[slot, : len(tail)] = np.frombuffer(tail, np.uint8)
     t._free = deque(np.flatnonzero(t.alive == 0).tolist())
+
+
+def _save_built(world: World) -> _Built:
+    building, carrying = world.building, world.carrying
+    people = [
+        _Person(
+            person.session_id, person.uuid, person.author.account, person.author.may_build,
+            person.author.may_moderate, person.ledger.save(),
+        )
+        for person in building.people.values()
+    ]
+    return _Built(
+        building.props.version, building.run, building.amendments, building.chain, building.store,
+        people, list(building.spawns), list(building.judging.items()), building.telling.revision,
+        list(building.telling.untold.items()), carrying.holds.save(),
+        list(carrying.throws.items()), carrying.flights.save(),
+    )
+
+
+def _restore_built(world: World, saved: _Built, whole: _Whole) -> None:
+    building, carrying = world.building, world.carrying
+    building.props.load(dict(whole.props), saved.version)
+    building.editor.restore(whole.past)
+    building.run, building.amendments, building.chain = saved.run, saved.amendments, saved.chain
+    building.store = saved.store
+    for one in saved.people:
+        author = Author(one.account, one.may_build, one.may_moderate)
+        building.people[one.session_id] = Person(
+            one.session_id, one.uuid, author, Ledger.restore(one.ledger)
+        )
+    building.spawns.update(dict.fromkeys(saved.spawns))
+    building.judging.update(saved.judging)
+    building.telling.revision = saved.revision
+    building.telling.untold.update(saved.untold)
+    if any(not 0 <= slot < world.manifest.capacity for slot, *_ in saved.holds):
+        raise ValueError("the checkpoint has props in hands that are not there")
+    carrying.holds.restore(saved.holds)
+    carrying.throws.update(saved.throws)
+    carrying.flights.restore(saved.flights)
+    flying = {segment.key for segment in carrying.flights.present()}
+    props = world.building.props
+    if flying != carrying.throws.keys() or any(props.get(one) is None for one in flying):
+        raise ValueError("the checkpoint has flights of what was not thrown")
 
 
 def _save_chance(random: np.random.Generator) -> _Chance:

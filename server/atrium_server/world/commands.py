@@ -12,11 +12,26 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from atrium_shared.messages import ChatChannel, Message, TeleportTarget
+from atrium_server.world.props import Change, Prop
+from atrium_shared.edits import Edit
+from atrium_shared.messages import ChatChannel, Message, SaveState, TeleportTarget
+from atrium_shared.props import Position, Rotation, Transform, Velocity
 
 
 class Command(msgspec.Struct, frozen=True, array_like=True):
     """Base of all commands."""
+
+
+class Back(msgspec.Struct, frozen=True, array_like=True):
+    """What a session was before the server began again."""
+
+    x: float
+    y: float
+    z: float
+    yaw: float
+    seat: int = -1
+    requests: tuple[int, ...] = ()
+    """Of its edits, those that are saved."""
 
 
 class Join(Command, tag="join", frozen=True):
@@ -25,6 +40,13 @@ class Join(Command, tag="join", frozen=True):
     session_id: int
     name: str
     avatar: str
+    uuid: bytes = bytes(16)
+    """Of the session, the same for ever: by it and a request's id an edit is done once."""
+    author: str = ""
+    """Who it is as the owner of props; nobody, and so without any right to build, when empty."""
+    rights: int = 0
+    """Bits of `messages.Rights`."""
+    back: Back | None = None
 
 
 class Leave(Command, tag="leave", frozen=True):
@@ -82,7 +104,90 @@ class Jump(Command, tag="jump", frozen=True):
     yaw: float
 
 
-AnyCommand = Join | Leave | LinkChange | Say | Judged | Retract | Gesture | Jump
+class Build(Command, tag="build", frozen=True):
+    """An edit, as in `messages.EditSubmit`."""
+
+    session_id: int
+    request_id: int
+    edit: Edit
+
+
+class Take(Command, tag="take", frozen=True):
+    """A prop into the hand, as in `messages.Grab`."""
+
+    session_id: int
+    request_id: int
+    prop_id: bytes
+    hand: int
+    position_m: Position
+    rotation: Rotation
+
+
+class LetGo(Command, tag="let go", frozen=True):
+    """Out of the hand, as in `messages.Release`."""
+
+    session_id: int
+    request_id: int
+    prop_id: bytes
+    transform: Transform
+    velocity_m_per_s: Velocity
+
+
+class SignJudged(Command, tag="sign", frozen=True):
+    """The verdict on the text of a sign."""
+
+    prop_id: bytes
+    asked: str
+    """The text that was judged; another one may be pending by now."""
+    publish: bool
+    text: str
+    """What may be published; the judge may have masked parts of it."""
+    reason: str
+
+
+class Store(Command, tag="store", frozen=True):
+    """How it stands with the saving of this world, and how much more may wait for it."""
+
+    state: SaveState
+    edits: int
+    rows: int
+    bytes: int
+
+
+class Saved(msgspec.Struct, frozen=True, array_like=True):
+    """What became of one edit that was accepted."""
+
+    uuid: bytes
+    request_id: int
+    is_durable: bool
+    sentence: str = ""
+
+
+class EditsSaved(Command, tag="saved", frozen=True):
+    answers: tuple[Saved, ...]
+
+
+class Reread(Command, tag="reread", frozen=True):
+    """These are as the store has them: what was made of them could not be saved."""
+
+    props: tuple[tuple[bytes, Prop | None], ...]
+
+
+class Amend(Command, tag="amend", frozen=True):
+    """Changes that are nobody's edit: a roll-back, a restore. Each is made where the prop still is
+    as the change says. Answered with `Amended`.
+    """
+
+    number: int
+    op: str
+    author: str
+    changes: tuple[Change, ...]
+
+
+SessionCommand = Leave | LinkChange | Say | Gesture | Jump | Build | Take | LetGo
+SESSION_COMMANDS = (Leave, LinkChange, Say, Gesture, Jump, Build, Take, LetGo)
+HouseCommand = Judged | Retract | SignJudged | Store | EditsSaved | Reread | Amend
+AnyCommand = Join | SessionCommand | HouseCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +217,35 @@ class JudgeRequest:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class SignRequest:
+    """The text of a sign waits for its verdict: answer with `SignJudged`."""
+
+    prop_id: bytes
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An edit that was made and is to be saved, with all that it changed."""
+
+    uuid: bytes
+    """Of the session that asked, or of the world's own run."""
+    request_id: int
+    op: str
+    author: str
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Amended:
+    """What became of an `Amend`: so many changes were made, so many props left alone."""
+
+    number: int
+    made: int
+    left_alone: int
+
+
 @dataclass(slots=True)
 class TickOutput:
     """All that one tick has to say."""
@@ -119,6 +253,9 @@ class TickOutput:
     tells: list[Tell] = field(default_factory=list[Tell])
     joined: list[Joined] = field(default_factory=list[Joined])
     judge: list[JudgeRequest] = field(default_factory=list[JudgeRequest])
+    signs: list[SignRequest] = field(default_factory=list[SignRequest])
+    edits: list[Accepted] = field(default_factory=list[Accepted])
+    amended: list[Amended] = field(default_factory=list[Amended])
     corrections: dict[str, int] = field(default_factory=dict[str, int])
     """Broken movement rules by name."""
     lines: int = 0

@@ -110,19 +110,54 @@ class Editor:
     def take(self, author: Author, plan: Plan) -> None:
         """Do what was planned against the present props."""
         self.props.apply(plan.changes)
-        past = self._past.setdefault(author.account, _Past())
-        self._past.move_to_end(author.account)
+        self.remember(author.account, plan.kind, plan.changes)
+
+    def remember(self, account: str, kind: str, changes: list[Change]) -> None:
+        """An edit of `kind` (`do`, `undo`, `redo`) was made: the newest of this author."""
+        past = self._past.setdefault(account, _Past())
+        self._past.move_to_end(account)
         while len(self._past) > AUTHORS_MAX:
             self._past.popitem(last=False)
-        if plan.kind == "do":
-            past.done.append(plan.changes)
+        if kind == "do":
+            past.done.append(changes)
             past.undone.clear()
             return
-        source, target = (
-            (past.done, past.undone) if plan.kind == "undo" else (past.undone, past.done)
-        )
-        source.pop()
-        target.append(plan.changes)
+        source, target = (past.done, past.undone) if kind == "undo" else (past.undone, past.done)
+        if source:  # after a start the oldest ones are not known
+            source.pop()
+        target.append(changes)
+
+    def replaced(self, change: Change) -> None:
+        """The house itself has put another state in the place of one that an author wrote: what
+        that author would take back is the new one.
+        """
+        for past in self._past.values():
+            for edits_ in (past.done, past.undone):
+                for place, edit in enumerate(edits_):
+                    if any(one.prop_id == change.prop_id for one in edit):
+                        edits_[place] = [_with_other_end(one, change) for one in edit]
+
+    def forget(self, account: str) -> None:
+        """An author is gone, with all that could be taken back."""
+        self._past.pop(account, None)
+
+    def standing(self, wanted: list[Change]) -> list[Change]:
+        """Of these changes, those that can be made together as things are now."""
+        return self._that_still_stand(wanted)
+
+    def save(self) -> list[tuple[str, list[list[Change]], list[list[Change]]]]:
+        """What each author can take back and do again, for a checkpoint."""
+        return [
+            (account, list(past.done), list(past.undone))
+            for account, past in self._past.items()
+        ]
+
+    def restore(self, saved: list[tuple[str, list[list[Change]], list[list[Change]]]]) -> None:
+        """What `save` has told."""
+        for account, done, undone in saved:
+            past = self._past[account] = _Past()
+            past.done.extend(done)
+            past.undone.extend(undone)
 
     # --- operations ----------------------------------------------------------------------
 
@@ -289,6 +324,15 @@ class Editor:
 
     def _is_around(self, group: bytes, prop_id: bytes) -> bool:
         return group != prop_id and prop_id in self.props.tree(group)
+
+
+def _with_other_end(one: Change, new: Change) -> Change:
+    """`one`, where it led to (or came from) the state that `new` has replaced."""
+    if one.prop_id != new.prop_id:
+        return one
+    before = new.after if one.before == new.before else one.before
+    after = new.after if one.after == new.before else one.after
+    return Change(one.prop_id, before, after)
 
 
 def _refused(code: ErrorCode, sentence: str) -> RequestRefused:

@@ -46,10 +46,13 @@ from atrium_server.world.scene import (
 )
 from atrium_server.world.toml_lines import TomlLines
 from atrium_shared import limits
+from atrium_shared.messages import Rights
 
 TITLE_CHARS_MAX: Final = 80
 NAME_CHARS_MAX: Final = 32
 ZONE_KINDS: Final = ("stage", "garden", "quiet")
+BUILDERS: Final = ("nobody", "granted", "members", "everyone")
+"""Nobody but moderators; those who were granted it; all who have an account; guests as well."""
 SOLID_SIZE_M_MIN: Final = 0.01
 SEED_MAX: Final = 2**63 - 1
 _Y_M_MAX: Final = 2 * limits.Y_EXTENT_MM_UNITS_MAX / 1000
@@ -77,6 +80,18 @@ class Manifest:
     zones: tuple[Zone, ...]
     nearby_m: float
     """How far a line of chat to those nearby carries."""
+    builders: str = "granted"
+    """Who may build: one of BUILDERS."""
+
+    def rights_of(self, has_account: bool, permissions: frozenset[str]) -> Rights:
+        """What somebody may do here who has these permissions in this world."""
+        rights = Rights(0)
+        if "moderate" in permissions:
+            rights |= Rights.BUILD | Rights.MODERATE
+        if self.builders == "nobody":
+            return rights
+        may_all = self.builders == "everyone" or (self.builders == "members" and has_account)
+        return rights | Rights.BUILD if may_all or "build" in permissions else rights
 
     @property
     def y_unit_mm(self) -> int:
@@ -153,6 +168,7 @@ def _syntax_mistake(error: ValueError | RecursionError, text: str, source: str) 
 
 def _read(root: TableReader) -> Manifest:
     world, floor, chat = root.table("world"), root.table("floor"), root.table("chat")
+    building = root.table("building")
     name = world.slug("name", limits.WORLD_NAME_CHARS_MAX)
     extent = _extent(root.table("extent"))
     floor_m = floor.number("height_m", -_Y_M_MAX, _Y_M_MAX, 0.0)
@@ -179,8 +195,9 @@ def _read(root: TableReader) -> Manifest:
         seats=_seats(root, extent),
         zones=_zones(root),
         nearby_m=chat.number("nearby_m", 0.0, 2 * _XZ_M_MAX, 20.0),
+        builders=building.choice("builders", BUILDERS, "granted"),
     )
-    for table in (world, floor, chat):
+    for table in (world, floor, chat, building):
         table.finish()
     return manifest
 

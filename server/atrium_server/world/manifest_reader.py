@@ -140,9 +140,9 @@ class TableReader:
         )
         return default
 
-    def choice(self, key: str, choices: tuple[str, ...]) -> str:
-        """One of `choices`; required."""
-        value = self._take(key, None)
+    def choice(self, key: str, choices: tuple[str, ...], default: str | None = None) -> str:
+        """One of `choices`; required when there is no default."""
+        value = self._take(key, default)
         if isinstance(value, str) and value in choices:
             return value
         if value is not None:

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import msgspec
 
+from atrium_shared import limits
 from atrium_shared.props import Properties, Transform, checked_transform
 
 Quaternion = tuple[float, float, float, float]
@@ -36,10 +36,12 @@ class Prop(msgspec.Struct, frozen=True, array_like=True):
     owner: str = ""
     """Account of who made it; empty for what belongs to the world itself."""
     is_locked: bool = False
+    pending: str = ""
+    """Of a sign: the text that its author wrote and that nobody else sees before the judge has
+    let it pass. Empty for none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True, array_like=True):
     """One prop before and after: None where it is not there."""
 
     prop_id: bytes
@@ -101,6 +103,24 @@ class Props:
     def fits(self, changes: list[Change]) -> bool:
         """Whether each prop is as the change says that it was."""
         return all(self._of.get(change.prop_id) == change.before for change in changes)
+
+    def as_forest(self, wanted: dict[bytes, Prop | None]) -> list[Change]:
+        """The changes that make props as wanted; one whose group would not be there, or would be
+        in the prop itself, comes to lie in the world.
+        """
+        def group_of(one: bytes) -> bytes | None:
+            prop = wanted[one] if one in wanted else self._of.get(one)
+            return None if prop is None else prop.group
+
+        for prop_id in [*wanted, *(one for gone in wanted for one in self.inside(gone))]:
+            prop = wanted[prop_id] if prop_id in wanted else self._of.get(prop_id)
+            above, levels = group_of(prop_id), 0
+            while above and above != prop_id and levels <= limits.GROUP_DEPTH_MAX:
+                above, levels = group_of(above), levels + 1
+            if prop is not None and above != b"":
+                wanted[prop_id] = msgspec.structs.replace(prop, group=b"")
+        changes = [Change(one, self._of.get(one), prop) for one, prop in wanted.items()]
+        return [change for change in changes if change.before != change.after]
 
     def apply(self, changes: list[Change]) -> None:
         """Make the changes. They must fit and leave a forest."""
@@ -188,6 +208,12 @@ def rotate(q: Quaternion, v: Vector) -> Vector:
     """A vector turned by a quaternion of length 1."""
     x, y, z, _ = multiply(multiply(q, (*v, 0.0)), conjugate(q))
     return x, y, z
+
+
+def yaw_of(q: Quaternion) -> float:
+    """How far a rotation turns about the vertical, in radians, counter-clockwise from above."""
+    x, y, z, w = q
+    return math.atan2(2.0 * (w * y + x * z), 1.0 - 2.0 * (y * y + x * x))
 
 
 def is_uniform(transform: Transform) -> bool:

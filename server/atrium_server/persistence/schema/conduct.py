@@ -43,6 +43,8 @@ chat = Table(
     Column("session", Uuid, nullable=False),
     Column("sender_account", Uuid),
     plain_text("sender_name"),
+    Column("sender_number", BigInteger, nullable=False, server_default=text("0")),
+    Column("seq", BigInteger),
     Column("recipient_account", Uuid),
     Column("recipient_session", Uuid),
     plain_text("body"),
@@ -58,6 +60,8 @@ chat = Table(
     Index("ix_chat_recipient_account_at", "recipient_account", "at"),
     postgresql_partition_by="RANGE (at)",
 )
+"""What was said. `at` is the time within `id`, so the id alone finds a line and its partition;
+`seq` is the number that readers know it by, `sender_number` the entity they saw speak."""
 
 moderation_case = Table(
     "moderation_case",

@@ -104,6 +104,7 @@ session = Table(
     Column("last_chat_seq", BigInteger, nullable=False, server_default=text("0")),
     open_object("client"),
     Column("seat_id", Uuid),
+    Column("chair", Integer),
     *pose_columns(nullable=True),
     moment("posed_at"),
     stamped("started_at"),
@@ -117,6 +118,7 @@ session = Table(
     CheckConstraint("num_nonnulls(account_id, guest_name) = 1", "one_owner"),
     CheckConstraint("number BETWEEN 0 AND 4294967295", "number_in_bounds"),
     CheckConstraint("slot >= 0", "slot_in_bounds"),
+    CheckConstraint("chair >= 0", "chair_in_bounds"),
     CheckConstraint("rotation >= 0", "rotation_counts"),
     CheckConstraint("state <> 'resumable' OR resumable_until IS NOT NULL", "resumable_ends"),
     Index(
@@ -129,7 +131,8 @@ session = Table(
 """A seat in a world, with what the server must know to let its owner resume after a restart.
 
 `number` is the session on the wire, `rotation` that of its resume token, `client` what it told us
-of itself (name, avatar, capabilities), `seat_id` the prop that it sits on. Edits name `id`.
+of itself (name, avatar, capabilities), `seat_id` the prop that it sits on, `chair` the seat of the
+manifest. Edits name `id`. The root's yaw is a turn about +Y in the quaternion.
 """
 
 role = Table(
@@ -198,19 +201,24 @@ item_ledger = Table(
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     stamped("at"),
     Column("request_id", Uuid, nullable=False),
+    Column("op", Text, nullable=False, server_default="move"),
     Column("from_inventory", Uuid),
     Column("to_inventory", Uuid),
+    Column("item_id", Uuid),
+    Column("into_id", Uuid),
     plain_text("item_kind"),
     Column("quantity", BigInteger, nullable=False),
     Column("actor", Uuid),
     plain_text("reason"),
     chars("item_kind", 1, NAME_CHARS_MAX),
     chars("reason", 0, 200),
+    one_of("op", ("give", "move", "split", "stack", "consume")),
     CheckConstraint("quantity > 0", "quantity_counts"),
     CheckConstraint("num_nonnulls(from_inventory, to_inventory) > 0", "somewhere"),
     UniqueConstraint("request_id"),
     Index("ix_item_ledger_from_inventory_at", "from_inventory", "at"),
     Index("ix_item_ledger_to_inventory_at", "to_inventory", "at"),
 )
-"""Each transfer once: a request that is asked again finds its row. Append-only, without keys to
-what it names, which it outlives."""
+"""Each transfer once: a request that is asked again finds its row, with the stack that was taken
+from (`item_id`) and the one that it came to (`into_id`). Append-only, without keys to what it
+names, which it outlives."""

@@ -1,0 +1,1 @@
+"""Worlds as glTF: out of Atrium and back, and from other programs. PURE."""

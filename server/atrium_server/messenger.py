@@ -1,0 +1,95 @@
+"""Tells the clients of one world what its ticks have to say.
+
+A message is encoded once for all who hear it. What changed in the scene is noted for newcomers, and
+the "published" of a line waits for the scribe where there is one.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from atrium_server.doors import ClientSink
+from atrium_server.frames import binary_frame
+from atrium_server.scenes import Scenes
+from atrium_server.scribe import Scribe
+from atrium_server.seats import Session
+from atrium_server.world.commands import AnyCommand, Say, Tell
+from atrium_shared import codec
+from atrium_shared.messages import (
+    ChatPublished,
+    ChatRetract,
+    ChatState,
+    ChatStatus,
+    Emote,
+    PropHeld,
+    PropsChanged,
+    PropsFlown,
+)
+
+_TALK = (ChatPublished, ChatRetract, Emote, PropsChanged, PropHeld, PropsFlown)
+"""What others say and do: it may wait for credit, while what concerns a client itself may not."""
+_NO_ROOM = "What is said cannot be kept just now: try again in a moment."
+
+
+class Messenger:
+    """That of one world; `sessions` are those of its host, and change."""
+
+    def __init__(
+        self, sink: ClientSink, sessions: dict[int, Session], scenes: Scenes,
+        scribe: Scribe | None, world_id: int,
+    ) -> None:
+        self._sink, self._sessions, self._scenes = sink, sessions, scenes
+        self._scribe, self._world_id = scribe, world_id
+
+    def tell(self, tells: list[Tell]) -> None:
+        """All that a tick has to say, in its order."""
+        line: ChatPublished | None = None
+        for tell in tells:
+            message = tell.message
+            if isinstance(message, ChatPublished):
+                line = message
+            if self._scribe is not None and line is not None and is_published(message, line):
+                self._keep(line, tell)
+                continue
+            frame = binary_frame(codec.encode(message))
+            if isinstance(message, PropsChanged):
+                self._scenes.note(message.revision, frame)
+            is_talk = isinstance(message, _TALK)
+            for session_id in self._sessions if tell.sessions is None else tell.sessions:
+                self._send(session_id, frame, is_talk)
+
+    def _keep(self, line: ChatPublished, tell: Tell) -> None:
+        """A line was told to its readers: its author is told when it is kept."""
+        assert self._scribe is not None
+        assert isinstance(tell.message, ChatStatus)
+        assert tell.sessions is not None
+        session_id = tell.sessions[0]
+        author = self._sessions.get(session_id)
+        if author is not None:
+            answer = partial(self._answer, session_id)
+            self._scribe.take(self._world_id, author, line, answer, tell.message)
+
+    def _answer(self, session_id: int, status: ChatStatus) -> None:
+        self._send(session_id, binary_frame(codec.encode(status)), is_talk=False)
+
+    def _send(self, session_id: int, frame: bytes, is_talk: bool) -> None:
+        session = self._sessions.get(session_id)
+        if session is not None and session.connection >= 0 and session.slot >= 0:
+            self._sink.tell(session.connection, frame, is_talk)
+
+    def refuse_lines(self, commands: list[AnyCommand]) -> None:
+        """Answer lines that could not be kept, and take them out of a tick's commands."""
+        if self._scribe is None or self._scribe.has_room:
+            return
+        for said in [one for one in commands if isinstance(one, Say)]:
+            status = ChatStatus(said.request_id, ChatState.REJECTED, 0, _NO_ROOM)
+            self._answer(said.session_id, status)
+        commands[:] = [one for one in commands if not isinstance(one, Say)]
+
+
+def is_published(message: object, line: ChatPublished) -> bool:
+    """Whether a message is the "published" of a line."""
+    return (
+        isinstance(message, ChatStatus) and message.state is ChatState.PUBLISHED
+        and message.chat_seq == line.chat_seq
+    )

@@ -1,0 +1,208 @@
+"""Where an avatar may be put by the world: spawn points, seats, and jumps to a point. PURE.
+
+Everything here ends in `movement.place`, which also tells the movement rules that the way between
+was no walk. A seat has one owner; who stands up comes to stand beside it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from atrium_server.world import commands as c
+from atrium_server.world import movement
+from atrium_server.world.building import Building
+from atrium_server.world.colliders import Colliders
+from atrium_server.world.manifest import Manifest
+from atrium_server.world.movement import MoveRules, Spot
+from atrium_server.world.props import Vector, yaw_of
+from atrium_server.world.tables import Tables
+from atrium_shared import pose
+from atrium_shared.errors import ErrorCode
+from atrium_shared.messages import Correction, Message, MoveReason, Result, TeleportTarget
+from atrium_shared.props import Spawn
+
+LONG_AGO = -(10**9)
+_SEATED = int(pose.Flags.SEATED)
+
+
+class Places:
+    """Seats, spawn points and jumps of one world."""
+
+    def __init__(
+        self, manifest: Manifest, tables: Tables, rules: MoveRules, colliders: Colliders,
+        building: Building,
+    ) -> None:
+        self.random = np.random.default_rng(0)
+        self.seat_of_slot = np.full(manifest.capacity, -1, np.int32)
+        self.slot_of_seat = np.full(len(manifest.seats), -1, np.int32)
+        self.jump_tick = np.full(manifest.capacity, LONG_AGO, np.int64)
+        self._manifest = manifest
+        self._tables = tables
+        self._rules = rules
+        self._colliders = colliders
+        self._building = building
+
+    def arrive(self, slot: int, back: c.Back | None) -> None:
+        """To where somebody was before the server began again, else to a spawn point."""
+        if back is not None:
+            seat = back.seat
+            if 0 <= seat < len(self._manifest.seats) and self.slot_of_seat[seat] == -1:
+                self._take_seat(seat, slot)
+                self._place(slot, Spot(back.x, back.y, back.z, back.yaw))
+                return
+            free, ground = movement.walkable(
+                self._colliders, self._rules, back.x, back.y, back.z
+            )
+            if free:
+                self._place(slot, Spot(back.x, ground, back.z, back.yaw))
+                return
+        self._place(slot, self._spawn())
+
+    def _spawn(self) -> Spot:
+        """A free place on one of the spawn points, by chance."""
+        spawns = self.spawns()
+        (x, y, z), yaw, radius_m = spawns[int(self.random.integers(len(spawns)))]
+        for _ in range(16):
+            # The square root spreads evenly over the disc.
+            radius = radius_m * math.sqrt(self.random.random())
+            angle = self.random.random() * math.tau
+            at = (x + radius * math.cos(angle), z + radius * math.sin(angle))
+            free, ground = movement.walkable(self._colliders, self._rules, at[0], y, at[1])
+            if free:
+                return Spot(at[0], ground, at[1], yaw)
+        return Spot(x, y, z, yaw)
+
+    def spawns(self) -> list[tuple[Vector, float, float]]:
+        """(position, yaw in radians, radius in metres) of all spawn points: those of the manifest,
+        and props that are within the world.
+        """
+        found = [(s.position, math.radians(s.yaw_deg), s.radius_m) for s in self._manifest.spawns]
+        low, high = self._manifest.extent.min_m, self._manifest.extent.max_m
+        for prop_id in self._building.spawns:
+            prop = self._building.props.get(prop_id)
+            assert prop is not None
+            assert isinstance(prop.properties, Spawn)
+            seen = self._building.props.seen_at(prop_id)
+            at = seen.position_m
+            if all(a <= one <= b for a, one, b in zip(low, at, high, strict=True)):
+                found.append((at, yaw_of(seen.rotation), prop.properties.radius_m))
+        return found
+
+    # --- jumps ---------------------------------------------------------------------------
+
+    def jump(self, command: c.Jump, slot: int, tick: int, out: c.TickOutput) -> None:
+        cooldown = self._manifest.movement.teleport_cooldown_s * self._manifest.tick_rate_hz
+        waited = tick - int(self.jump_tick[slot])
+        code, reason, spot = ErrorCode.COOLDOWN, "Wait a moment before you jump again.", None
+        if waited >= cooldown:
+            code, reason, spot = self._destination(command, slot)
+        retry_ms = 0
+        if code == ErrorCode.COOLDOWN:
+            retry_ms = math.ceil((cooldown - waited) * 1000 / self._manifest.tick_rate_hz)
+        if spot is not None:
+            self.jump_tick[slot] = tick
+            self._place(slot, spot)
+        result = Result(command.request_id, code, reason, retry_ms)
+        session = (command.session_id,)
+        out.tells.append(c.Tell(session, result))
+        if spot is not None:
+            out.tells.append(c.Tell(session, self.correction(slot, MoveReason.TELEPORT, tick)))
+
+    def _destination(self, command: c.Jump, slot: int) -> tuple[ErrorCode, str, Spot | None]:
+        match command.kind:
+            case TeleportTarget.SEAT:
+                return self._sit(command.target, slot)
+            case TeleportTarget.SPAWN:
+                self.stand(slot)
+                return ErrorCode.OK, "", self._spawn()
+            case TeleportTarget.STAND:
+                return self._rise(slot)
+            case TeleportTarget.POINT:
+                return self._point(command, slot)
+
+    def _point(self, command: c.Jump, slot: int) -> tuple[ErrorCode, str, Spot | None]:
+        if not all(math.isfinite(n) for n in (command.x, command.y, command.z, command.yaw)):
+            return ErrorCode.OUT_OF_RANGE, "That is no place.", None
+        x, _, z = self._metres(slot)
+        if math.hypot(command.x - x, command.z - z) > self._manifest.movement.teleport_range_m_max:
+            return ErrorCode.OUT_OF_RANGE, "That is too far to jump.", None
+        free, ground = movement.walkable(
+            self._colliders, self._rules, command.x, command.y, command.z
+        )
+        if not free:
+            return ErrorCode.BLOCKED, "There is no room to stand.", None
+        self.stand(slot)
+        return ErrorCode.OK, "", Spot(command.x, ground, command.z, command.yaw)
+
+    def _sit(self, seat: int, slot: int) -> tuple[ErrorCode, str, Spot | None]:
+        if seat >= len(self._manifest.seats):
+            return ErrorCode.NOT_FOUND, "There is no such seat.", None
+        if self.slot_of_seat[seat] not in (-1, slot):
+            return ErrorCode.TAKEN, "Somebody sits there.", None
+        x, y, z = self._manifest.seats[seat].position
+        here = self._metres(slot)
+        if math.hypot(x - here[0], z - here[2]) > self._manifest.movement.teleport_range_m_max:
+            return ErrorCode.OUT_OF_RANGE, "That seat is too far away.", None
+        self.stand(slot)
+        self._take_seat(seat, slot)
+        return ErrorCode.OK, "", Spot(x, y, z, math.radians(self._manifest.seats[seat].yaw_deg))
+
+    def _take_seat(self, seat: int, slot: int) -> None:
+        self.slot_of_seat[seat] = slot
+        self.seat_of_slot[slot] = seat
+        self.set_flag(slot, _SEATED, True)
+
+    def seat_of(self, slot: int) -> int:
+        """The seat of an avatar; -1 for none."""
+        return int(self.seat_of_slot[slot])
+
+    def _rise(self, slot: int) -> tuple[ErrorCode, str, Spot | None]:
+        """Stand up to the nearest free place around the seat, trying the front first."""
+        if self.seat_of_slot[slot] < 0:
+            return ErrorCode.NOT_FOUND, "You do not sit.", None
+        x, y, z = self._metres(slot)
+        yaw = pose.yaw_of(int(self._tables.poses.rows[slot, pose.YAW]))
+        for distance in (0.6, 0.9, 1.2):
+            for turn in (0.0, 1.0, -1.0, 2.0, -2.0, 3.0):
+                at = (x - distance * math.sin(yaw + turn), z - distance * math.cos(yaw + turn))
+                free, ground = movement.walkable(
+                    self._colliders, self._rules, at[0], y + 0.5, at[1]
+                )
+                if free:
+                    self.stand(slot)
+                    return ErrorCode.OK, "", Spot(at[0], ground, at[1], yaw)
+        self.stand(slot)
+        return ErrorCode.OK, "", self._spawn()
+
+    def stand(self, slot: int) -> None:
+        """Free the seat of `slot`, if it has one."""
+        seat = int(self.seat_of_slot[slot])
+        if seat >= 0:
+            self.seat_of_slot[slot] = -1
+            self.slot_of_seat[seat] = -1
+            self.set_flag(slot, _SEATED, False)
+
+    def _metres(self, slot: int) -> tuple[float, float, float]:
+        row = self._tables.poses.rows[slot]
+        y = int(row[pose.Y]) * self._manifest.y_unit_mm / 1000
+        return int(row[pose.X]) / 1000, y, int(row[pose.Z]) / 1000
+
+    def _place(self, slot: int, spot: Spot) -> None:
+        movement.place(self._tables.moves, self._rules, self._tables.poses, slot, spot)
+
+    def set_flag(self, slot: int, flag: int, on: bool) -> None:
+        flags = int(self._tables.poses.rows[slot, pose.FLAGS])
+        self._tables.poses.rows[slot, pose.FLAGS] = flags | flag if on else flags & ~flag
+
+    def correction(self, slot: int, reasons: int, tick: int) -> Message:
+        """The message that an avatar was moved by the world."""
+        seq = int(self._tables.moves.seq[slot])
+        return Correction(seq, tick, int(reasons), root_body(self._tables, slot))
+
+
+def root_body(tables: Tables, slot: int) -> bytes:
+    """Where an entity stands, as a root-only pose body."""
+    row = tables.poses.rows[slot : slot + 1]
+    return pose.encode_bodies(row, tables.poses.extras[slot : slot + 1], 0).tobytes()
