@@ -57,6 +57,7 @@ _SNAPSHOT: Final = messages.op_of(messages.Snapshot)
 _ENTER, _LEAVE = messages.op_of(messages.Enter), messages.op_of(messages.Leave)
 _PUBLISHED: Final = messages.op_of(messages.ChatPublished)
 _EMOTE, _PONG = messages.op_of(messages.Emote), messages.op_of(messages.ClockPong)
+_PROPS: Final = messages.op_of(messages.PropsChanged)
 
 
 @kernel()
@@ -125,7 +126,7 @@ def _is_ordinary(
         bots[bot]["snapshots"] += 1
     elif op == _PUBLISHED:
         bots[bot]["chat_lines"] += 1
-    elif op in (_ENTER, _LEAVE, _EMOTE, _PONG):
+    elif op in (_ENTER, _LEAVE, _EMOTE, _PONG, _PROPS):
         bots[bot]["other_frames"] += 1
     else:
         return False

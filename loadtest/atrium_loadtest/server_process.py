@@ -45,7 +45,7 @@ class ServerProcess:
     def __enter__(self) -> ServerProcess:
         self._process = subprocess.Popen(
             self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            errors="replace", env=_environment(),
+            errors="replace", env=environment(),
         )
         if self._pinned_cpu is not None:
             os.sched_setaffinity(self._process.pid, {self._pinned_cpu})
@@ -117,11 +117,17 @@ sys.exit(main())
 """A server whose interpreter also runs busy pure Python, as a careless extension would."""
 
 
-def atrium_command(world: Path, trace: Path | None, busy_thread: bool = False) -> list[str]:
-    """How to start Atrium for a run: a free port of loopback and one world."""
+def atrium_command(
+    world: Path, trace: Path | None, busy_thread: bool = False, data_dir: Path | None = None
+) -> list[str]:
+    """How to start Atrium for a run: a free port of loopback and one world.
+
+    With `data_dir` it has a database there; without, everything is in memory.
+    """
     program = ["-c", _WITH_BUSY_THREAD] if busy_thread else ["-m", "atrium_server"]
+    lasting = ["--ephemeral"] if data_dir is None else ["--data-dir", str(data_dir)]
     command = [
-        sys.executable, *program, "serve", "--ephemeral", "--host", "127.0.0.1", "--port", "0",
+        sys.executable, *program, "serve", *lasting, "--host", "127.0.0.1", "--port", "0",
         "--world", str(world),
     ]
     return command if trace is None else [*command, "--send-trace", str(trace)]
@@ -148,7 +154,7 @@ def default_pins() -> tuple[int | None, int | None]:
     return (cpus[0], cpus[1]) if len(cpus) >= 2 else (None, None)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Ours, with our module paths made absolute: what we can import, the server can import."""
     paths = [str(Path(path).resolve()) for path in sys.path if path and Path(path).is_dir()]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}

@@ -88,7 +88,10 @@ class WorldHost:
         """Keep seats for those who were here when the server ended; once, before the first tick.
         `taken` are numbers that sessions of other worlds have, and gets those of this one.
         """
-        for session in await self.parts.attendance.expected():
+        expected = await self.parts.attendance.expected()
+        for past in await self.parts.attendance.past_of(expected):
+            self.world.building.editor.remember(*past)
+        for session in expected:
             if session.session_id in taken:
                 session.session_id = max(taken) + 1
             taken.add(session.session_id)

@@ -40,7 +40,8 @@ def server_url() -> Iterator[str]:
     """A server of its own on a port of the system's choice."""
     paths = [entry for entry in sys.path if entry]
     process = subprocess.Popen(
-        [sys.executable, "-m", "atrium_server", "serve", "--port", "0", "--ephemeral", "--world", str(WORLD)],
+        [sys.executable, "-m", "atrium_server", "serve", "--port", "0", "--ephemeral", "--world",
+         str(WORLD)],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )

@@ -17,7 +17,7 @@ import secrets
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -34,7 +34,7 @@ class Node:
     """This server."""
 
     name: str
-    key: bytes
+    key: bytes = field(repr=False)
     """Secret."""
 
 

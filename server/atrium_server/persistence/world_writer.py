@@ -52,6 +52,10 @@ COMMIT_SECONDS: Final = "atrium_store_commit_seconds"
 """Histogram {world}: time that a commit took."""
 RETRIES_TOTAL: Final = "atrium_store_retries_total"
 """Counter {world}: attempts that failed and are made again."""
+ROWS_TOTAL: Final = "atrium_store_rows_total"
+"""Counter {world}: entities written and removed."""
+EDITS_TOTAL: Final = "atrium_store_edits_total"
+"""Counter {world}: edits written into the history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,8 @@ class WriterNumbers:
     lag_s: Gauge = field(default_factory=Gauge)
     commit_s: Histogram = field(default_factory=Histogram)
     retries: Counter = field(default_factory=Counter)
+    rows: Counter = field(default_factory=Counter)
+    edits: Counter = field(default_factory=Counter)
     states: dict[StoreState, Gauge] = field(default_factory=dict[StoreState, Gauge])
 
     @classmethod
@@ -74,6 +80,8 @@ class WriterNumbers:
             registry.gauge(LAG_SECONDS, "Age of the oldest unwritten change.", world=world),
             registry.histogram(COMMIT_SECONDS, "Time of a commit.", world=world),
             registry.counter(RETRIES_TOTAL, "Attempts made again.", world=world),
+            registry.counter(ROWS_TOTAL, "Entities written or removed.", world=world),
+            registry.counter(EDITS_TOTAL, "Edits written.", world=world),
             {
                 state: registry.gauge(
                     STATE, "1 for the state of the store.", world=world, state=state.value
@@ -81,6 +89,12 @@ class WriterNumbers:
                 for state in StoreState
             },
         )
+
+    def wrote(self, batch: Batch, seconds: float) -> None:
+        """A batch was committed in so many seconds."""
+        self.commit_s.observe(seconds)
+        self.rows.add(len(batch.rows) + len(batch.removed))
+        self.edits.add(len(batch.edits))
 
     def show(self, journal: Journal) -> None:
         """Take over what the journal knows."""
@@ -189,7 +203,7 @@ class WorldWriter:
             self._journal.refused(batch, str(error), trio.current_time())
         else:
             self._journal.done(batch, known, trio.current_time())
-            self._numbers.commit_s.observe(trio.current_time() - began)
+            self._numbers.wrote(batch, trio.current_time() - began)
         self._heard()
 
     def _heard(self) -> None:
