@@ -2,6 +2,7 @@
 # make test   check the code and run all tests                  make test ARGS="-k wire"
 # make lint   check the code only
 # make bench  measure the server beside a bare C server that sends the same bytes
+# make bench-building  measure building and saving, on a database of its own
 # make clean  remove what the others made
 #
 # Everything is installed into .venv. An empty file there (a stamp) remembers that an installation
@@ -19,7 +20,7 @@ PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.1
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench bench-building clean
 
 run: $(VENV)/stamp-run
 	@echo "Starting the server; Ctrl-C ends it."
@@ -36,6 +37,9 @@ lint: $(VENV)/stamp-test
 
 bench: $(VENV)/stamp-run
 	@exec $(BIN)/python -m atrium_loadtest.bench $(ARGS)
+
+bench-building: $(VENV)/stamp-run
+	@exec $(BIN)/python -m atrium_loadtest.builders $(ARGS)
 
 clean:
 	@rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from atrium_loadtest import frames
+from atrium_loadtest.fleet import ACTIVE
 from atrium_loadtest.generator import Generator
 from atrium_loadtest.joiner import Joined
 from atrium_loadtest.scenarios import Walk
@@ -132,9 +133,10 @@ class EditLoad(Walk):
         for bot in range(self.site.builders):
             self._edit(bot, time.monotonic_ns())
 
-    def begin_window(self) -> None:
-        """Count from now on."""
-        self.tally = EditTally()
+    def take_tally(self) -> EditTally:
+        """What was counted since the last call."""
+        taken, self.tally = self.tally, EditTally()
+        return taken
 
     def pump(self, now_ns: int) -> None:
         """Send what is due."""
@@ -205,8 +207,8 @@ class EditLoad(Walk):
         link = self._links.get(bot)
         assert self._generator is not None
         rows = self._generator.fleet.bots
-        if link is None or rows["tail"][bot] or rows["muted"][bot]:
-            self.tally.dropped += 1  # a pose of it is half sent, or it is gone
+        if link is None or rows["state"][bot] != ACTIVE or rows["tail"][bot] or rows["muted"][bot]:
+            self.tally.dropped += 1  # it is gone, or a pose of it is half sent
             return
         self._requests[bot] += 1
         request_id = self._requests[bot]

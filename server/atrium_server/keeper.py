@@ -117,7 +117,8 @@ class Keeper:
             ids = tuple(uuid.UUID(bytes=change.prop_id) for change in edit.changes)
             before, after = history_of(edit.changes)
             row = EditRow(
-                uuid.UUID(bytes=edit.uuid), edit.request_id, edit.op, actor, ids[0], before, after
+                uuid.UUID(bytes=edit.uuid), edit.request_id, edit.op, actor, ids[0], before, after,
+                ids if len(ids) > 1 else (),
             )
             rows = [
                 row_of(change.prop_id, change.after, actor)

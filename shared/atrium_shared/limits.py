@@ -68,7 +68,7 @@ SILENCE_PING_S = 8.0
 """A peer silent for this long is pinged."""
 SILENCE_S_MAX = 20.0
 """A peer silent for this long is gone."""
-DRAIN_S_MAX = 5.0
+DRAIN_S_MAX = 3.0
 """SIGTERM to the last socket closed."""
 
 # --- worlds ------------------------------------------------------------------------------

@@ -172,6 +172,31 @@ def test_who_is_fenced_says_what_was_written_and_takes_nothing_more() -> None:
         journal.edit(edit(4))
 
 
+def test_an_edit_of_many_props_is_written_or_reverted_as_a_whole() -> None:
+    """Prop 3 is at fault, and edit 2 changes it together with 4, which edit 3 has changed, too."""
+    journal = Journal(0, 0.0)
+    both = EditRow(
+        SESSION, 2, "delete", entity_id=uuid.UUID(int=3),
+        touched=(uuid.UUID(int=3), uuid.UUID(int=4)),
+    )
+    journal.edit(edit(1, 1), [entity(1)])
+    journal.edit(edit(3, 4), [entity(4, 1.0)])
+    journal.edit(both, [entity(3)], [uuid.UUID(int=4)])
+    journal.edit(edit(5, 5), [entity(5)])
+    written: list[EntityRow] = []
+    while (batch := journal.cut(0.0)) is not None:
+        if any(row.id.int == 3 for row in batch.rows):
+            journal.refused(batch, "no", 0.0)
+        else:
+            written += batch.rows
+            journal.done(batch, frozenset(), 0.0)
+    assert sorted(row.id.int for row in written) == [1, 5]
+    assert sorted(answers(journal)) == [
+        (1, Outcome.DURABLE), (2, Outcome.REVERTED), (3, Outcome.REVERTED), (5, Outcome.DURABLE)
+    ]
+    assert {one.int for one in journal.take_reverted()} == {3, 4}
+
+
 def test_of_a_refused_batch_only_the_entity_at_fault_is_reverted() -> None:
     journal = Journal(0, 0.0)
     for number in range(9):

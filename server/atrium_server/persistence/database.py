@@ -49,7 +49,7 @@ COMMAND_S_MAX: Final = 5.0
 IDLE_IN_TRANSACTION_S_MAX: Final = 10.0
 TRIES_MAX: Final = 5
 RETRY_S: Final = 0.01
-DISPOSE_S_MAX: Final = 2.0
+DISPOSE_S_MAX: Final = 1.0
 
 _RETRIED: Final = {"40001", "40P01"}
 """serialization_failure, deadlock_detected"""

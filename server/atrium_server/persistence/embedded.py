@@ -58,8 +58,8 @@ START_S_MAX: Final = 300.0
 """Reading the log after a crash takes seconds; on a very slow disk, minutes."""
 TELL_AFTER_S: Final = 5.0
 READY_POLL_S: Final = 0.01
-FAST_S_MAX: Final = 5.0
-IMMEDIATE_S_MAX: Final = 2.0
+FAST_S_MAX: Final = 3.0
+IMMEDIATE_S_MAX: Final = 1.0
 KILL_S_MAX: Final = 1.0
 FAMILY_S_MAX: Final = 10.0
 RESTARTS_MAX: Final = 3

@@ -11,9 +11,10 @@ a batch that failed is handed out again, unchanged and with the same version, un
 is known, because an attempt whose answer was lost may have been written.
 
 Every edit that was taken is answered once: DURABLE after the commit, REVERTED when the store
-will never have it. A batch that the store refuses for its content is cut in halves until the
-entity at fault stands alone; the rest is written, this one is reverted and its id is reported,
-so that the world can bring back what the store has.
+will never have it. A batch that the store refuses for its content is cut in halves until
+what is at fault stands alone: an entity, with the edits that change it and all that those change.
+The rest is written, this is reverted and its ids are reported, so that the world can bring back
+what the store has.
 
 The states and what they mean to people:
 
@@ -364,25 +365,36 @@ class Journal:
 
 
 def _halves(part: _Part) -> list[_Part]:
-    """The part by entities, in two; none when it is about a single one.
-
-    An edit goes with the entity that it names, and by itself when it names none.
-    """
-    keys: dict[uuid.UUID | EditKey, None] = {row.id: None for row in part.rows}
-    keys |= dict.fromkeys(part.removed)
-    keys |= {edit.entity_id or edit.key: None for edit in part.edits}
-    if len(keys) < 2:
+    """The part in two, each edit with all that it changes; none when it is about one thing."""
+    clusters = _clusters(part)
+    if len(clusters) < 2:
         return []
-    ordered = list(keys)
-    middle = len(ordered) // 2
-    return [_only(part, ordered[:middle]), _only(part, ordered[middle:])]
+    middle = len(clusters) // 2
+    return [_only(part, clusters[:middle]), _only(part, clusters[middle:])]
 
 
-def _only(part: _Part, keys: Iterable[uuid.UUID | EditKey]) -> _Part:
-    wanted = set(keys)
+def _clusters(part: _Part) -> list[set[uuid.UUID | EditKey]]:
+    """What hangs together: entities that one edit changes, with that edit and all others of
+    theirs.
+    """
+    of: dict[uuid.UUID | EditKey, set[uuid.UUID | EditKey]] = {}
+    for edit in part.edits:
+        named = (edit.entity_id,) if edit.entity_id else ()
+        together: set[uuid.UUID | EditKey] = {edit.key, *named, *edit.touched}
+        for one in [*together]:
+            together |= of.get(one, set())
+        for one in together:
+            of[one] = together
+    for entity_id in (*(row.id for row in part.rows), *part.removed):
+        of.setdefault(entity_id, {entity_id})
+    return list({id(cluster): cluster for cluster in of.values()}.values())
+
+
+def _only(part: _Part, clusters: Iterable[set[uuid.UUID | EditKey]]) -> _Part:
+    wanted = set[uuid.UUID | EditKey]().union(*clusters)
     return _Part(
         tuple(row for row in part.rows if row.id in wanted),
         tuple(entity_id for entity_id in part.removed if entity_id in wanted),
-        tuple(edit for edit in part.edits if (edit.entity_id or edit.key) in wanted),
+        tuple(edit for edit in part.edits if edit.key in wanted),
         part.since,
     )

@@ -62,6 +62,9 @@ class EditRow(msgspec.Struct, frozen=True, gc=False):
     before: bytes | None = None
     """JSON of what it replaced."""
     after: bytes | None = None
+    touched: tuple[uuid.UUID, ...] = ()
+    """All that it changes, when that is more than `entity_id`: it is written with them or not at
+    all. Not kept."""
 
     @property
     def key(self) -> EditKey:

@@ -37,7 +37,7 @@ PERIOD_S: Final = 0.05
 BACKOFF_S_MIN: Final = 0.05
 BACKOFF_S_MAX: Final = 0.5
 RENEW_S: Final = 5.0
-FLUSH_S_MAX: Final = 8.0
+FLUSH_S_MAX: Final = 5.0
 RELEASE_S_MAX: Final = 1.0
 
 DIRTY_ROWS: Final = "atrium_store_dirty_rows"

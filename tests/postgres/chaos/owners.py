@@ -17,10 +17,10 @@ from chaos.servers import Server, ServerFailed, kept_at, open_server, until
 from chaos.stage import IN_S_MAX, REST_S_MAX, Stage, open_foreign
 
 KEY = "a key that both servers were given"
-REFUSED_S_MAX = LEASE_S + 20.0
-TAKEOVER_S_MAX = LEASE_S + 25.0
+REFUSED_S_MAX = LEASE_S + 60.0
+TAKEOVER_S_MAX = LEASE_S + 60.0
 LOST_S_MAX = 30.0
-LINK_S_MAX = 90.0
+LINK_S_MAX = 150.0
 """A link to the frozen server is held for this long: its people wait to see what becomes of it."""
 ALONE_S = 3.0
 """How long the second server is alone with the world."""

@@ -215,6 +215,10 @@ async def open_server(
             await server.end()
 
 
+_upgrading = trio.Lock()
+"""Alembic keeps what it is doing in its modules: one upgrade at a time in one process."""
+
+
 class Foreign:
     """A Postgres that belongs to somebody else, who starts and stops it at will."""
 
@@ -230,7 +234,8 @@ class Foreign:
         self._stopping, self._stopped = trio.Event(), trio.Event()
         await self._nursery.start(self._serve)
         if is_new:
-            await trio.to_thread.run_sync(asyncio.run, upgrade_at(self.url))
+            async with _upgrading:
+                await trio.to_thread.run_sync(asyncio.run, upgrade_at(self.url))
 
     async def stop(self) -> None:
         """A fast shutdown, as by `pg_ctl stop`."""

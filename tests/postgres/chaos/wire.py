@@ -54,17 +54,20 @@ class Wire:
 
     async def receive(self, silence_s: float) -> bytes:
         """The next binary message; pings are answered on the way. Raises LinkLost."""
-        with trio.move_on_after(silence_s):
-            while True:
-                kind, data = await self._next()
-                if kind == _BINARY:
-                    return data
-                if kind == _PING:
-                    await self._frame(_PONG, data)
-                elif kind == _CLOSE:
-                    code = int.from_bytes(data[:2]) if len(data) >= 2 else 1005
-                    raise LinkLost(data[2:].decode(), code)
-        raise LinkLost("the server is silent")
+        while True:
+            while (frame := self._parsed()) is None:
+                with trio.move_on_after(silence_s) as patience:
+                    self._buffer += await _read(self._stream)
+                if patience.cancelled_caught:
+                    raise LinkLost("the server is silent")
+            kind, data = frame
+            if kind == _BINARY:
+                return data
+            if kind == _PING:
+                await self._frame(_PONG, data)
+            elif kind == _CLOSE:
+                code = int.from_bytes(data[:2]) if len(data) >= 2 else 1005
+                raise LinkLost(data[2:].decode(), code)
 
     async def aclose(self) -> None:
         """Break the connection off."""
@@ -83,22 +86,22 @@ class Wire:
             except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
                 raise LinkLost(f"it broke off ({error.__cause__ or error})") from None
 
-    async def _next(self) -> tuple[int, bytes]:
-        head = await self._take(2)
-        kind, size = head[0], head[1]
-        if size == 126:
-            size = int.from_bytes(await self._take(2))
-        elif size == 127:
-            size = int.from_bytes(await self._take(8))
-        return kind, await self._take(size)
-
-    async def _take(self, size: int) -> bytes:
+    def _parsed(self) -> tuple[int, bytes] | None:
+        """The next frame, if all of it is there: its kind and its content."""
         buffer = self._buffer
-        while len(buffer) < size:
-            buffer += await _read(self._stream)
-        taken = bytes(buffer[:size])
-        del buffer[:size]
-        return taken
+        if len(buffer) < 2:
+            return None
+        size, start = buffer[1], 2
+        if size == 126:
+            size, start = int.from_bytes(buffer[2:4]), 4
+        elif size == 127:
+            size, start = int.from_bytes(buffer[2:10]), 10
+        end = start + size
+        if len(buffer) < end:
+            return None
+        frame = buffer[0], bytes(buffer[start:end])
+        del buffer[:end]
+        return frame
 
 
 async def _read(stream: trio.SocketStream) -> bytes:
