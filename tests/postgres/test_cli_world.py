@@ -19,6 +19,7 @@ import pytest
 import trio
 
 from atrium_server import cli, cli_world, cli_world_files, world_history
+from atrium_server.assets.store import AssetStore
 from atrium_server.cli_moments import Mistake, moment_of
 from atrium_server.interchange.errors import InterchangeError
 from atrium_server.persistence import audit, migrate
@@ -346,14 +347,36 @@ def test_a_model_that_is_not_taken_changes_nothing(
     assert state_of(postgres, url) == before
 
 
-def test_a_server_without_files_says_so(
+def test_models_of_a_file_are_checked_and_kept_beside_the_database(
+    postgres: Any, database_url: str, atrium_world: Callable[..., Answer], tmp_path: Path
+) -> None:
+    file, back = tmp_path / "house.glb", tmp_path / "back.glb"
+    file.write_bytes(scenes.rich_glb())
+    where = ("--database-url", database_url, "--data-dir", tmp_path / "data")
+    status, _, err = atrium_world("import", file, "plaza", *where)
+    assert status == 0, err
+    models = postgres.value(
+        database_url, "SELECT count(DISTINCT model_hash) FROM entity WHERE kind = 'model'"
+    )
+    assert models > 0
+    kept = [path for path in (tmp_path / "data" / "assets").rglob("*") if len(path.name) == 64]
+    assert len(kept) == models == postgres.value(database_url, "SELECT count(*) FROM asset")
+    assert atrium_world("export", "plaza", back, *where)[0] == 0
+    assert all(path.read_bytes() in back.read_bytes() for path in kept)
+
+
+def test_models_of_a_running_server_are_not_written(
     postgres: Any, database_url: str, atrium_world: Callable[..., Answer], tmp_path: Path
 ) -> None:
     file = tmp_path / "house.glb"
     file.write_bytes(scenes.rich_glb())
-    status, _, err = atrium_world("import", file, "plaza", "--database-url", database_url)
-    assert (status, "keeps no models" in err) == (1, True)
-    assert postgres.value(database_url, "SELECT count(*) FROM world") == 0
+    store = AssetStore(tmp_path / "data" / "assets")
+    status, _, err = atrium_world(
+        "import", file, "plaza", "--database-url", database_url, "--data-dir", tmp_path / "data"
+    )
+    store.close()
+    assert (status, "Another server uses" in err) == (1, True)
+    assert postgres.value(database_url, "SELECT count(*) FROM entity") == 0
 
 
 @pytest.mark.parametrize("name", ["Plaza", "a b", "../x", "x" * 40, "-", "a'; DROP TABLE world"])

@@ -42,8 +42,6 @@ OWN_MAX = 40
 """Props of one builder, about."""
 PATIENCE_S = 0.5
 """Who was told that nothing can be saved waits for about this long."""
-ACKED_EACH = 2
-"""Every second tick is acknowledged: enough for the credit of those who see next to nothing."""
 POSES_PER_S = 5.0
 WALK_M_PER_S = 1.5
 TRACK_S = 10.0
@@ -260,8 +258,7 @@ class Builder:
             said = codec.decode_server(data)
             match said:
                 case m.Snapshot():
-                    if said.tick % ACKED_EACH == 0:
-                        await wire.send(codec.encode(m.Ack(said.tick)))
+                    await wire.send(codec.encode(m.Ack(said.tick)))
                 case m.EditStatus():
                     self._answered(said)
                 case m.Saving():
