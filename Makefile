@@ -1,6 +1,7 @@
 # make run    start a server; installs what it needs first      make run ARGS="--port 9000"
 # make test   check the code and run all tests                  make test ARGS="-k wire"
 # make lint   check the code only
+# make chaos  kill servers and databases under load; every acknowledgement must hold
 # make bench  measure the server beside a bare C server that sends the same bytes
 # make bench-building  measure building and saving, on a database of its own
 # make clean  remove what the others made
@@ -34,6 +35,9 @@ lint: $(VENV)/stamp-test
 	@echo "Checking style and types."
 	@$(BIN)/ruff check
 	@$(BIN)/pyright
+
+chaos: $(VENV)/stamp-test
+	@cd tests/postgres && exec $(CURDIR)/$(BIN)/python -m chaos $(ARGS)
 
 bench: $(VENV)/stamp-run
 	@exec $(BIN)/python -m atrium_loadtest.bench $(ARGS)

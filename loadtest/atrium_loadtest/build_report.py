@@ -1,6 +1,7 @@
 """From the windows of a building run to figures, and what makes them doubtful. PURE.
 
-A window is measured between two looks at the machine and two scrapes of the server. `doubts` names
+A window is measured between two looks at the machine and two scrapes of the server; the generator's
+own window lies between them, a moment shorter at both ends. `doubts` names
 everything that makes its figures worth less; a figure that could not be measured is None.
 """
 
@@ -138,8 +139,8 @@ def figures_of(one: Measured) -> Figures:
         tick_late_ms=_server_ms(one, LATE_METRIC),
         tick_ms=_server_ms(one, TICK_METRIC),
         collect_ms=_server_ms(one, COLLECT_METRIC),
-        edits_sent_per_s=round(one.edits.sent / passed_s, 1),
-        edits_durable_per_s=round(len(one.edits.durable_ns) / passed_s, 1),
+        edits_sent_per_s=round(one.edits.sent / one.crowd.seconds, 1),
+        edits_durable_per_s=round(len(one.edits.durable_ns) / one.crowd.seconds, 1),
         accepted_ms=quantiles_ms([ns / 1e6 for ns in one.edits.accepted_ns]),
         durable_ms=quantiles_ms([ns / 1e6 for ns in one.edits.durable_ns]),
         rows_written_per_s=_gained_per_s(one, ROWS_METRIC),
@@ -176,8 +177,7 @@ def _losses(one: Measured) -> list[str]:
     """What the load was not, as it was asked for."""
     doubts = [f"{count} clients were lost: {why}" for why, count in one.lost.items()]
     doubts += [f"{count} edits ended as {end}" for end, count in one.edits.ended.items()]
-    passed_s = one.after.look.at_s - one.before.look.at_s
-    durable_per_s = len(one.edits.durable_ns) / passed_s
+    durable_per_s = len(one.edits.durable_ns) / one.crowd.seconds
     if durable_per_s < RATE_RATIO_MIN * one.wanted_per_s:
         doubts.append(
             f"{durable_per_s:,.0f} edits became durable each second, where"

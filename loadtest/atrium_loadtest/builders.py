@@ -2,10 +2,12 @@
 
 Theory of operation
 -------------------
-Three parts, each with a server and a private Postgres of its own; docs/BENCHMARKS.md defines the
+Five parts, each with a server and a private Postgres of its own; docs/BENCHMARKS.md defines the
 figures:
 
     lateness   windows with and without edits in turn: how much later do ticks begin
+    groups     the same rows by few edits, each of a whole group
+    large      lateness in a large world, whose scene is made anew all the time
     rate       a closed loop (one edit of each builder under way), then an open one
     scene      a large world: how long it takes to load, and what newcomers cost those who are in
 """
@@ -16,6 +18,7 @@ import statistics
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -48,7 +51,7 @@ from atrium_loadtest.yard import (
 
 app = App(name="bench-building", help="Measure building and saving.")
 
-PartName = Literal["lateness", "groups", "rate", "scene"]
+PartName = Literal["lateness", "groups", "large", "rate", "scene"]
 QUIET: Final = "quiet"
 WALKERS: Final = 100
 BUILDERS: Final = 250
@@ -95,9 +98,13 @@ class Bench:
         """Measure one part. Raises RunError or ServerError."""
         match part:
             case "lateness":
-                return self._lateness(part, Site(BUILDERS, BUILDER_PROPS))
+                return self._lateness(part, Site(BUILDERS, BUILDER_PROPS), ROWS_PER_S)
             case "groups":
-                return self._lateness(part, Site(BUILDERS // 10, GROUP_PROPS, Kind.ATTACH))
+                site = Site(BUILDERS // 10, GROUP_PROPS, Kind.ATTACH)
+                return self._lateness(part, site, ROWS_PER_S)
+            case "large":
+                site = Site(BUILDERS, BUILDER_PROPS)
+                return self._lateness(part, site, OPEN_PER_S, WORLD_PROPS)
             case "rate":
                 return self._rate()
             case "scene":
@@ -105,20 +112,27 @@ class Bench:
 
     # --- edits ----------------------------------------------------------------------------
 
-    def _lateness(self, name: str, site: Site) -> Part:
-        edits_per_s = ROWS_PER_S / site.rows_per_edit
+    def _lateness(self, name: str, site: Site, rows_per_s: float, there: int = 0) -> Part:
+        """Windows with and without edits, in a world with `there` props of others in it."""
+        edits_per_s = rows_per_s / site.rows_per_edit
         load = EditLoad(site)
         measured: list[Measured] = []
-        with data_folder() as folder, started(folder) as server, open_yard(
-            server.target, WALKERS + site.builders, load
-        ) as yard:
+        with ExitStack() as stack:
+            folder = stack.enter_context(data_folder())
+            if there:
+                with started(folder):
+                    pass  # it makes the database
+                self._import(folder, there)
+            server = stack.enter_context(started(folder))
+            bots = WALKERS + site.builders
+            yard = stack.enter_context(open_yard(server.target, bots, load))
             self._make(yard, load)
             for _ in range(self._rounds):
                 self._say(f"{name}: quiet")
                 load.open_loop(0.0, time.monotonic_ns())
                 yard.drive(SETTLE_S)
                 measured.append(yard.window(QUIET, self._seconds))
-                self._say(f"{name}: {edits_per_s:,.0f} edits/s, {ROWS_PER_S:,.0f} rows/s")
+                self._say(f"{name}: {edits_per_s:,.0f} edits/s, {rows_per_s:,.0f} rows/s")
                 load.open_loop(edits_per_s, time.monotonic_ns())
                 yard.drive(SETTLE_S)
                 measured.append(yard.window("edits", self._seconds, edits_per_s))
@@ -161,10 +175,7 @@ class Bench:
     def _scene(self) -> Part:
         with data_folder() as folder:
             empty_s = self._starts(folder, "empty")
-            file = folder.parent / "world.gltf"
-            file.write_bytes(scene_load.to_gltf(scene_load.make_props(WORLD_PROPS)))
-            self._say(f"scene: importing {WORLD_PROPS:,} props")
-            import_s = scene_load.import_file(file, WORLD_NAME, folder)
+            import_s = self._import(folder, WORLD_PROPS)
             full_s = self._starts(folder, "full")
             measured: list[Measured] = []
             with started(folder) as server, ThreadPoolExecutor(NEWCOMERS) as pool:
@@ -179,6 +190,13 @@ class Bench:
             _rounded(empty_s), _rounded(full_s), round(load_s, 3), round(import_s, 1), size
         )
         return msgspec.structs.replace(_part("scene", measured), start=start)
+
+    def _import(self, folder: Path, count: int) -> float:
+        """Put so many props into the world of a database that nobody serves; how long it took."""
+        self._say(f"importing {count:,} props")
+        file = folder.parent / "world.gltf"
+        file.write_bytes(scene_load.to_gltf(scene_load.make_props(count)))
+        return scene_load.import_file(file, WORLD_NAME, folder)
 
     def _starts(self, folder: Path, what: str) -> list[float]:
         """Start the server a few times; the first of all makes the database and does not count."""
@@ -284,7 +302,7 @@ def _tell(console: Console, part: Part) -> None:
 def bench_building(
     *,
     part: Annotated[tuple[PartName, ...], Parameter(negative="")] = (
-        "lateness", "groups", "rate", "scene",
+        "lateness", "groups", "large", "rate", "scene",
     ),
     rounds: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=20))] = 3,
     seconds: Annotated[float, Parameter(validator=validators.Number(gte=1, lte=600))] = 20.0,

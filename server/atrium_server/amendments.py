@@ -13,6 +13,9 @@ import trio
 from atrium_server.world.commands import Amend, Amended, AnyCommand
 from atrium_server.world.props import Change
 from atrium_shared import limits
+from atrium_shared.errors import Overload
+
+RETRY_MS = 1_000
 
 
 class Amendments:
@@ -31,10 +34,15 @@ class Amendments:
                 self._done[one.number] = one
                 self._waiting[one.number].set()
 
+    def fail(self) -> None:
+        """The world begins again: what it has not made yet it never will."""
+        for event in self._waiting.values():
+            event.set()
+
     async def make(self, op: str, author: str, changes: Sequence[Change]) -> Amended:
         """Make changes where the props still are as they say; `op` is what the history calls it.
 
-        A restart of the world takes what has not been made yet with it: then this never returns.
+        Raises Overload when the world was started again in the middle of it.
         """
         made = left_alone = 0
         changes = ordered(changes)
@@ -54,6 +62,8 @@ class Amendments:
         try:
             self._offer(command)
             await event.wait()
+            if command.number not in self._done:
+                raise Overload("The world was started again: ask anew.", RETRY_MS)
             return self._done[command.number]
         finally:
             del self._waiting[command.number]

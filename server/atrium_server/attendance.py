@@ -44,8 +44,6 @@ class _Client(msgspec.Struct, frozen=True):
     name: str
     avatar: str
     capabilities: Capabilities
-    permissions: list[str] = []
-    anywhere: list[str] = []
 
 
 class Attended(Protocol):
@@ -115,8 +113,7 @@ class Attendance:
 
     def _row(self, session: Session, state: SessionState) -> SessionRow:
         client = _Client(
-            session.name, session.avatar, session.capabilities, sorted(session.permissions),
-            sorted(session.anywhere),
+            session.name, session.avatar, session.capabilities
         )
         place, seat, slot, chat_seq = self._place(session)
         until_s = self.clock() + self.resume_s if state is SessionState.RESUMABLE else None
@@ -183,7 +180,6 @@ def _session_of(row: SessionRow, requests: set[int]) -> Session | None:
     return Session(
         row.number, -1, client.capabilities, 0, rotation=row.rotation, travelled=True,
         uuid=row.id.bytes, name=client.name, avatar=client.avatar, account=row.account,
-        permissions=frozenset(client.permissions), anywhere=frozenset(client.anywhere),
         sign_in=row.sign_in, last_chat_seq=row.last_chat_seq,
         back=Back(x, y, z, place.yaw_rad, seat, tuple(sorted(requests))),
     )

@@ -177,9 +177,9 @@ async def read_file(place: Place, file: Path, world: str, how: How) -> Imported:
 
         with bar("reading the file", is_measured=False):
             try:
-                data = await trio.to_thread.run_sync(_read, file)
+                data = await trio.to_thread.run_sync(_read, file, abandon_on_cancel=True)
                 imported = await trio.to_thread.run_sync(
-                    partial(import_world, data, options, has_file)
+                    partial(import_world, data, options, has_file), abandon_on_cancel=True
                 )
             except InterchangeError as error:
                 raise Refused(f"{file}: {error}") from None

@@ -43,10 +43,20 @@ class JoinRequest:
     """What the account may do in that world."""
     request_id: int = 0
     """Of the `Travel` that this is, else 0."""
-    anywhere: frozenset[str] = frozenset()
-    """The permissions that hold in all worlds."""
     sign_in: uuid.UUID | None = None
     """Whose end is the end of the session."""
+
+
+@dataclass(frozen=True, slots=True)
+class TravelRequest:
+    """A session that wants to be in another world."""
+
+    connection: int
+    session_id: int
+    request_id: int
+    world: str
+    permissions: frozenset[str] = frozenset()
+    """What its account may do there."""
 
 
 class WorldDoor(Protocol):
@@ -75,8 +85,22 @@ class WorldDoor(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Who:
+    """On what a session stands."""
+
+    account: uuid.UUID | None
+    """None for a guest."""
+    sign_in: uuid.UUID | None
+    """What it has shown a token of."""
+
+
 class Directory(Protocol):
     """All worlds, as the gateway sees them."""
+
+    def who(self, session_id: int) -> Who:
+        """Whose a session is. Raises ProtocolError when there is none of this number."""
+        ...
 
     def admit(self, request: JoinRequest) -> None:
         """Reserve a seat; `ClientSink.joined` follows after the next tick of that world.
@@ -85,7 +109,7 @@ class Directory(Protocol):
         """
         ...
 
-    def travel(self, connection: int, session_id: int, request_id: int, world: str) -> None:
+    def travel(self, request: TravelRequest) -> None:
         """Move a session to another world: its new seat is reserved before the old one is left.
 
         Raises RequestRefused or Overload; the session then stays where it is.

@@ -36,6 +36,7 @@ from atrium_server.seats import Seats, Session
 from atrium_server.tokens import invalid
 from atrium_server.world.commands import (
     AnyCommand,
+    Entitle,
     Join,
     Joined,
     Leave,
@@ -46,7 +47,7 @@ from atrium_server.world.movement import PoseBatch
 from atrium_server.world.places import root_body
 from atrium_server.world.world import World
 from atrium_shared import codec, limits
-from atrium_shared.errors import ErrorCode, Overload
+from atrium_shared.errors import ErrorCode
 from atrium_shared.messages import (
     Capabilities,
     Message,
@@ -84,26 +85,6 @@ class WorldHost:
         self.begin(await self.parts.keeper.load())
         await self.parts.scenes.begin(self.world)
 
-    async def expect_back(self, taken: set[int]) -> None:
-        """Keep seats for those who were here when the server ended; once, before the first tick.
-        `taken` are numbers that sessions of other worlds have, and gets those of this one.
-        """
-        expected = await self.parts.attendance.expected()
-        for past in await self.parts.attendance.past_of(expected):
-            self.world.building.editor.remember(*past)
-        for session in expected:
-            if session.session_id in taken:
-                session.session_id = max(taken) + 1
-            taken.add(session.session_id)
-            session.rights = self.manifest.rights_of(
-                session.account is not None, session.permissions
-            )
-            self.world.chat.skip_to(session.last_chat_seq)
-            try:
-                self._expect(session)
-            except Overload:
-                return  # the world holds fewer now; the newest are let in
-
     def begin(self, kept: Kept) -> None:
         """Begin (again) without anybody."""
         m = self.manifest
@@ -114,7 +95,10 @@ class WorldHost:
         self.world = World(m, self.parts.seed)
         self.world.chat.skip_to(said_to)  # no client takes one line for another
         if kept is not NOTHING_KEPT:
-            self.world.building.load(kept.props, kept.run)
+            lost = self.world.building.load(kept.props, kept.run)
+            if lost:
+                logger.error("in world %s %d props had lost their group", self.name, lost)
+        self.amendments.fail()
         self.inbox = Inbox(m.capacity)
         self.seats = Seats(m.capacity, limits.JOIN_S_MAX, self.parts.resume_s)
         low, high = m.extent_mm
@@ -148,7 +132,7 @@ class WorldHost:
     def tick(self, server_ms: int) -> None:
         """One tick of the world and of all that its clients are told."""
         drained = self.inbox.drain()
-        self._messenger.refuse_lines(drained.commands)
+        self._messenger.before_tick(drained.commands)
         self.parts.keeper.before_tick(drained.commands)
         # Recorded first, so that the inputs of a tick that fails are in the dump.
         self.parts.recorder.take(drained, server_ms, self.world)
@@ -205,8 +189,7 @@ class WorldHost:
         session = Session(
             session_id, request.connection, wants, self._cap_for(wants),
             uuid=uuid.uuid4().bytes, name=request.name, avatar=request.avatar,
-            account=request.account, permissions=request.permissions,
-            anywhere=request.anywhere, sign_in=request.sign_in,
+            account=request.account, sign_in=request.sign_in,
         )
         session.rights = self.manifest.rights_of(
             request.account is not None, request.permissions
@@ -214,19 +197,14 @@ class WorldHost:
         if before is not None:
             session.uuid, session.rotation = before.uuid, before.rotation + 1
             session.request_id, session.travelled = request.request_id, True
-        self._enrol(session)
+            session.floor = before.floor
+        self.enrol(session)
         self.inbox.must(_join_of(session))
 
-    def _enrol(self, session: Session) -> None:
+    def enrol(self, session: Session) -> None:
+        """It has a seat, and is known by its number and id."""
         self.state.sessions[session.session_id] = session
         self.state.number_of[session.uuid] = session.session_id
-
-    def _expect(self, session: Session) -> None:
-        """Keep a seat for a session of an earlier run, as if its link had just been lost."""
-        now = trio.current_time()
-        self.seats.reserve(session.session_id, now)
-        self.seats.suspend(session.session_id, now)
-        self._enrol(session)
 
     def _cap_for(self, wants: Capabilities) -> int:
         return granted_cap(
@@ -239,6 +217,8 @@ class WorldHost:
         session = self.state.sessions.get(session_id)
         if session is None or not self._is_good(session, rotation):
             raise invalid()
+        if session.account != request.account:
+            raise invalid()  # a token of the session alone does not make anybody of an account
         if session.connection >= 0:
             old, session.connection = session.connection, -1
             self.parts.sink.end(old, ErrorCode.REPLACED, "You came back on another connection.")
@@ -249,6 +229,8 @@ class WorldHost:
         # One who has not heard yet that it is here counts the lines of another world.
         session.last_chat_seq = request.last_chat_seq if request.world in ("", self.name) else 0
         session.resumed, session.request_id = True, 0
+        session.sign_in = request.sign_in
+        self.entitle(session, request.permissions)
         if session.slot < 0:
             if session.back is not None:
                 self._come_back(session)
@@ -370,6 +352,14 @@ class WorldHost:
             author=session.author, rights=session.rights,
         )
 
+    def entitle(self, session: Session, permissions: frozenset[str]) -> None:
+        """What the account of a session may do here now."""
+        rights = self.manifest.rights_of(session.account is not None, permissions)
+        if rights != session.rights:
+            session.rights = rights
+            if session.back is None:  # else it asks for an avatar with these
+                self.inbox.must(Entitle(session.session_id, rights))
+
     def expel(self, session_id: int, sentence: str) -> None:
         """The session is over, and is told why."""
         session = self.state.sessions[session_id]
@@ -397,4 +387,4 @@ class WorldHost:
 
 def _join_of(session: Session) -> Join:
     s = session
-    return Join(s.session_id, s.name, s.avatar, s.uuid, s.author, s.rights, s.back)
+    return Join(s.session_id, s.name, s.avatar, s.uuid, s.author, s.rights, s.back, s.floor)

@@ -24,6 +24,7 @@ from atrium_server.persistence.open import Stores, claim_world
 from atrium_server.persistence.session_writer import SessionNumbers
 from atrium_server.persistence.world_writer import WriterNumbers
 from atrium_server.recording import Recorder, create_recording
+from atrium_server.returning import expect_back
 from atrium_server.scenes import Scenes
 from atrium_server.scribe import Scribe
 from atrium_server.seats import SeatState
@@ -88,7 +89,7 @@ class HostMaker:
         hosts = [await self._host(stores, *one) for one in read.values()]
         taken: set[int] = set()
         for host in hosts:
-            await host.expect_back(taken)
+            await expect_back(host, taken)
         return hosts
 
     async def _host(self, stores: Stores, text: str, manifest: Manifest) -> WorldHost:

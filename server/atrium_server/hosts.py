@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import trio
 
-from atrium_server.doors import JoinRequest
+from atrium_server.doors import JoinRequest, TravelRequest, Who
 from atrium_server.host import WorldHost
 from atrium_server.supervisor import Supervisor
 from atrium_server.tokens import TokenSigner, invalid
-from atrium_shared.errors import ErrorCode, Overload, RequestRefused
+from atrium_shared.errors import ErrorCode, Overload, ProtocolError, RequestRefused
 
 
 class Hosts:
@@ -42,15 +42,29 @@ class Hosts:
             self._next_session += 1
         self._arriving[request.connection] = session_id
 
-    def travel(self, connection: int, session_id: int, request_id: int, world: str) -> None:
+    def who(self, session_id: int) -> Who:
+        """Whose a session is. See `Directory.who`."""
+        session = self._holder(session_id).state.sessions[session_id]
+        return Who(session.account, session.sign_in)
+
+    def world_of(self, resume_token: str) -> str:
+        """The world where the session of a token is; empty when there is none."""
+        try:
+            return self._holder_of(self._signer.read(resume_token)[0])[0].name
+        except ProtocolError:
+            return ""  # `admit` says so
+
+    def travel(self, wish: TravelRequest) -> None:
         """Move a session to another world. See `Directory.travel`."""
-        source, target = self._holder(session_id), self._named(world)
+        session_id, connection = wish.session_id, wish.connection
+        source, target = self._holder(session_id), self._named(wish.world)
         if source is target:
             raise RequestRefused(ErrorCode.NOT_ALLOWED, "You are in that world already.")
         session = source.state.sessions[session_id]
+        session.floor = max(session.floor, source.world.building.asked_to(session_id))
         request = JoinRequest(
-            connection, session.name, session.avatar, world, session.capabilities, "", 0,
-            session.account, session.anywhere, request_id, session.anywhere, session.sign_in,
+            connection, session.name, session.avatar, wish.world, session.capabilities, "", 0,
+            session.account, wish.permissions, wish.request_id, session.sign_in,
         )
         target.admit(request, session_id, session)
         source.leave(session_id, is_over=False)

@@ -50,7 +50,6 @@ _STATES = {
     StoreState.RW: SaveState.RW, StoreState.DEGRADED: SaveState.DEGRADED,
     StoreState.READ_ONLY: SaveState.READ_ONLY, StoreState.FENCED: SaveState.FENCED,
 }
-_NEEDS_ROOM = (c.Build, c.Take, c.LetGo, c.Amend, c.SignJudged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +78,19 @@ class Keeper:
     journal: Journal = field(init=False)
     is_lost: bool = False
     """Another server has the world."""
-    _said: SaveState = SaveState.RW
+    _said: c.Store | None = None
+    _read: dict[uuid.UUID, Prop | None] = field(default_factory=dict[uuid.UUID, Prop | None])
+    """What the store has of props whose change was reverted, for the next tick."""
+    _touched: set[uuid.UUID] = field(default_factory=set[uuid.UUID])
+    """Props that were edited since the store was asked."""
     _changed: dict[EditKey, tuple[uuid.UUID, ...]] = field(
         default_factory=dict[EditKey, tuple[uuid.UUID, ...]]
     )
     """Props of edits that wait: those of one that is reverted are read again."""
     _to_read: set[uuid.UUID] = field(default_factory=set[uuid.UUID])
     _reading: trio.Event = field(default_factory=trio.Event)
+    _hurry: Callable[[], None] = field(default=lambda: None)
+    """Tells the writer that a tick has something for it."""
 
     def __post_init__(self) -> None:
         self.journal = Journal(self.claim.version, trio.current_time(), self.bounds)
@@ -100,15 +105,17 @@ class Keeper:
         """Put into `commands` what the world must know of its store."""
         journal = self.journal
         journal.advance(trio.current_time())
-        state = self.state
-        if state is self._said and not any(isinstance(one, _NEEDS_ROOM) for one in commands):
-            return
-        self._said = state
+        reread = self._reread_now() if self._read else None
+        if reread is not None:
+            commands.insert(0, reread)  # before anybody edits these again
         bounds = self.bounds
-        commands.insert(0, c.Store(
-            state, bounds.edits - journal.dirty_edits, bounds.rows - journal.dirty_rows,
+        store = c.Store(
+            self.state, bounds.edits - journal.dirty_edits, bounds.rows - journal.dirty_rows,
             bounds.bytes - journal.dirty_bytes,
-        ))
+        )
+        if store != self._said:
+            self._said = store
+            commands.insert(0, store)
 
     def take(self, edits: list[c.Accepted]) -> None:
         """Edits that the world has made in this tick."""
@@ -125,8 +132,12 @@ class Keeper:
                 for change in edit.changes if change.after is not None
             ]
             gone = [uuid.UUID(bytes=c.prop_id) for c in edit.changes if c.after is None]
-            if self.journal.edit(row, rows, gone):
-                self._changed[row.key] = ids
+            taken = self.journal.edit(row, rows, gone)
+            assert taken, "the world has asked its ledger whether this is a new request"
+            self._changed[row.key] = ids
+            self._touched.update(ids)
+        if edits:
+            self._hurry()
 
     # --- the store -----------------------------------------------------------------------
 
@@ -147,6 +158,7 @@ class Keeper:
     async def run(self, fenced: Callable[[str], None]) -> None:
         """Write until cancelled; `fenced` is called when the world is lost."""
         writer = WorldWriter(self.journal, self.store, self.claim, self._answered, self.numbers)
+        self._hurry = writer.hurry
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._reread)
@@ -183,17 +195,28 @@ class Keeper:
         while True:
             await self._reading.wait()
             self._reading = trio.Event()
-            ids, self._to_read = self._to_read, set()
+            ids = {one for one in self._to_read if not self.journal.is_dirty(one)}
+            self._to_read -= ids
+            self._touched.clear()
             try:
-                rows = {row.id: row for row in await self.store.read(self.claim, sorted(ids))}
+                rows = await self.store.read(self.claim, sorted(ids)) if ids else []
             except Unavailable:
                 self._to_read |= ids
-                self._reading.set()
-                await trio.sleep(REREAD_S)
             except Fenced:
                 return  # the writer tells of it
             else:
-                props = tuple(
-                    (one.bytes, prop_of(rows[one]) if one in rows else None) for one in sorted(ids)
-                )
-                self.offer(c.Reread(props))
+                found = {row.id: prop_of(row) for row in rows}
+                self._read = {one: found.get(one) for one in ids}
+            if self._to_read:
+                self._reading.set()
+                await trio.sleep(REREAD_S)
+
+    def _reread_now(self) -> c.Reread | None:
+        """What was read and is still so: who has edited it since has the last word."""
+        read, self._read = self._read, {}
+        newer = {one for one in read if one in self._touched or self.journal.is_dirty(one)}
+        if newer:
+            self._to_read |= newer
+            self._reading.set()
+        props = tuple((one.bytes, read[one]) for one in sorted(read.keys() - newer))
+        return c.Reread(props) if props else None

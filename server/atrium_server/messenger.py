@@ -6,6 +6,7 @@ the "published" of a line waits for the scribe where there is one.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from functools import partial
 
 from atrium_server.doors import ClientSink
@@ -28,6 +29,8 @@ from atrium_shared.messages import (
 
 _TALK = (ChatPublished, ChatRetract, Emote, PropsChanged, PropHeld, PropsFlown)
 """What others say and do: it may wait for credit, while what concerns a client itself may not."""
+SPEAKERS_MAX = 20_000
+"""Who spoke last: more than can have lines on their way."""
 _NO_ROOM = "What is said cannot be kept just now: try again in a moment."
 
 
@@ -40,6 +43,7 @@ class Messenger:
     ) -> None:
         self._sink, self._sessions, self._scenes = sink, sessions, scenes
         self._scribe, self._world_id = scribe, world_id
+        self._speakers: OrderedDict[int, Session] = OrderedDict()
 
     def tell(self, tells: list[Tell]) -> None:
         """All that a tick has to say, in its order."""
@@ -64,10 +68,9 @@ class Messenger:
         assert isinstance(tell.message, ChatStatus)
         assert tell.sessions is not None
         session_id = tell.sessions[0]
-        author = self._sessions.get(session_id)
-        if author is not None:
-            answer = partial(self._answer, session_id)
-            self._scribe.take(self._world_id, author, line, answer, tell.message)
+        author = self._speakers[session_id]
+        answer = partial(self._answer, session_id)
+        self._scribe.take(self._world_id, author, line, answer, tell.message)
 
     def _answer(self, session_id: int, status: ChatStatus) -> None:
         self._send(session_id, binary_frame(codec.encode(status)), is_talk=False)
@@ -77,9 +80,18 @@ class Messenger:
         if session is not None and session.connection >= 0 and session.slot >= 0:
             self._sink.tell(session.connection, frame, is_talk)
 
-    def refuse_lines(self, commands: list[AnyCommand]) -> None:
-        """Answer lines that could not be kept, and take them out of a tick's commands."""
-        if self._scribe is None or self._scribe.has_room:
+    def before_tick(self, commands: list[AnyCommand]) -> None:
+        """Know who speaks; answer lines that could not be kept, and take them out of `commands`."""
+        if self._scribe is None:
+            return
+        for said in commands:
+            if isinstance(said, Say) and said.session_id in self._sessions:
+                # Who says something and leaves is still its author when it is published.
+                self._speakers[said.session_id] = self._sessions[said.session_id]
+                self._speakers.move_to_end(said.session_id)
+        while len(self._speakers) > SPEAKERS_MAX:
+            self._speakers.popitem(last=False)
+        if self._scribe.has_room:
             return
         for said in [one for one in commands if isinstance(one, Say)]:
             status = ChatStatus(said.request_id, ChatState.REJECTED, 0, _NO_ROOM)

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import msgspec
 import trio
@@ -21,12 +23,14 @@ from atrium_server.accounts.errors import AccountError
 from atrium_server.accounts.handles import is_of_staff
 from atrium_server.accounts.person import Ended, News
 from atrium_server.accounts.service import Accounts
+from atrium_server.doors import Who
 from atrium_server.host import WorldHost
 from atrium_server.hosts import Hosts
 from atrium_server.net.requests import Identity
 from atrium_server.persistence.conduct_rows import ConductStore
 from atrium_server.persistence.errors import StoreError, Unavailable
 from atrium_server.seats import Session
+from atrium_server.world.commands import Forget
 from atrium_server.world.props import Change
 from atrium_server.world.text import clean_name
 from atrium_shared import messages as m
@@ -34,6 +38,10 @@ from atrium_shared.errors import ErrorCode, Overload, ProtocolError, RequestRefu
 
 logger = logging.getLogger(__name__)
 DELETED_MAX = 1_000
+LOOK_S = 5.0
+"""What another process ends or grants is known here after this."""
+ASKED_MAX = 500
+OVER = "Your sign-in has ended."
 RETRY_MS = 1_000
 
 
@@ -44,33 +52,31 @@ class People:
         self._accounts = accounts
         self._conduct = conduct
         self._hosts: Hosts | None = None
+        self._changed = trio.Event()
         self._deleted, self._deletions = trio.open_memory_channel[uuid.UUID](DELETED_MAX)
 
     async def run(self, hosts: Hosts) -> None:
-        """Look after the worlds' share of it, for ever; nobody is identified before."""
+        """Look after sessions for ever; nobody is identified before."""
         self._hosts = hosts
-        async for account in self._deletions:
-            for host in hosts:
-                await _disown(host, str(account))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._look_after, hosts)
+            async for account in self._deletions:
+                for host in hosts:
+                    if not host.state.failed:
+                        await _disown(host, str(account))
 
     # --- coming in -----------------------------------------------------------------------
 
     async def identify(self, hello: m.Hello, address: str) -> Identity:
         """Who it is. See `Identifier.identify`."""
-        try:
-            host = self._host(hello.world)
-            who = await self._who(hello, host.name)
-            world_id = host.parts.keeper.claim.world_id
-            ban = await self._conduct.active_ban(who.account, address, world_id)
-        except Unavailable:
-            raise Overload(
-                "The accounts cannot be reached just now: try again in a moment.", RETRY_MS
-            ) from None
-        except (AccountError, StoreError) as error:
-            raise RequestRefused(ErrorCode.NOT_ALLOWED, str(error)) from None
-        if ban is not None:
-            raise RequestRefused(ErrorCode.NOT_ALLOWED, f"You may not come in: {ban.reason}")
-        return who
+        host = self._host(self._world_of(hello))
+        while True:
+            changes = self._accounts.changes
+            with _in_sentences():
+                who = await self._who(hello, host.name)
+                await self._check_ban(who.account, address, host)
+            if changes == self._accounts.changes:
+                return who  # nothing has ended while we looked
 
     async def _who(self, hello: m.Hello, world: str) -> Identity:
         if not hello.auth_token:
@@ -79,10 +85,33 @@ class People:
                 raise ProtocolError(ErrorCode.BAD_NAME, "that name is for who runs this server")
             return Identity(name)
         found = await self._accounts.identify(hello.auth_token, world)
-        anywhere = await self._accounts.identify(hello.auth_token)
-        return Identity(
-            found.name, found.account, found.permissions, anywhere.permissions, found.sign_in
-        )
+        return Identity(found.name, found.account, found.permissions, found.sign_in)
+
+    async def let_into(self, who: Who, address: str, world: str) -> frozenset[str]:
+        """What somebody may do in another world. See `Identifier.let_into`."""
+        host = self._host(world)
+        with _in_sentences():
+            await self._check_ban(who.account, address, host)
+            if who.sign_in is None:
+                return frozenset()
+            found, = await self._accounts.look_after([(who.sign_in, host.name)])
+        if found is None:
+            raise RequestRefused(ErrorCode.NOT_ALLOWED, "Your sign-in has ended.")
+        return found
+
+    async def _check_ban(
+        self, account: uuid.UUID | None, address: str, host: WorldHost
+    ) -> None:
+        world_id = host.parts.keeper.claim.world_id
+        ban = await self._conduct.active_ban(account, address, world_id)
+        if ban is not None:
+            raise RequestRefused(ErrorCode.NOT_ALLOWED, f"You may not come in: {ban.reason}")
+
+    def _world_of(self, hello: m.Hello) -> str:
+        """Where it will be: who comes back is let in where the session is."""
+        if hello.resume_token and self._hosts is not None:
+            return self._hosts.world_of(hello.resume_token) or hello.world
+        return hello.world
 
     def _host(self, name: str) -> WorldHost:
         if self._hosts is not None:
@@ -93,20 +122,62 @@ class People:
 
     # --- what ends -----------------------------------------------------------------------
 
+    async def _look_after(self, hosts: Hosts) -> None:
+        """What other processes end or grant reaches those who are here, some seconds later."""
+        while True:
+            with trio.move_on_after(LOOK_S):
+                await self._changed.wait()
+            self._changed = trio.Event()
+            for host in hosts:
+                try:
+                    await self._look_at(host)
+                except StoreError as error:
+                    logger.warning("sign-ins could not be looked after: %s", error)
+
+    async def _look_at(self, host: WorldHost) -> None:
+        held = [
+            (number, session.sign_in) for number, session in host.state.sessions.items()
+            if session.sign_in is not None
+        ]
+        for start in range(0, len(held), ASKED_MAX):
+            some = held[start : start + ASKED_MAX]
+            found = await self._accounts.look_after([(one, host.name) for _, one in some])
+            for (number, sign_in), permissions in zip(some, found, strict=True):
+                session = host.state.sessions.get(number)
+                if session is None or session.sign_in != sign_in:
+                    continue  # it has come back with another one
+                if permissions is None:
+                    host.expel(number, OVER)
+                else:
+                    host.entitle(session, permissions)
+
     def hear(self, news: News) -> None:
         """Something about accounts has ended or changed. In trio's thread, between two awaits."""
+        if not isinstance(news, Ended):
+            self._changed.set()
+            return
         for host in self._hosts or ():
             for session in list(host.state.sessions.values()):
-                if isinstance(news, Ended):
-                    if _is_over(session, news):
-                        host.expel(session.session_id, "Your sign-in has ended.")
-                elif session.account == news.account:
-                    host.expel(session.session_id, "What you may do has changed: join again.")
-        if isinstance(news, Ended) and news.is_deleted and news.account is not None:
+                if _is_over(session, news):
+                    host.expel(session.session_id, OVER)
+        if news.is_deleted and news.account is not None:
             try:
                 self._deleted.send_nowait(news.account)
             except trio.WouldBlock:  # the ids of deleted accounts stay where nobody knows them
                 logger.warning("props of a deleted account keep its id")
+
+
+@contextmanager
+def _in_sentences() -> Generator[None]:
+    """Errors of accounts and their store as answers to a request."""
+    try:
+        yield
+    except Unavailable:
+        raise Overload(
+            "The accounts cannot be reached just now: try again in a moment.", RETRY_MS
+        ) from None
+    except (AccountError, StoreError) as error:
+        raise RequestRefused(ErrorCode.NOT_ALLOWED, str(error)) from None
 
 
 def _is_over(session: Session, news: Ended) -> bool:
@@ -124,6 +195,9 @@ async def _disown(host: WorldHost, owner: str) -> None:
         Change(prop_id, prop, msgspec.structs.replace(prop, owner=""))
         for prop_id, prop in host.world.building.props if prop.owner == owner
     ]
-    host.world.building.editor.forget(owner)
-    if changes:
-        await host.amendments.make("disown", "", changes)
+    host.inbox.must(Forget(owner))
+    try:
+        if changes:
+            await host.amendments.make("disown", "", changes)
+    except Overload as error:
+        logger.warning("props of a deleted account keep its id: %s", error.sentence)

@@ -12,6 +12,10 @@ the one before that edit is what an older one wrote, and so on. Where somebody e
 that stays, and the prop counts as a conflict if nothing of it could be taken back. What the house
 did to a prop on somebody's behalf (it published the text of a sign) goes with what it was done to.
 
+Whose account is gone owns nothing any more, not even in the past: `Departed` reads edits as if that
+had always been so. The edit that took the owner away changes nothing then, stands in nobody's way,
+and nothing that comes back belongs to somebody who is not there.
+
 Changes that were chosen prop by prop need not leave a forest: a group may go that others have put
 something into, or come no more for what comes back into it. `that_fit` leaves such changes out, one
 round after the other, until the rest can be applied as one; in the worst case nothing is left.
@@ -20,6 +24,8 @@ round after the other, until the rest can be applied as one; in the worst case n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+
+import msgspec
 
 from atrium_server.world.props import Change, Prop
 from atrium_shared import limits
@@ -51,6 +57,32 @@ class Rewind:
     def changes(self) -> list[Change]:
         """What makes `then` of `now`."""
         return difference(self.now, self.then)
+
+
+class Departed:
+    """The owners that are gone; edits are seen newest first, so those before know of them."""
+
+    def __init__(self) -> None:
+        self._owners: set[str] = set()
+
+    def disowned(self, edit: Iterable[Change]) -> None:
+        """This edit took the owner away from what it changed."""
+        for change in edit:
+            before, after = change.before, change.after
+            if before is not None and after is not None and before.owner and not after.owner:
+                self._owners.add(before.owner)
+
+    def without(self, edit: Iterable[Change]) -> list[Change]:
+        """The same changes, of props that none of them owns."""
+        return [
+            Change(change.prop_id, self._of(change.before), self._of(change.after))
+            for change in edit
+        ]
+
+    def _of(self, prop: Prop | None) -> Prop | None:
+        if prop is None or prop.owner not in self._owners:
+            return prop
+        return msgspec.structs.replace(prop, owner="")
 
 
 class RollBack:

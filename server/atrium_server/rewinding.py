@@ -13,10 +13,10 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
+from atrium_server.accounts.errors import NotFound
 from atrium_server.hosts import Hosts
 from atrium_server.http.world_routes import RewoundWorld
 from atrium_server.persistence.conduct_rows import ActionKind, ConductStore, NewAction
-from atrium_server.persistence.errors import Refused
 from atrium_server.persistence.history import Chosen, EditHead, WorldHistory
 from atrium_server.persistence.schema import uuid7
 from atrium_server.world_history import Planned, plan_restore, plan_roll_back
@@ -33,20 +33,22 @@ class Rewinding:
     async def edits(
         self, world: str, chosen: Chosen, before: tuple[datetime, int] | None, most: int
     ) -> list[EditHead]:
-        """What was done, newest first. Raises StoreError."""
+        """What was done, newest first. Raises NotFound, StoreError."""
         return await self.history.page(self._world_id(world), chosen, before, most)
 
     async def restore(
         self, world: str, at: datetime, actor: uuid.UUID, reason: str
     ) -> RewoundWorld:
-        """The world becomes what it was at a moment. Raises StoreError."""
+        """The world becomes what it was at a moment. Raises NotFound, StoreError."""
+        self._world_id(world)
         planned = await plan_restore(self.history, world, at, _silently)
         return await self._make(world, "restore", planned, _Order(actor, reason))
 
     async def roll_back(
         self, world: str, chosen: Chosen, actor: uuid.UUID, reason: str
     ) -> RewoundWorld:
-        """Take back what somebody did since a moment. Raises StoreError."""
+        """Take back what somebody did since a moment. Raises NotFound, StoreError."""
+        self._world_id(world)
         assert chosen.since is not None
         planned = await plan_roll_back(self.history, world, chosen.since, chosen, _silently)
         order = _Order(actor, reason, chosen.actor, chosen.session)
@@ -66,7 +68,7 @@ class Rewinding:
     def _world_id(self, world: str) -> int:
         host = self.hosts.find(world)
         if host is None or host.state.failed:
-            raise Refused("There is no such world here, or it does not run.")
+            raise NotFound("There is no such world here, or it does not run.")
         return host.parts.keeper.claim.world_id
 
 

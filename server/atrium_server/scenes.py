@@ -126,7 +126,10 @@ class Scenes:
             if not self._since:
                 continue
             self._due = trio.Event()
-            self._keep(await self._make(world()))
+            begun = self._begun
+            scene = await self._make(world())
+            if begun == self._begun:  # else it is of a world that is no more
+                self._keep(scene)
             await trio.sleep(limits.SCENE_S_MIN)
 
     async def _make(self, world: World) -> Scene:

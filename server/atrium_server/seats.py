@@ -55,11 +55,10 @@ class Session:
     account: UUID | None = None
     sign_in: UUID | None = None
     """Whose end is the end of the session."""
-    permissions: frozenset[str] = frozenset()
-    anywhere: frozenset[str] = frozenset()
-    """Those of them that it has in other worlds as well."""
     rights: int = 0
     """Bits of `messages.Rights`: what its permissions come to in this world."""
+    floor: int = -1
+    """No request for an edit up to this number is a new one."""
     back: Back | None = None
     """Of a session of an earlier run that has not come back yet."""
 

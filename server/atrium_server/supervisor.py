@@ -15,11 +15,13 @@ import trio
 
 from atrium_server.host import WorldHost
 from atrium_server.keeper import NOTHING_KEPT
-from atrium_server.persistence.errors import Fenced
+from atrium_server.persistence.errors import Fenced, Unavailable
 from atrium_server.ticker import Ticks
 from atrium_shared import limits
+from atrium_shared.props import PropError
 
 logger = logging.getLogger(__name__)
+RETRY_S = 1.0
 
 
 class Supervisor:
@@ -76,12 +78,31 @@ class Supervisor:
                     if host.state.failed:
                         logger.error("world %s failed too often and stays down", host.name)
                         return
-                    await host.load()
+                    if not await self._load_again():
+                        return
                     host.record()
                 host.state.last_tick_at = trio.current_time()
                 metrics.tick_seconds.observe(host.state.last_tick_at - started)
         finally:
             sleeper.close()
+
+    async def _load_again(self) -> bool:
+        """Begin with what the store has, however long it does not answer; False when it is over."""
+        host = self._host
+        while True:
+            try:
+                await host.load()
+                return True
+            except Unavailable as error:
+                logger.warning("world %s waits for its store: %s", host.name, error)
+                await trio.sleep(RETRY_S)
+            except Fenced as error:
+                self._lose(str(error))
+                return False
+            except PropError as error:
+                logger.error("world %s cannot be loaded and stays down: %s", host.name, error)
+                host.state.failed = True
+                return False
 
     def _fail(self, now: float) -> None:
         """Tell everybody, begin anew, and keep what led here."""

@@ -28,10 +28,10 @@ from atrium_server.persistence.audit_rows import AuditRow
 from atrium_server.persistence.audited import commit_audited
 from atrium_server.persistence.database import Database
 from atrium_server.persistence.errors import Fenced, Refused
-from atrium_server.persistence.history import Chosen, PastEdit, WorldHistory
+from atrium_server.persistence.history import DISOWN, Chosen, PastEdit, WorldHistory
 from atrium_server.persistence.store import LEASE_S, Claim, EntityRow, WorldStore
 from atrium_server.prop_rows import batch_of, changes_of, prop_of
-from atrium_server.rewind import Rewind, RollBack, difference, misplaced
+from atrium_server.rewind import Departed, Rewind, RollBack, difference, misplaced
 from atrium_server.world.props import Change, Prop
 from atrium_shared import limits
 from atrium_shared.props import PropError
@@ -63,6 +63,7 @@ class _Reader:
         self._walk = walk
         self._rows_expected = rows_expected
         self._rows = 0
+        self._departed = Departed()
 
     def present(self, rows: Sequence[EntityRow]) -> None:
         self._walk.walker.present([(row.id.bytes, prop_of(row)) for row in rows])
@@ -73,6 +74,9 @@ class _Reader:
         walker, whose = self._walk.walker, self._walk.whose
         for edit in edits:
             changes = changes_of(edit.before, edit.after)
+            if edit.op == DISOWN:
+                self._departed.disowned(changes)
+            changes = self._departed.without(changes)
             if isinstance(walker, RollBack) and not _is_of(edit, whose):
                 walker.through(changes)
             else:

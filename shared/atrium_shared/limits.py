@@ -226,10 +226,16 @@ EDIT_CHANGES_MAX = 256
 GROUP_DEPTH_MAX = 8
 UNDO_EDITS_MAX = 100
 """Edits of one person that can be taken back."""
+UNDO_CHANGES_MAX = 1_000
+"""Changes of props in all of them together."""
 OWNER_CHARS_MAX = 48
 EDIT_PER_S_MAX = 30.0
 """Edits, grabs and releases of one session; a gizmo that is dragged sends 20."""
 EDIT_BURST_MAX = 60
+EDIT_PROPS_PER_S_MAX = 128
+"""Props that one person changes, sustained: who changes 256 at once waits for two seconds."""
+GRAB_PER_S_MAX = 3.0
+GRAB_BURST_MAX = 12
 EDITS_REMEMBERED_MAX = 1_024
 """Edits of one session whose outcome is known when they are asked again, the newest."""
 EDITS_UNANSWERED_MAX = 256
@@ -238,6 +244,11 @@ PROPS_BYTES_PER_S_MAX = 64_000
 """What one reader is told of props: some 600 that move each tick of a second."""
 PROPS_DELIVERED_BYTES_PER_S_MAX = 24_000_000
 """What all readers of a world together are told of props."""
+HANDS_BYTES_PER_S_MAX = 16_000
+"""What one reader is told of props in hands and in the air."""
+HANDS_DELIVERED_BYTES_PER_S_MAX = 8_000_000
+HELD_PROPS_MAX = 512
+"""Props of one world that are in hands: newcomers are told of all of them."""
 PROPS_MESSAGE_BYTES_MAX = 24_000
 """Of one message about props, about."""
 SCENE_CHANGES_MAX = 1_000
@@ -422,8 +433,27 @@ PASSWORDS_WAITING_MAX = 32
 IDENTITIES_KEPT_S = 5.0
 """How long what a token stands for is believed without asking again."""
 IDENTITIES_KEPT_MAX = 10_000
+IDENTITY_WORLDS_KEPT_MAX = 8
+"""Worlds for which it is remembered what one sign-in may do there."""
 IDENTITIES_ASKED_MAX = 200
 """Tokens that are looked up in one question."""
+SIGN_INS_LOOKED_AFTER_MAX = 1_000
+"""Sign-ins of live sessions that are looked up in one question."""
+PASSWORDS_WAITING_EACH_MAX = 8
+"""Passwords of one address, or of one account, that are checked or wait for it."""
+PASSWORD_CHANGES_PER_ACCOUNT_PER_S_MAX = 1 / 60
+PASSWORD_CHANGES_PER_ACCOUNT_BURST_MAX = 10
+"""Password changes and deletions, those that failed included."""
+REFRESHES_PER_SIGN_IN_PER_S_MAX = 1 / 60
+REFRESHES_PER_SIGN_IN_BURST_MAX = 20
+PREFS_PER_ACCOUNT_PER_S_MAX = 1.0
+PREFS_PER_ACCOUNT_BURST_MAX = 60
+NAMES_PER_ADDRESS_PER_S_MAX = 20.0
+NAMES_PER_ADDRESS_BURST_MAX = 500
+"""Names of guests that are looked up; a school behind one router comes in the same minute."""
+NAMES_KEPT_S = 5.0
+NAMES_KEPT_MAX = 10_000
+"""Names of which it is remembered whether an account has them."""
 ACCOUNT_RATES_KEPT_MAX = 10_000
 """Addresses and handles whose rates are remembered, of each kind."""
 

@@ -20,10 +20,12 @@ from atrium_server.accounts.person import Identity, Person
 from atrium_server.accounts.roles import BUILT_IN
 from atrium_server.accounts.rules import Origin
 from atrium_server.accounts.service import Accounts
-from atrium_server.persistence import audit
+from atrium_server.persistence import account_erasure, audit
 from atrium_server.persistence.accounts import (
     NOBODY,
     AccountStore,
+    Ask,
+    Exchange,
     ExportKind,
     NewAccount,
     NewSignIn,
@@ -85,8 +87,16 @@ def hash_of(number: int) -> bytes:
     return number.to_bytes(32, "big")
 
 
-async def held(store: AccountStore, number: int, world: str = "") -> Any:
-    return (await store.held([(hash_of(number), world)]))[0]
+async def held(store: AccountStore, number: int, world: str = "", token: int = 0) -> Any:
+    ask = Ask(uuid.UUID(int=number), hash_of(token or number), world)
+    return (await store.held([ask]))[0]
+
+
+def exchange(
+    old: int, new: int, lasts_s: float = DAY_S, lasts_s_max: float = 2 * DAY_S
+) -> Exchange:
+    """Of the tokens of the first sign-in."""
+    return Exchange(uuid.UUID(int=1), hash_of(old), hash_of(new), lasts_s, lasts_s_max)
 
 
 async def run(database: Database, *statements: str) -> list[Any]:
@@ -157,7 +167,7 @@ async def test_a_token_stands_for_somebody_and_what_they_may_do(url) -> None:
         assert (await held(store, 1, "arena")).permissions == BUILT_IN["member"]
         guest = await held(store, 2, "plaza")
         assert (guest.account, guest.name, guest.permissions) == (None, "G", frozenset())
-        asks = [(hash_of(number), "plaza") for number in (3, 2, 1, 2)]
+        asks = [Ask(uuid.UUID(int=number), hash_of(number), "plaza") for number in (3, 2, 1, 2)]
         assert [each and each.name for each in await store.held(asks)] == [None, "G", "Ada", "G"]
         assert await store.held([]) == []
 
@@ -165,25 +175,54 @@ async def test_a_token_stands_for_somebody_and_what_they_may_do(url) -> None:
 async def test_a_token_is_exchanged_once(url) -> None:
     async with opened(url) as store:
         await store.sign_in(new_sign_in(1), 9)
-        done = await store.rotate(hash_of(1), hash_of(2), DAY_S, 2 * DAY_S)
+        done = await store.rotate(exchange(1, 2))
         assert done is not None
         assert (done.sign_in, done.account, done.is_copied) == (uuid.UUID(int=1), ADA, False)
         assert (await held(store, 1)).is_spent
-        assert not (await held(store, 2)).is_spent
-        again = await store.rotate(hash_of(1), hash_of(3), DAY_S, 2 * DAY_S)
+        assert not (await held(store, 1, token=2)).is_spent
+        again = await store.rotate(exchange(1, 3))
         assert again is not None
         assert again.is_copied
-        assert [await held(store, number) for number in (1, 2, 3)] == [None] * 3
-        assert await store.rotate(hash_of(2), hash_of(4), DAY_S, 2 * DAY_S) is None
+        assert [await held(store, 1, token=number) for number in (1, 2, 3)] == [None] * 3
+        assert await store.rotate(exchange(2, 4)) is None
+
+
+async def test_a_token_of_many_exchanges_ago_is_known_as_a_copy(url) -> None:
+    async with opened(url) as store:
+        await store.sign_in(new_sign_in(1), 9)
+        for old in range(1, 4):
+            assert await store.rotate(exchange(old, old + 1))
+        assert (await held(store, 1, token=1)).is_spent
+        copied = await store.rotate(exchange(1, 9))
+        assert copied is not None
+        assert copied.is_copied
+        assert await held(store, 1, token=4) is None, "whoever has the present one is out, too"
+
+
+async def test_sign_ins_are_looked_after_by_their_ids(url) -> None:
+    async with opened(url) as store:
+        await store.grant(ADA, "builder", "plaza", "cli")
+        for number in (1, 2):
+            await store.sign_in(new_sign_in(number), 9)
+        await store.sign_in(new_sign_in(3, None), 9)
+        await store.end_sign_in(uuid.UUID(int=2), "cli")
+        found = await store.held([
+            Ask(uuid.UUID(int=number), None, world)
+            for number, world in ((1, "plaza"), (2, "plaza"), (1, ""), (3, ""), (4, ""))
+        ])
+        assert [each and (each.permissions, each.is_spent) for each in found] == [
+            (BUILT_IN["builder"], False), None, (BUILT_IN["member"], False),
+            (frozenset(), False), None,
+        ]
 
 
 async def test_a_sign_in_does_not_last_for_ever(url) -> None:
     async with opened(url) as store:
         await store.sign_in(new_sign_in(1), 9)
-        done = await store.rotate(hash_of(1), hash_of(2), 10 * DAY_S, 2 * DAY_S)
+        done = await store.rotate(exchange(1, 2, 10 * DAY_S, 2 * DAY_S))
         assert done is not None
         assert DAY_S < done.expires_in_s <= 2 * DAY_S
-        assert await store.rotate(hash_of(2), hash_of(3), DAY_S, 0.0) is None
+        assert await store.rotate(exchange(2, 3, DAY_S, 0.0)) is None
 
 
 async def test_the_sign_ins_used_the_longest_ago_give_way(url) -> None:
@@ -368,7 +407,7 @@ async def test_every_change_is_in_the_audit_log_without_personal_data(
         actions = await run(database, "SELECT action FROM audit_log ORDER BY sequence")
         assert [action for (action,) in actions] == [
             "role.seed", "account.create", "sign_in", "sign_in.refresh", "role.grant",
-            "role.revoke", "account.rename", "account.prefs", "account.password", "sign_in",
+            "role.revoke", "account.rename", "account.password", "sign_in",
             "sign_in.end_all", "account.delete", "account.deleted",
         ]
         log = str(await run(database, "SELECT actor, action, object_kind, object_id, data::text"
@@ -410,7 +449,13 @@ FILLED = (
     "INSERT INTO session (id, account_id, world_id, number) VALUES"
     " (gen_random_uuid(), '{ada}', 1, 5)",
     "INSERT INTO moderation_case (id, subject_account, subject_name, category, summary)"
-    " VALUES (gen_random_uuid(), '{ada}', 'Ada', 'spam', '')",
+    " VALUES (gen_random_uuid(), '{ada}', 'Ada', 'spam', 'what Grace said of Ada')",
+    "INSERT INTO moderation_case (id, subject_account, reporter_account, subject_name, category,"
+    " summary) VALUES (gen_random_uuid(), '{grace}', '{ada}', 'Grace', 'rude', 'Grace is rude.')",
+    "INSERT INTO moderation_action (id, subject_account, kind, reason)"
+    " VALUES (gen_random_uuid(), '{ada}', 'warn', 'Ada, fewer signs please.')",
+    "INSERT INTO ban (id, subject_kind, subject, reason)"
+    " VALUES (gen_random_uuid(), 'account', '{ada}', 'too many signs')",
     "INSERT INTO npc (id, world_id, name) VALUES (gen_random_uuid(), 1, 'Gardener')",
     "INSERT INTO npc_memory (id, npc_id, kind, body, about_account)"
     " SELECT gen_random_uuid(), id, 'met', 'Ada likes roses.', '{ada}' FROM npc",
@@ -450,8 +495,15 @@ async def test_an_export_has_all_of_it(database_url) -> None:
         assert sizes == {
             "sign_ins": 1, "grants": 1, "sessions": 1, "poses": 1, "inventory": 1,
             "chat_sent": 1_204, "chat_received": 1, "edits": 1_400, "props": 3, "assets": 1,
-            "memories_of_characters": 1,
+            "memories_of_characters": 1, "bans": 1, "cases": 2, "actions_of_moderators": 1,
+            "audit": 2,
         }
+        assert [case["you_reported"] for case in told["cases"] if not case["about_you"]] == [
+            "Grace is rude."
+        ]
+        assert "what Grace said of Ada" not in b"".join(pieces).decode()
+        assert told["bans"][0]["reason"] == "too many signs"
+        assert {row["action"] for row in told["audit"]} == {"account.create", "sign_in"}
         assert len({line["at"] for line in told["chat_sent"]}) == 1_204, "each line once"
         assert len({(edit["world"], edit["at"], edit["op"]) for edit in told["edits"]}) >= 2
         assert "a hash" not in b"".join(pieces).decode()
@@ -485,3 +537,70 @@ async def test_a_deleted_person_is_nowhere_by_name(database_url) -> None:
         assert await store.account_by_key("grace") is not None
 
 
+def edited(**props: Any) -> str:
+    """The contents of an edit, as they are kept."""
+    return json.dumps(props)
+
+
+EDIT = (
+    "INSERT INTO world_edit (world_id, version, session, request_id, actor, op, before, after)"
+    " VALUES (1, 1, gen_random_uuid(), 1, {actor}, 'place', {before}, {after})"
+)
+
+
+async def test_an_export_tells_nothing_of_others(database_url) -> None:
+    async with (
+        trio.open_nursery() as nursery, open_database(nursery, database_url) as database,
+    ):
+        store = SqlAccounts(database)
+        await store.seed_roles(BUILT_IN)
+        await store.create_account(new_account(ADA, "Ada"), str(ADA))
+        mine = {"owner": str(ADA), "kept": {"locked": True, "pending": "hush"}}
+        theirs = {"owner": str(GRACE), "kept": {"locked": True, "pending": "hush"}}
+        before, after = edited(a=mine, b=theirs, c=None), edited(a=None, b=theirs, c=mine)
+        await run(database, EDIT.format(
+            actor=f"'{ADA}'", before=f"$${before}$$", after=f"$${after}$$",
+        ))
+        page = await store.export_page(ADA, ExportKind.EDITS, None)
+        (row,) = page.rows
+        told = json.loads(row)
+        left = {"kept": {"locked": True}}
+        assert told["before"] == {"a": {"owner": str(ADA), **left}, "b": left, "c": None}
+        assert told["after"] == {"a": None, "b": left, "c": {"owner": str(ADA), **left}}
+
+
+async def test_a_deleted_person_owns_nothing_in_the_history(
+    database_url, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account_erasure, "SLICE_EDITS_MAX", 2)
+    async with (
+        trio.open_nursery() as nursery, open_database(nursery, database_url) as database,
+    ):
+        store = SqlAccounts(database)
+        await store.seed_roles(BUILT_IN)
+        await store.create_account(new_account(ADA, "Ada"), str(ADA))
+        mine, theirs = {"owner": str(ADA), "group": ""}, {"owner": str(GRACE), "group": ""}
+        rows = [
+            (edited(a=None), edited(a=mine)), (edited(a=mine, b=theirs), edited(a=None, b=mine)),
+            (edited(b=theirs), edited(b=theirs)), ("{}", edited(c=mine)), (None, edited(d=mine)),
+        ]
+        for before, after in rows:
+            await run(database, EDIT.format(
+                actor=f"'{GRACE}'", before=f"$${before}$$" if before else "NULL",
+                after=f"$${after}$$",
+            ))
+        assert not await store.erase_some(ADA), "nobody wants it"
+        await store.begin_deletion(ADA, str(ADA))
+        steps = 0
+        while await store.erase_some(ADA):
+            steps += 1
+        assert steps == 3, "in slices, and each is looked at once"
+        found = await run(database, "SELECT before, after FROM world_edit ORDER BY id")
+        nobodys = {"group": ""}
+        assert found == [
+            ({"a": None}, {"a": nobodys}),
+            ({"a": nobodys, "b": theirs}, {"a": None, "b": nobodys}),
+            ({"b": theirs}, {"b": theirs}), ({}, {"c": nobodys}), (None, {"d": nobodys}),
+        ]
+        await store.finish_deletion(ADA)
+        assert await store.account(ADA) is None

@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -345,6 +346,33 @@ def test_a_model_that_is_not_taken_changes_nothing(
     status, _, err = atrium_world("import", file, "plaza", "--database-url", url)
     assert (status, "too many triangles" in err) == (1, True)
     assert state_of(postgres, url) == before
+
+
+async def test_reading_a_file_can_be_interrupted(
+    files: Files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    ended: list[bool] = []
+
+    def import_world(*_: object) -> None:
+        begun.set()
+        ended.append(go_on.wait(5))
+
+    monkeypatch.setattr(cli_world_files, "import_world", import_world)
+    file = tmp_path / "house.glb"
+    file.write_bytes(b"")
+    place: Any = None
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(
+                cli_world_files.read_file, place, file, "plaza", cli_world_files.How()
+            )
+            await trio.to_thread.run_sync(begun.wait, 60)
+            nursery.cancel_scope.cancel()
+        assert ended == [], "it is not waited for"
+    finally:
+        go_on.set()
 
 
 def test_models_of_a_file_are_checked_and_kept_beside_the_database(

@@ -322,6 +322,54 @@ async def test_a_guest_is_rolled_back_by_session(room: Room) -> None:
     assert [change.prop_id for change in planned.changes] == [key(1)]
 
 
+@pytest.mark.parametrize("is_blanked", [False, True])
+async def test_who_deletes_the_account_is_rolled_back_all_the_same(
+    room: Room, is_blanked: bool
+) -> None:
+    """By session: the edits have no actor any more. The house took the owner away meanwhile."""
+    start = await now_of(room)
+    theirs = msgspec.structs.replace(shape(0), owner=str(BOB))
+    moved = msgspec.structs.replace(theirs, transform=shape(9).transform)
+    await room.edit({key(1): shape(1), key(2): shape(2)}, ANN)
+    await room.edit({key(1): None, key(3): theirs, key(4): theirs, key(5): theirs}, BOB)
+    await room.edit({key(3): moved, key(2): shape(66)}, BOB)
+    await room.edit({key(5): msgspec.structs.replace(moved, is_locked=True)}, ANN)
+    gone = {
+        one: msgspec.structs.replace(prop, owner="")
+        for one, prop in room.props.items() if prop.owner == str(BOB)
+    }
+    assert len(gone) == 3
+    await room.edit({**gone}, None, op="disown")
+    await room.run("UPDATE world_edit SET actor = NULL WHERE actor = :bob", bob=BOB)
+    if is_blanked:
+        await room.run(
+            "UPDATE world_edit SET before = replace(before::text, :bob, '')::jsonb,"
+            " after = replace(after::text, :bob, '')::jsonb", bob=str(BOB),
+        )
+    planned = await world_history.plan_roll_back(
+        room.history, "hall", start, Chosen(session=BOB), ignore
+    )
+    assert {change.prop_id: change.after for change in planned.changes} == {
+        key(1): shape(1), key(2): shape(2), key(3): None, key(4): None,
+    }
+    assert planned.left == [key(5)], "somebody else has changed it since"
+    await world_history.write(room.database, room.claim_now(), planned, "roll_back", "console")
+    assert await room.present() == {
+        key(1): shape(1), key(2): shape(2), key(5): gone[key(5)],
+    }
+
+
+async def test_a_moment_comes_back_without_owners_that_are_gone(room: Room) -> None:
+    await room.edit({key(1): shape(1)}, ANN)
+    moment = await now_of(room)
+    await room.edit({key(1): shape(2)}, BOB)
+    await room.edit({key(1): msgspec.structs.replace(shape(2), owner="")}, None, op="disown")
+    planned = await world_history.plan_restore(room.history, "hall", moment, ignore)
+    assert [change.after for change in planned.changes] == [
+        msgspec.structs.replace(shape(1), owner="")
+    ]
+
+
 async def test_undo_and_exactly_once_are_rebuilt(room: Room) -> None:
     for number in range(5):
         await room.edit({key(number): shape(number)}, ANN)

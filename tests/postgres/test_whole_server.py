@@ -20,11 +20,15 @@ from typing import Any
 import httpx
 import pytest
 import trio
+from websockets.trio.client import connect as websocket
+from websockets.typing import Subprotocol
 
 from atrium_client import Me, Options, Rest, RestRefused, connect
 from atrium_client.errors import EditRefused, SessionEnded
-from atrium_server import app
+from atrium_server import app, people
 from atrium_server.config import resolve
+from atrium_shared import codec
+from atrium_shared import messages as m
 from atrium_shared.errors import ErrorCode
 from atrium_shared.messages import Rights
 from atrium_shared.props import Group, Shape, Sign, Transform
@@ -60,6 +64,21 @@ async def serving(url: str, folder: Path) -> AsyncGenerator[str]:
             config = resolve(settings_of(url, folder), {})
             yield await nursery.start(partial(app.run, config))
             nursery.cancel_scope.cancel()
+
+
+RUNNING: list[app.Server] = []
+"""Those that were started in this process."""
+
+
+@pytest.fixture(autouse=True)
+def _running(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = app.Server.__init__
+
+    def note(self: app.Server, *parts: Any) -> None:
+        begin(self, *parts)
+        RUNNING.append(self)
+
+    monkeypatch.setattr(app.Server, "__init__", note)
 
 
 @asynccontextmanager
@@ -132,7 +151,7 @@ async def test_a_vandal_is_rolled_back_and_a_world_restored(
                 for edit in made:
                     await edit.durable()
                 theirs = other.author
-        grant(database_url, tmp_path)
+        manage(database_url, tmp_path, "grant", "Ada", "moderator")
         token = (await good.sign_in("Ada", PASSWORD)).token
         edits = (await ask("GET", f"{address}/api/worlds/yard/edits", token)).json()
         assert [edit["op"] for edit in edits] == ["create"] * 6
@@ -167,10 +186,10 @@ async def scene_json(address: str) -> Any:
     return (await ask("GET", address + await scene_of(address), "")).json()
 
 
-def grant(database_url: str, folder: Path) -> None:
-    """Make Ada a moderator, as the operator of the server does."""
+def manage(database_url: str, folder: Path, *words: str) -> None:
+    """What the operator of the server does, in another process."""
     command = [
-        sys.executable, "-m", "atrium_server", "account", "grant", "Ada", "moderator",
+        sys.executable, "-m", "atrium_server", "account", *words,
         "--database-url", database_url, "--data-dir", str(folder / "data"),
     ]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("ATRIUM_")}
@@ -197,6 +216,58 @@ async def test_a_sign_in_that_ends_takes_its_session_along(
             events = guest.prop_events()
             while any(state.owner for state in guest.props.states()):
                 await anext(events)  # the account is being taken out of it
+
+
+async def test_what_another_process_ends_reaches_who_is_here(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people, "LOOK_S", 0.1)
+    async with serving(database_url, tmp_path) as address:
+        ticket = await Rest(address).sign_up("Ada", PASSWORD)
+        manage(database_url, tmp_path, "grant", "Ada", "moderator")
+        async with inside(address, ticket.token) as me:
+            assert me.rights & Rights.MODERATE
+            await trio.to_thread.run_sync(
+                manage, database_url, tmp_path, "revoke", "Ada", "moderator"
+            )
+            host = RUNNING[-1].hosts.find("yard")
+            assert host is not None
+            session, = host.state.sessions.values()
+            while session.rights & Rights.MODERATE:
+                await trio.lowlevel.checkpoint()
+            await me.create(Shape(), at(1.0)).durable()
+
+
+async def test_a_resume_token_alone_is_no_account(database_url: str, tmp_path: Path) -> None:
+    async with serving(database_url, tmp_path) as address:
+        ticket = await Rest(address).sign_up("Ada", PASSWORD)
+        async with inside(address, ticket.token) as me:
+            await me.create(Shape(), at(1.0)).durable()
+            host = RUNNING[-1].hosts.find("yard")
+            assert host is not None
+            session, = host.state.sessions.values()
+            token = host.parts.signer.sign(session.uuid, session.rotation)
+            async with raw(address) as thief:
+                await thief.send(codec.encode(hello_with(token)))
+                while not isinstance(
+                    said := codec.decode_server(await thief.recv(decode=False)), m.Error
+                ):
+                    pass
+            assert said.code == ErrorCode.RESUME_INVALID
+            await me.create(Shape(), at(2.0)).durable()
+
+
+def raw(address: str) -> Any:
+    return websocket(
+        address.replace("http", "ws") + "/ws", subprotocols=[Subprotocol(codec.SUBPROTOCOL)],
+        compression=None,
+    )
+
+
+def hello_with(resume_token: str) -> m.Hello:
+    return m.Hello(
+        codec.PROTOCOL_HASH, m.ClientKind.BOT, "Eve", "", "", m.Capabilities(), "", resume_token, 0
+    )
 
 
 async def test_kill_9_and_back_again(database_url: str, tmp_path: Path) -> None:

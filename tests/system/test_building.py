@@ -418,3 +418,138 @@ async def test_a_world_that_another_server_took_is_over_here(
     assert "Another server" in ended.error.sentence
     await trio.sleep(0.5)
     assert yard.host().state.failed
+
+
+def out_of_order(store: Any) -> None:
+    """From now on the store does not answer a commit."""
+    async def gone(*_: object) -> Any:
+        await trio.lowlevel.checkpoint()
+        raise Unavailable("the database is gone")
+
+    store.commit = gone
+
+
+async def test_verdicts_and_throws_wait_for_a_store_that_is_gone(
+    yard: House, autojump_clock: MockClock
+) -> None:
+    """Nothing that a world does by itself may find no room to be kept."""
+    ann = await Builder.join(yard)
+    host = yard.host()
+    waiting: list[Any] = []
+    host.parts.judge.consider_signs = lambda requests, inbox: waiting.extend(requests)
+    await ann.do(create(1, Sign(text="Welcome!")))
+    await ann.do(create(2, BALL, Transform((0.0, 0.5, 0.0), scale=(0.2, 0.2, 0.2))))
+    assert (await grab(ann, 2)).code == 0
+    out_of_order(host.parts.keeper.store)
+    await ann.ask(create(3))
+    assert (await ann.answer()).state is m.EditState.ACCEPTED
+    await trio.sleep(4.7)
+    ann.requests += 1
+    await ann.peer.say(m.Release(ann.requests, key(2), at(0.3, 1.4), (2.0, 3.0, 0.0)))
+    assert (await ann.answer()).state is m.EditState.ACCEPTED
+    await trio.sleep(1.0)
+    del host.parts.judge.consider_signs
+    asked = [*waiting]
+    host.parts.judge.consider_signs(asked, host.inbox)
+    answers = {(await ann.answer()).state}
+    assert answers == {m.EditState.REVERTED}, "the throw could not be kept"
+    await trio.sleep(2.0)
+    assert host.state.restarts == 0
+    assert host.world.building.judging
+    del host.parts.keeper.store.commit
+    await trio.sleep(2.0)
+    assert host.world.building.props.get(key(1)).properties == Sign(text="Welcome!")
+    assert (await host.parts.keeper.load()).props == dict(host.world.building.props)
+
+
+async def test_what_was_taken_back_does_not_undo_what_came_after(
+    yard: House, autojump_clock: MockClock
+) -> None:
+    ann = await Builder.join(yard)
+    await ann.do(create(1))
+    store = yard.host().parts.keeper.store
+    commit = type(store).commit
+    asked = 0
+
+    async def refuses(claim: Any, batch: Any) -> Any:
+        nonlocal asked
+        if any(row.position[0] == 2.0 for row in batch.rows):
+            asked += 1
+            await trio.sleep(0.2)
+            raise Refused("no")
+        return await commit(store, claim, batch)
+
+    store.commit = refuses
+    await ann.ask(edits.Place(key(1), at(2.0)))
+    await trio.sleep(0.1)
+    await ann.ask(edits.Place(key(1), at(3.0)))
+    heard = {(one.request_id, one.state) for one in [await ann.answer() for _ in range(4)]}
+    assert heard >= {(2, m.EditState.REVERTED), (3, m.EditState.DURABLE)}
+    await trio.sleep(2.0)
+    assert asked == 1
+    assert yard.host().world.building.props.get(key(1)).transform == at(3.0)
+    assert (await yard.host().parts.keeper.load()).props[key(1)].transform == at(3.0)
+
+
+async def test_a_request_of_another_world_is_not_a_new_one(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    other = write_world(tmp_path, "annex")
+    async with open_house(worlds=[write_yard(tmp_path), other]) as house:
+        ann = await Builder.join(house)
+        await ann.do(create(1))
+        for number, world in ((50, "annex"), (51, "yard")):
+            await ann.peer.say(m.Travel(number, world))
+            await ann.peer.expect(m.Welcome)
+        await ann.ask(edits.Place(key(1), at(5.0)), 1)
+        assert (await ann.answer()).code == ErrorCode.CONFLICT
+        await ann.ask(edits.Place(key(1), at(6.0)), 2)
+        assert (await ann.answer()).state is m.EditState.ACCEPTED
+
+
+async def test_a_world_that_fails_in_an_outage_waits_for_its_store(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    worlds = [write_yard(tmp_path), write_world(tmp_path, "annex")]
+    async with open_house(worlds=worlds) as house:
+        witness = await house.witness(world="annex")
+        ann = await Builder.join(house, world="yard")
+        await ann.do(create(1))
+        host = house.host("yard")
+        store, load = host.parts.keeper.store, type(host.parts.keeper.store).load
+        object.__setattr__(host.parts, "dump", lambda name, data: None)
+
+        async def gone(*_: object) -> Any:
+            await trio.lowlevel.checkpoint()
+            raise Unavailable("the database is gone")
+
+        def fails(*_: object) -> Any:
+            raise ZeroDivisionError("a bug in the tick")
+
+        store.load = gone
+        host.world.step = fails
+        await ann.peer.ending()
+        await trio.sleep(5.0)
+        await witness.still_served()
+        assert not host.state.failed
+        store.load = lambda claim: load(store, claim)
+        await trio.sleep(3.0)
+        back = await Builder.join(house, world="yard")
+        assert await back.refused(create(1)) is ErrorCode.TAKEN, "all that was saved is there"
+
+
+async def test_many_changes_at_once_take_their_time(
+    yard: House, autojump_clock: MockClock
+) -> None:
+    ann = await Builder.join(yard)
+    await ann.do(create(1, Group()))
+    for number in range(2, 102):
+        await trio.sleep(0.02)  # within the rate
+        made = await ann.do(edits.Create(key(number), key(1), at(0.0), Shape()))
+        assert made.state is m.EditState.ACCEPTED
+    await ann.do(edits.Duplicate(key(1), key(1_000), at(1.0)))
+    assert await ann.refused(edits.Duplicate(key(1), key(2_000), at(1.0))) is ErrorCode.RATE_LIMITED
+    await trio.sleep(2.0)
+    assert (await ann.do(edits.Duplicate(key(1), key(2_000), at(1.0)))).state is (
+        m.EditState.ACCEPTED
+    )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import logging
 import re
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,8 +29,8 @@ from atrium_server.accounts.person import Ended, Identity, News, Person, Regrant
 from atrium_server.accounts.roles import BUILT_IN, GRANT, MODERATOR, OF_GUESTS
 from atrium_server.accounts.rules import Origin
 from atrium_server.accounts.service import SWEEP_S, Accounts
-from atrium_server.persistence.accounts import SUSPENDED, Held
-from atrium_server.persistence.errors import Unavailable
+from atrium_server.persistence.accounts import SUSPENDED, Ask, Held
+from atrium_server.persistence.errors import Refused, Unavailable
 from atrium_server.persistence.memory_accounts import MemoryAccounts
 from atrium_shared import limits
 
@@ -85,7 +87,7 @@ async def ends(house: House, token: str) -> None:
 
 async def test_a_token_says_who_one_is(house) -> None:
     done = await house.accounts.sign_up("Ada", PASSWORD, HOME)
-    assert re.fullmatch(r"atrium_a_[A-Za-z0-9_-]{43}", done.token)
+    assert re.fullmatch(rf"atrium_a_[A-Za-z0-9_-]{{{tokens.TOKEN_CHARS}}}", done.token)
     assert len(done.token) <= limits.TOKEN_CHARS_MAX
     who = await house.accounts.identify(done.token, "plaza")
     assert who == Identity(done.account, "Ada", BUILT_IN["member"], done.sign_in)
@@ -95,8 +97,8 @@ async def test_a_token_says_who_one_is(house) -> None:
 
 
 @pytest.mark.parametrize(
-    "token", ["", "x", "atrium_a_" + "A" * 43, "atrium_a_" + "A" * 42, "atrium_g_" + "é" * 43,
-              "atrium_a_" + "A" * 43 + "\n", "'; --", "\ud800" * 52, "x" * 100_000]
+    "token", ["", "x", "atrium_a_" + "A" * 76, "atrium_a_" + "A" * 75, "atrium_g_" + "é" * 76,
+              "atrium_a_" + "A" * 76 + "\n", "'; --", "\ud800" * 52, "x" * 100_000]
 )
 async def test_what_is_no_token_is_nobody(house, token: str) -> None:
     await ends(house, token)
@@ -160,7 +162,7 @@ async def test_an_answer_that_was_under_way_lets_nobody_in_later(mock_clock) -> 
     class Slow(MemoryAccounts):
         gate: trio.Event | None = None
 
-        async def held(self, asks: Sequence[tuple[bytes, str]]) -> list[Held | None]:
+        async def held(self, asks: Sequence[Ask]) -> list[Held | None]:
             answer = await super().held(asks)
             if self.gate is not None:
                 await self.gate.wait()
@@ -214,7 +216,7 @@ async def test_who_is_cancelled_takes_nobody_along(mock_clock) -> None:
     class Stuck(MemoryAccounts):
         stuck = True
 
-        async def held(self, asks: Sequence[tuple[bytes, str]]) -> list[Held | None]:
+        async def held(self, asks: Sequence[Ask]) -> list[Held | None]:
             if self.stuck:
                 await trio.sleep_forever()
             return await super().held(asks)
@@ -243,7 +245,7 @@ async def test_a_database_that_is_away_is_told_to_each(mock_clock) -> None:
     class Away(MemoryAccounts):
         asked = 0
 
-        async def held(self, asks: Sequence[tuple[bytes, str]]) -> list[Held | None]:
+        async def held(self, asks: Sequence[Ask]) -> list[Held | None]:
             self.asked += 1
             await trio.lowlevel.checkpoint()
             raise Unavailable("the database does not answer")
@@ -468,3 +470,211 @@ async def test_every_change_in_memory_is_told(house) -> None:
         "sign_in.end_all", "account.delete", "account.deleted",
     ]
     assert not re.search("ada|countess|herons|192.0.2", repr(house.store.audit).lower())
+
+
+# --- what attackers try ------------------------------------------------------------------
+
+
+async def test_a_stolen_token_is_found_however_often_it_was_exchanged(house) -> None:
+    stolen = (await house.accounts.sign_up("Ada", PASSWORD, HOME)).token
+    thief = stolen
+    for _ in range(3):
+        thief = (await house.accounts.refresh(thief)).token
+    with pytest.raises(NotSignedIn, match="exchanged"):
+        await house.accounts.refresh(stolen)
+    await ends(house, thief)
+
+
+async def test_who_knows_a_sign_in_by_its_id_cannot_end_it(house) -> None:
+    done = await house.accounts.sign_up("Ada", PASSWORD, HOME)
+    shown = tokens.read(done.token)
+    assert shown is not None
+    assert shown.sign_in == done.sign_in
+    assert done.sign_in.bytes[6:] not in base64.urlsafe_b64decode(done.token[len("atrium_a_"):])
+    other = tokens.read(tokens.new_token(0.0, is_guest=False))
+    assert other is not None
+    assert other.sign_in != shown.sign_in
+
+
+async def test_sessions_are_looked_after(house) -> None:
+    ada = await house.accounts.sign_up("Ada", PASSWORD, HOME)
+    gone = await house.accounts.sign_in("Ada", PASSWORD, HOME)
+    guest = await house.accounts.guest("Walker", HOME)
+    asks = [(ada.sign_in, "plaza"), (gone.sign_in, "plaza"), (guest.sign_in, "\x00")]
+    await house.accounts.identify(ada.token, "plaza")
+    await house.store.end_sign_in(gone.sign_in, "another process")
+    await house.store.grant(ada.account, "builder", "plaza", "another process")
+    assert await house.accounts.look_after(asks) == [BUILT_IN["builder"], None, OF_GUESTS]
+    house.store._replace(await house.store.account(ada.account), status=SUSPENDED)
+    assert (await house.accounts.look_after(asks))[0] is None
+    assert await house.accounts.look_after([]) == []
+
+
+async def test_few_questions_look_after_many(mock_clock) -> None:
+    class Counting(MemoryAccounts):
+        asked: list[int] = []
+
+        async def held(self, asks: Sequence[Ask]) -> list[Held | None]:
+            self.asked.append(len(asks))
+            return await super().held(asks)
+
+    house = House(Counting())
+    asks = [(uuid.UUID(int=number), "plaza") for number in range(1_001)]
+    assert await house.accounts.look_after(asks) == [None] * 1_001
+    assert Counting.asked == [1_000, 1]
+
+
+async def test_changes_are_counted_with_all_that_is_told(house) -> None:
+    done = await house.accounts.sign_up("Ada", PASSWORD, HOME)
+    await house.accounts.refresh((await house.accounts.sign_in("Ada", PASSWORD, HOME)).token)
+    assert house.accounts.changes == 0
+    await house.accounts.administration.grant(None, "Ada", "builder", "plaza")
+    await house.accounts.sign_out(await house.accounts.identify(done.token))
+    assert house.accounts.changes == len(house.news) == 2
+
+
+@pytest.mark.parametrize("world", ["\x00", "Plaza", "a" * 33, "\ud800", "a b", "-", "plaza\n"])
+async def test_what_no_world_is_called_does_not_reach_the_store(house, world: str) -> None:
+    done = await house.accounts.sign_up("Ada", PASSWORD, HOME)
+    asked: list[str] = []
+    held = house.store.held
+
+    async def hear(asks: Sequence[Ask]) -> list[Held | None]:
+        asked.extend(ask.world for ask in asks)
+        return await held(asks)
+
+    house.store.held = hear
+    assert (await house.accounts.identify(done.token, world)).permissions == BUILT_IN["member"]
+    await house.accounts.look_after([(done.sign_in, world)])
+    assert asked == ["", ""]
+
+
+async def test_nobody_is_refused_for_what_another_sends(house) -> None:
+    people = [await house.accounts.guest(f"Walker {n}", HOME) for n in range(4)]
+    held = house.store.held
+
+    async def hear(asks: Sequence[Ask]) -> list[Held | None]:
+        await trio.lowlevel.checkpoint()
+        if any(ask.sign_in == people[1].sign_in for ask in asks):
+            raise Refused("not this")
+        return await held(asks)
+
+    house.store.held = hear
+    outcomes: list[str] = []
+
+    async def come(token: str) -> None:
+        try:
+            outcomes.append((await house.accounts.identify(token)).name)
+        except Refused as error:
+            outcomes.append(str(error))
+
+    async with trio.open_nursery() as nursery:
+        for each in people:
+            nursery.start_soon(come, each.token)
+    assert sorted(outcomes) == ["Walker 0", "Walker 2", "Walker 3", "not this"]
+
+
+async def test_refreshing_leaves_what_is_known_of_others(house) -> None:
+    done = await house.accounts.sign_up("Ada", PASSWORD, HOME)
+    guest = await house.accounts.guest("Walker", HOME)
+    await house.accounts.identify(guest.token)
+    fresh = (await house.accounts.refresh(done.token)).token
+    questions = house.accounts._identities.questions
+    await house.accounts.identify(guest.token)
+    assert house.accounts._identities.questions == questions
+    with pytest.raises(NotSignedIn, match="exchanged"):
+        await house.accounts.identify(done.token)
+    await ends(house, fresh)
+
+
+async def test_fresh_tokens_have_a_rate_and_preferences_too(house) -> None:
+    done = await house.accounts.sign_up("Ada", PASSWORD, HOME)
+    first = token = done.token
+    for _ in range(limits.REFRESHES_PER_SIGN_IN_BURST_MAX):
+        token = (await house.accounts.refresh(token)).token
+    with pytest.raises(TooOften):
+        await house.accounts.refresh(token)
+    who = await house.person(token)
+    told = len(house.store.audit)
+    for number in range(limits.PREFS_PER_ACCOUNT_BURST_MAX):
+        await house.accounts.change(who, None, {"n": number})
+    with pytest.raises(TooOften):
+        await house.accounts.change(who, None, {"n": 0})
+    assert len(house.store.audit) == told, "preferences are nobody else's affair"
+    with pytest.raises(NotSignedIn, match="exchanged"):
+        await house.accounts.refresh(first)  # a rate does not hide a copy
+
+
+async def test_password_changes_have_a_rate_by_account(house) -> None:
+    done = await house.accounts.sign_up("Ada", PASSWORD, HOME)
+    who = await house.person(done.token)
+    for _ in range(limits.PASSWORD_CHANGES_PER_ACCOUNT_BURST_MAX):
+        await house.accounts.change_password(who, done.sign_in, (PASSWORD, PASSWORD), HOME)
+    with pytest.raises(TooOften):
+        await house.accounts.change_password(who, done.sign_in, (PASSWORD, PASSWORD), AWAY)
+    with pytest.raises(TooOften):
+        await house.accounts.delete_me(who, PASSWORD, HOME)
+
+
+async def test_one_address_has_a_share_of_the_hashing_only(mock_clock) -> None:
+    class Slow(Plain):
+        gate = trio.Event()
+
+        async def matches(self, password_hash: str | None, password: str) -> bool:
+            await self.gate.wait()
+            return await super().matches(password_hash, password)
+
+    house = House()
+    await house.accounts.open()
+    await house.accounts.sign_up("Ada", PASSWORD, AWAY)
+    house.accounts._passwords = slow = Slow()
+    refused: list[str] = []
+
+    async def guess(number: int) -> None:
+        with pytest.raises((NotSignedIn, TooOften)) as caught:
+            await house.accounts.sign_in(f"Somebody{number}", OTHER, HOME)
+        if caught.type is TooOften:
+            refused.append(str(caught.value))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(limits.PASSWORDS_WAITING_EACH_MAX + 3):
+            nursery.start_soon(guess, number)
+        nursery.start_soon(house.accounts.sign_in, "Ada", PASSWORD, AWAY)
+        await trio.testing.wait_all_tasks_blocked()
+        slow.gate.set()
+    assert len(refused) == 3
+    await house.accounts.sign_in("Ada", PASSWORD, HOME)
+
+
+async def test_a_name_of_an_account_is_known_as_taken(house, mock_clock) -> None:
+    assert not await house.accounts.is_taken_name("Paul", HOME)
+    await house.accounts.sign_up("Paul", PASSWORD, HOME)
+    assert await house.accounts.is_taken_name("p a u 1", AWAY), "what was free is asked anew"
+    assert not await house.accounts.is_taken_name("Walker", HOME)
+    asked = 0
+    find = house.store.account_by_key
+
+    async def hear(key: str) -> object:
+        nonlocal asked
+        asked += 1
+        return await find(key)
+
+    house.store.account_by_key = hear
+    assert await house.accounts.is_taken_name("Paul", HOME)
+    assert not await house.accounts.is_taken_name("Walker", HOME)
+    assert asked == 0
+    mock_clock.jump(limits.NAMES_KEPT_S)
+    assert await house.accounts.is_taken_name("Paul", HOME)
+    assert asked == 1
+
+
+async def test_handles_cannot_be_found_by_trying_names(house) -> None:
+    await house.accounts.sign_up("Paul", PASSWORD, AWAY)
+    for _ in range(limits.SIGN_UPS_PER_ADDRESS_BURST_MAX):
+        assert await house.accounts.is_taken_name("Paul", HOME)
+    for name in ("Paul", "Nobody"):
+        with pytest.raises(TooOften):
+            await house.accounts.is_taken_name(name, HOME)
+        with pytest.raises(TooOften):
+            await house.accounts.guest(name, HOME)
+    assert not await house.accounts.is_taken_name("Nobody", AWAY)

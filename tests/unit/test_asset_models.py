@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from atrium_server.assets.gltf import check_gltf
+from atrium_server.assets.gltf_document import EXTENSIONS_REFUSED
 from atrium_server.assets.verdict import GLB, GLTF, Facts, Unfit
 from atrium_shared import limits
 
@@ -130,6 +131,22 @@ def test_extensions_are_those_of_the_list() -> None:
     for name in ("KHR_draco_mesh_compression", "EXT_mesh_gpu_instancing"):
         sentence = refusal_of(changed(lambda d, name=name: d.update(extensionsUsed=[name])))
         assert name in sentence, "what a client does with it cannot be counted here"
+
+
+@pytest.mark.parametrize("name", sorted(EXTENSIONS_REFUSED))
+@pytest.mark.parametrize("where", ["node", "primitive", "buffer view", "document"])
+def test_an_extension_is_refused_where_it_stands(name: str, where: str) -> None:
+    """Clients look at the part that carries it, and not at the list of what is used."""
+
+    def carry(document: dict[str, Any]) -> None:
+        assert "extensionsUsed" not in document
+        part = {
+            "node": document["nodes"][0], "buffer view": document["bufferViews"][0],
+            "primitive": document["meshes"][0]["primitives"][0], "document": document,
+        }[where]
+        part["extensions"] = {name: {}}
+
+    assert name in refusal_of(changed(carry))
 
 
 BROKEN: dict[str, tuple[Change, str]] = {

@@ -114,10 +114,19 @@ def test_a_world_and_an_edit_have_bounds() -> None:
     assert world.refused(ANN, edits.Duplicate(key(0), key(9), at(0))) is ErrorCode.WORLD_FULL
     big = World(props_max=10_000)
     big.make(ANN, 0, Group())
-    for number in range(1, limits.EDIT_CHANGES_MAX + 1):
+    for number in range(1, limits.EDIT_CHANGES_MAX):
         big.make(ANN, number, group=key(0))
-    assert big.refused(ANN, edits.Delete(key(0))) is ErrorCode.BAD_EDIT
-    assert big.refused(ANN, edits.Duplicate(key(0), key(9_999), at(0))) is ErrorCode.BAD_EDIT
+    more = edits.Create(key(999), key(0), at(0), Shape())
+    assert big.refused(ANN, more) is ErrorCode.BAD_EDIT, "or it could not be deleted in one edit"
+    big.make(ANN, 998)
+    assert big.refused(ANN, edits.Attach((key(998),), key(0))) is ErrorCode.BAD_EDIT
+    assert big.refused(ANN, edits.Duplicate(key(1), key(997), at(0))) is ErrorCode.BAD_EDIT
+    big.do(ANN, edits.Duplicate(key(0), key(9_999), at(0)))
+    big.do(ANN, edits.Delete(key(0)))
+    big.props.load({**dict(big.props), **{
+        key(20_000 + n): Prop(at(0), Shape(), key(9_999), ANN.account) for n in range(9)
+    }}, 1)
+    assert big.refused(ANN, edits.Delete(key(9_999))) is ErrorCode.BAD_EDIT
 
 
 def test_groups_are_only_so_deep() -> None:
@@ -325,13 +334,24 @@ def test_whatever_is_done_the_props_stay_a_forest_within_bounds(data: st.DataObj
             assert msgspec.msgpack.decode(msgspec.msgpack.encode(prop), type=Prop) == prop
 
 
-def test_a_file_with_a_ring_of_groups_is_not_loaded() -> None:
+def test_what_has_lost_its_group_lies_in_the_world() -> None:
     one = Prop(at(0), Group(), group=key(2))
     two = Prop(at(0), Group(), group=key(1))
-    with pytest.raises(ValueError, match="in themselves"):
-        Props().load({key(1): one, key(2): two}, 5)
-    with pytest.raises(ValueError, match="not there"):
-        Props().load({key(1): one}, 5)
+    three = Prop(at(0), Shape(), group=key(2))
+    props = Props()
+    assert props.load({key(1): one, key(2): two, key(3): three}, 5) == [key(1)], "a ring is cut"
+    assert props.tree(key(1)) == [key(1), key(2), key(3)]
+    assert props.load({key(1): one, key(3): three}, 5) == [key(1), key(3)]
+    assert [prop.group for _, prop in props] == [b"", b""]
+
+
+def test_what_is_in_a_locked_group_is_locked() -> None:
+    world = World()
+    world.make(ANN, 1, Group())
+    world.make(ANN, 2, group=key(1))
+    world.do(ANN, edits.Lock(key(1), True))
+    for edit in (edits.Delete(key(2)), edits.Place(key(2), at(3)), edits.Attach((key(2),), b"")):
+        assert world.refused(ANN, edit) is ErrorCode.NOT_ALLOWED
 
 
 @given(st.binary(max_size=120))

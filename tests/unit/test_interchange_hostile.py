@@ -15,6 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atrium_server.interchange import importing
+from atrium_server.interchange.builder import Builder
+from atrium_server.interchange.copier import Copier
 from atrium_server.interchange.errors import InterchangeError, Warnings
 from atrium_server.interchange.export import ExportOptions, export_world
 from atrium_server.interchange.importing import Imported, ImportOptions, import_world
@@ -189,6 +192,72 @@ def test_things_that_share_much_are_not_multiplied(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(limits, "EXPORT_BYTES_MAX", one + 100)
     assert "--whole" in refused(data)
     assert len(read(data, whole=True).files) == 1
+
+
+def test_what_is_too_much_is_refused_before_it_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them is askew in its own way, so no two are the same model."""
+    nodes = [
+        {"mesh": 0, "matrix": [1, n / 100, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]}
+        for n in range(1, 60)
+    ]
+    data = scenes.foreign({"nodes": nodes, "scenes": [{"nodes": [*range(len(nodes))]}]})
+    assert len(read(data).files) == len(nodes)
+    copied = 0
+    add_bytes = Builder.add_bytes
+
+    def counted(self: Builder, data: bytes | memoryview) -> int:
+        nonlocal copied
+        copied += len(data)
+        return add_bytes(self, data)
+
+    monkeypatch.setattr(Builder, "add_bytes", counted)
+    monkeypatch.setattr(limits, "EXPORT_BYTES_MAX", 200)
+    assert "--whole" in refused(data)
+    assert copied <= 200
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_equal_things_are_cut_out_once(monkeypatch: pytest.MonkeyPatch, whole: bool) -> None:
+    cuts: list[Copier] = []
+
+    def copier(*arguments: Any) -> Copier:
+        cuts.append(Copier(*arguments))
+        return cuts[-1]
+
+    monkeypatch.setattr(importing, "Copier", copier)
+    count = 300
+    nodes: list[dict[str, Any]] = [
+        {"name": f"n{n}", "mesh": 0, "translation": [n, 0, 0], "children": [count + n]}
+        for n in range(count)
+    ] + [{"name": "child", "mesh": 0, "translation": [0, 1, 0]} for _ in range(count)]
+    nodes[count]["name"] = "another"
+    data = scenes.foreign({"nodes": nodes, "scenes": [{"nodes": [*range(count)]}]})
+    back = read(data, whole=whole)
+    assert len(back.files) == len(cuts) == (1 if whole else 2)
+
+
+def test_what_moves_or_bends_is_cut_out_each_time() -> None:
+    rich = scenes.json_of(scenes.rich_glb())
+    second = [{"children": [4, 5]}, {}, {"mesh": 0, "skin": 1}]
+    data = scenes.with_json(scenes.rich_glb(), {
+        **rich, "nodes": [*rich["nodes"], *second],
+        "skins": [*rich["skins"], {**rich["skins"][0], "joints": [4], "skeleton": 4}],
+        "scenes": [{"nodes": [0, 3]}],
+    })
+    assert len(read(data).files) == 2, "only the first has an animation"
+
+
+def test_the_store_is_asked_once_for_each_file() -> None:
+    asked: list[str] = []
+
+    def has_file(asset: str) -> bool:
+        asked.append(asset)
+        return True
+
+    model = Prop(Transform(), Model(asset="a" * 64))
+    data = export_world({key(n): model for n in range(1, 9)}, {}, ExportOptions()).data
+    import_world(data, ImportOptions("plaza"), has_file)
+    assert asked == ["a" * 64]
 
 
 def test_groups_within_groups_have_a_bound() -> None:

@@ -88,6 +88,7 @@ ordinary = st.one_of(
     snapshots,
     st.just(codec.encode(messages.Leave(b"\x01"))),
     st.just(codec.encode(messages.Enter(()))),
+    st.just(codec.encode(messages.PropsChanged(7, (), (), (bytes(16),)))),
 )
 told = st.one_of(
     st.builds(lambda text: codec.encode(messages.Notice(1, text)), st.text(max_size=60)),
@@ -122,7 +123,7 @@ def test_frames_are_found_whatever_the_cuts(
     finally:
         pair.close()
     hidden = set() if probe else {messages.op_of(kind) for kind in (
-        messages.Snapshot, messages.Enter, messages.Leave)}
+        messages.Snapshot, messages.Enter, messages.Leave, messages.PropsChanged)}
     expected = [
         (0, opcode, payload) for opcode, payload in sent
         if opcode != 2 or payload[1] not in hidden

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atrium_server.rewind import Rewind, RollBack, applied, difference, misplaced, that_fit
+from atrium_server.rewind import (
+    Departed,
+    Rewind,
+    RollBack,
+    applied,
+    difference,
+    misplaced,
+    that_fit,
+)
 from atrium_server.world.editing import Author, Editor
 from atrium_server.world.props import Change, Prop, Props
 from atrium_shared import edits, limits
@@ -149,6 +157,19 @@ def test_a_published_text_of_somebody_else_stays() -> None:
     roll_back.through([Change(key(1), asked, shown)])
     roll_back.back([Change(key(1), None, mine)])  # asked was written by a third person
     assert roll_back.changes() == ([], [key(1)])
+
+
+def test_who_is_gone_never_owned_anything() -> None:
+    mine, theirs = Prop(at(0), Shape(), owner="ann"), Prop(at(0), Shape(), owner="bob")
+    nobodys = msgspec.structs.replace(mine, owner="")
+    departed = Departed()
+    edit = [Change(key(1), None, mine), Change(key(2), theirs, mine), Change(key(3), mine, None)]
+    assert departed.without(edit) == edit
+    departed.disowned([Change(key(1), mine, nobodys), Change(key(4), None, nobodys)])
+    assert departed.without(edit) == [
+        Change(key(1), None, nobodys), Change(key(2), theirs, nobodys),
+        Change(key(3), nobodys, None),
+    ]
 
 
 def test_a_group_stays_for_what_others_put_into_it() -> None:

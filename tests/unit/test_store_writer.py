@@ -107,6 +107,70 @@ async def test_what_is_marked_is_written_once_in_each_period(autojump_clock: Moc
     assert home.told() == [(number, Outcome.DURABLE) for number in range(4)]
 
 
+async def test_what_a_tick_has_marked_is_written_right_after_it(autojump_clock: MockClock) -> None:
+    home = await house()
+    # Of 20 Hz, longer and shorter ones, and some in which nothing was marked.
+    due = [0.05, 0.107, 0.15, 0.3, 0.351, 0.5]
+    async with running(home):
+        began = trio.current_time()
+        for number, seconds in enumerate(due):
+            await trio.sleep_until(began + seconds)
+            home.edit(number)
+            home.writer.hurry()
+        await trio.sleep(PERIOD_S / 2)
+    assert [at - began for at in home.store.asked] == pytest.approx(due)
+    assert home.told() == [(number, Outcome.DURABLE) for number in range(6)]
+
+
+async def test_hurried_commits_keep_a_distance(autojump_clock: MockClock) -> None:
+    home = await house()
+    async with running(home):
+        for number in range(20):
+            home.edit(number)
+            home.writer.hurry()
+            await trio.sleep(0.01)
+    pauses = [b - a for a, b in zip(home.store.asked, home.store.asked[1:], strict=False)]
+    assert min(pauses[:-1]) >= world_writer.GAP_S - 1e-9  # the last one is the end's
+    assert home.told() == [(number, Outcome.DURABLE) for number in range(20)]
+
+
+async def test_what_came_during_a_slow_commit_is_written_next(autojump_clock: MockClock) -> None:
+    home = await house()
+    home.store.slow_s = 0.2
+    async with running(home):
+        home.edit(1)
+        home.writer.hurry()
+        await trio.sleep(0.1)
+        home.edit(2)
+        home.writer.hurry()
+        await trio.sleep(0.5)
+    first, second = home.store.asked
+    assert second - first == pytest.approx(0.2)
+
+
+async def test_what_no_tick_has_told_of_is_found(autojump_clock: MockClock) -> None:
+    home = await house()
+    async with running(home):
+        home.writer.hurry()
+        await trio.sleep(1.0)
+        home.edit(1)
+        await trio.sleep(2.1 * PERIOD_S)
+        assert home.told() == [(1, Outcome.DURABLE)]
+
+
+async def test_what_is_written_is_counted(autojump_clock: MockClock) -> None:
+    home = await house()
+    async with running(home):
+        for number in range(3):
+            home.edit(number)
+        await trio.sleep(1.0)
+        home.journal.remove(uuid.UUID(int=1))
+        await trio.sleep(1.0)
+    page = home.registry.render()
+    assert 'atrium_store_rows_total{world="hall"} 4' in page
+    assert 'atrium_store_edits_total{world="hall"} 3' in page
+
+
 async def test_patience_doubles_up_to_half_a_second(autojump_clock: MockClock) -> None:
     home = await house()
     home.store.gone = lambda: len(home.store.asked) < 8

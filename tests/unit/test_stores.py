@@ -52,6 +52,88 @@ def test_a_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
         pass
 
 
+def test_a_folder_that_is_a_link_is_not_believed(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    with open_node(elsewhere):
+        pass
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "server").symlink_to(elsewhere / "server")
+    with pytest.raises(Refused, match="is a link"), open_node(tmp_path / "data"):
+        pass
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o750, 0o701])
+def test_a_folder_that_others_can_enter_is_not_believed(tmp_path: Path, mode: int) -> None:
+    with open_node(tmp_path):
+        pass
+    (tmp_path / "server").chmod(mode)
+    with pytest.raises(Refused, match=r"by others.*chmod 700"), open_node(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("what", ["server", "server/key"])
+def test_what_somebody_else_made_is_not_believed(
+    tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_node(tmp_path):
+        pass
+    foreign = (tmp_path / what).stat().st_ino
+    seen = os.fstat
+
+    def fstat(descriptor: int) -> os.stat_result:
+        found = seen(descriptor)
+        if found.st_ino != foreign:
+            return found
+        return os.stat_result([*found[:4], found.st_uid + 1, *found[5:10]])
+
+    monkeypatch.setattr(os, "fstat", fstat)
+    with pytest.raises(Refused, match="belongs to another user"), open_node(tmp_path):
+        pass
+
+
+def test_a_key_that_others_can_read_is_not_believed(tmp_path: Path) -> None:
+    with open_node(tmp_path):
+        pass
+    (tmp_path / "server" / "key").chmod(0o644)
+    with pytest.raises(Refused, match=r"by others.*chmod 600"), open_node(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("name", ["name", "key"])
+def test_no_link_is_read(tmp_path: Path, name: str) -> None:
+    with open_node(tmp_path):
+        pass
+    path = tmp_path / "server" / name
+    (tmp_path / "theirs").write_bytes(path.read_bytes())
+    path.unlink()
+    path.symlink_to(tmp_path / "theirs")
+    with pytest.raises(Refused, match="is a link"), open_node(tmp_path):
+        pass
+
+
+def test_a_pipe_is_no_key_and_holds_nobody_up(tmp_path: Path) -> None:
+    with open_node(tmp_path):
+        pass
+    (tmp_path / "server" / "key").unlink()
+    os.mkfifo(tmp_path / "server" / "key", 0o600)
+    with pytest.raises(Refused, match="no ordinary file"), open_node(tmp_path):
+        pass
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    folder = tmp_path / "server"
+    folder.mkdir(0o700)
+    (folder / "key.part").symlink_to(victim)
+    (folder / "name.part").write_text("of a start that was cut off")
+    with open_node(tmp_path) as node:
+        assert (folder / "key").read_bytes() == node.key
+        assert (folder / "name").read_text() == node.name
+    assert victim.read_text() == "precious"
+    assert sorted(path.name for path in folder.iterdir()) == ["key", "lock", "name"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_is_not_ours_is_told(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)

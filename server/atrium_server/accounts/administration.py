@@ -81,6 +81,13 @@ class Administration:
             raise NotFound(f"There is no account {handle[:SHOWN_CHARS_MAX]!r}.")
         return row
 
+    async def find_by_id(self, account: uuid.UUID) -> AccountRow:
+        """An account by its id, one that is being deleted included. Raises NotFound."""
+        row = await self._store.account(account)
+        if row is None:
+            raise NotFound("There is no account of this id (any more).")
+        return row
+
     async def accounts(self, after_key: str, rows_max: int) -> list[AccountRow]:
         """Accounts by their keys, those after `after_key`."""
         return await self._store.accounts(after_key, rows_max)

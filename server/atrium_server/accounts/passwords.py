@@ -10,7 +10,8 @@ match what is typed on another, so a password is normalised (NFKC) before it is 
 but in one lane instead of four. That asks no less of who guesses (the same memory, held for
 longer) and leaves the other cores to the ticks: the library lets the interpreter go while it
 computes, and with one lane at a time a tick is as punctual beside it as without. So few are
-computed at once, a bounded number waits, and more are refused.
+computed at once, a bounded number waits, and more are refused. Of those places nobody has more than
+a share (`Passwords.share`), so no one address can keep everybody else from signing in.
 
 An unknown handle costs the same time as a known one: then the password is checked against a hash
 of nothing in particular. A hash with parameters of the past still matches; `is_outdated` tells.
@@ -21,7 +22,9 @@ from __future__ import annotations
 import os
 import secrets
 import unicodedata
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -34,6 +37,7 @@ from atrium_server.accounts.errors import NotAcceptable, TooOften
 from atrium_shared.limits import (
     PASSWORD_CHARS_MAX,
     PASSWORD_CHARS_MIN,
+    PASSWORDS_WAITING_EACH_MAX,
     PASSWORDS_WAITING_MAX,
 )
 
@@ -69,6 +73,22 @@ class Passwords:
         cores = os.cpu_count() or 1
         self._limiter = trio.CapacityLimiter(at_once or max(1, cores // CORES_PER_HASH))
         self._of_nobody: str | None = None
+        self._shares: Counter[str] = Counter()
+
+    @contextmanager
+    def share(self, place: str) -> Generator[None]:
+        """For the length of the block, one of the few that a place may have. Raises TooOften."""
+        if self._shares[place] >= PASSWORDS_WAITING_EACH_MAX:
+            raise TooOften(
+                "Many are signing in from your address just now: try again in a moment.", BUSY_S
+            )
+        self._shares[place] += 1
+        try:
+            yield
+        finally:
+            self._shares[place] -= 1
+            if not self._shares[place]:
+                del self._shares[place]
 
     async def hash(self, password: str) -> str:
         """What is kept of a password. Raises TooOften."""

@@ -67,6 +67,10 @@ class Buckets:
             self._levels.popitem(last=False)
         return 0.0 if taken else (1 - level) / self._per_s
 
+    def left_s(self, key: str, now_s: float) -> float:
+        """The seconds until there is one; 0 for now. Takes none."""
+        return max(0.0, (1 - self._level(key, now_s)) / self._per_s)
+
     def give_back(self, key: str, now_s: float) -> None:
         """Put one back."""
         if key in self._levels:

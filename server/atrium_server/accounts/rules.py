@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,14 +16,26 @@ from atrium_shared.limits import (
     DEVICE_CHARS_MAX,
     EXPORTS_PER_ACCOUNT_BURST_MAX,
     EXPORTS_PER_ACCOUNT_PER_S_MAX,
+    NAMES_PER_ADDRESS_BURST_MAX,
+    NAMES_PER_ADDRESS_PER_S_MAX,
+    PASSWORD_CHANGES_PER_ACCOUNT_BURST_MAX,
+    PASSWORD_CHANGES_PER_ACCOUNT_PER_S_MAX,
     PREFS_BYTES_MAX,
     PREFS_MAX,
+    PREFS_PER_ACCOUNT_BURST_MAX,
+    PREFS_PER_ACCOUNT_PER_S_MAX,
+    REFRESHES_PER_SIGN_IN_BURST_MAX,
+    REFRESHES_PER_SIGN_IN_PER_S_MAX,
     SIGN_INS_PER_ADDRESS_BURST_MAX,
     SIGN_INS_PER_ADDRESS_PER_S_MAX,
     SIGN_UPS_PER_ADDRESS_BURST_MAX,
     SIGN_UPS_PER_ADDRESS_PER_S_MAX,
+    WORLD_NAME_CHARS_MAX,
 )
 
+WORLD_PATTERN: Final = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+"""What a world can be called."""
+_WORLD: Final = re.compile(WORLD_PATTERN)
 PREF_CHARS_MAX: Final = 64
 PREF_VALUE_CHARS_MAX: Final = 512
 
@@ -54,8 +67,17 @@ class Rates:
 
     def __init__(self) -> None:
         self._sign_ups = Buckets(SIGN_UPS_PER_ADDRESS_PER_S_MAX, SIGN_UPS_PER_ADDRESS_BURST_MAX)
+        self._taken = Buckets(SIGN_UPS_PER_ADDRESS_PER_S_MAX, SIGN_UPS_PER_ADDRESS_BURST_MAX)
         self._sign_ins = Buckets(SIGN_INS_PER_ADDRESS_PER_S_MAX, SIGN_INS_PER_ADDRESS_BURST_MAX)
         self._exports = Buckets(EXPORTS_PER_ACCOUNT_PER_S_MAX, EXPORTS_PER_ACCOUNT_BURST_MAX)
+        self._names = Buckets(NAMES_PER_ADDRESS_PER_S_MAX, NAMES_PER_ADDRESS_BURST_MAX)
+        self._refreshes = Buckets(
+            REFRESHES_PER_SIGN_IN_PER_S_MAX, REFRESHES_PER_SIGN_IN_BURST_MAX
+        )
+        self._prefs = Buckets(PREFS_PER_ACCOUNT_PER_S_MAX, PREFS_PER_ACCOUNT_BURST_MAX)
+        self._confirmations = Buckets(
+            PASSWORD_CHANGES_PER_ACCOUNT_PER_S_MAX, PASSWORD_CHANGES_PER_ACCOUNT_BURST_MAX
+        )
 
     def sign_up(self, place: str, now_s: float) -> None:
         """Count an account that is asked for. Raises TooOften."""
@@ -69,10 +91,39 @@ class Rates:
         """Count an export. Raises TooOften."""
         _check(self._exports.take(account, now_s), "exports were asked for")
 
+    def may_try_names(self, place: str, now_s: float) -> None:
+        """Whether one more taken name would pass; counts nothing. Raises TooOften."""
+        _check(self._taken.left_s(place, now_s), "taken names were tried from your address")
+
+    def taken_name(self, place: str, now_s: float) -> None:
+        """Count a name that a guest tried and somebody has. Raises TooOften."""
+        _check(self._taken.take(place, now_s), "taken names were tried from your address")
+
+    def name(self, place: str, now_s: float) -> None:
+        """Count a guest's name that is looked up. Raises TooOften."""
+        _check(self._names.take(place, now_s), "guests come from your address")
+
+    def refresh(self, sign_in: str, now_s: float) -> None:
+        """Count an exchange of a token. Raises TooOften."""
+        _check(self._refreshes.take(sign_in, now_s), "fresh tokens were asked for")
+
+    def prefs(self, account: str, now_s: float) -> None:
+        """Count a change of preferences. Raises TooOften."""
+        _check(self._prefs.take(account, now_s), "changes of preferences")
+
+    def confirm(self, account: str, now_s: float) -> None:
+        """Count a question for the password of who is signed in. Raises TooOften."""
+        _check(self._confirmations.take(account, now_s), "changes of the password")
+
 
 def _check(left_s: float, what: str) -> None:
     if left_s > 0:
         raise TooOften(f"Too many {what}: wait {max(1, round(left_s)):,} s.", left_s)
+
+
+def clean_world(name: str) -> str:
+    """What no world can be called is no world, and does not get as far as the database."""
+    return name if len(name) <= WORLD_NAME_CHARS_MAX and _WORLD.fullmatch(name) else ""
 
 
 def clean_prefs(prefs: Prefs) -> bytes:

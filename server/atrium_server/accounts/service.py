@@ -10,11 +10,13 @@ Theory of operation
 
 Who signs in gets one token, which is good everywhere until it runs out or is exchanged for a
 fresh one (`refresh`). Whoever shows a token that was exchanged has copied it, or was copied from:
-the whole sign-in ends, and both must sign in again. Guests get tokens of the same kind, without
+the whole sign-in ends, and both must sign in again, however often either has exchanged it since
+(`tokens` says how that is known). Guests get tokens of the same kind, without
 an account behind them.
 
 Whatever ends here ends at once in this process: what tokens stand for is forgotten, and `told`
-says so to those who hold sessions. Other processes notice within IDENTITIES_KEPT_S.
+says so to those who hold sessions; `changes` counts it for who was just asking. Other processes
+notice within IDENTITIES_KEPT_S, and ask about the sessions that they hold by `look_after`.
 
 Sentences never tell whether it was the handle or the password that was wrong. That a handle is
 taken cannot be hidden from who wants to sign up with it; so that is limited by address.
@@ -27,8 +29,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -45,11 +46,13 @@ from atrium_server.accounts.errors import (
 )
 from atrium_server.accounts.handles import RESERVED, fold, is_of_staff
 from atrium_server.accounts.identities import Identities
+from atrium_server.accounts.names import Names
 from atrium_server.accounts.passwords import Passwords, check_new
 from atrium_server.accounts.person import Ended, Identity, News, Person
 from atrium_server.accounts.rates import Guess, Guesses
 from atrium_server.accounts.roles import BUILT_IN, OF_GUESTS
-from atrium_server.accounts.rules import Origin, Prefs, Rates, clean_prefs
+from atrium_server.accounts.rules import Origin, Prefs, Rates, clean_prefs, clean_world
+from atrium_server.accounts.tokens import SignedIn
 from atrium_server.persistence.accounts import (
     ACTIVE,
     ACTOR_GUEST,
@@ -57,11 +60,13 @@ from atrium_server.persistence.accounts import (
     DELETING,
     AccountRow,
     AccountStore,
+    Ask,
+    Exchange,
+    Held,
     NewSignIn,
     SignInRow,
 )
 from atrium_server.persistence.errors import StoreError
-from atrium_server.persistence.schema import uuid7
 from atrium_server.world.text import clean_name
 from atrium_shared.errors import ProtocolError
 from atrium_shared.limits import (
@@ -70,6 +75,7 @@ from atrium_shared.limits import (
     SIGN_IN_KEPT_S,
     SIGN_IN_S_MAX,
     SIGN_IN_WHOLE_S_MAX,
+    SIGN_INS_LOOKED_AFTER_MAX,
     SIGN_INS_PER_ACCOUNT_MAX,
 )
 
@@ -85,20 +91,6 @@ SUSPENDED: Final = "This account is suspended: ask who runs this server."
 _NO_ACCOUNT: Final = uuid.UUID(int=0)
 
 _log = logging.getLogger("atrium.accounts")
-
-
-@dataclass(frozen=True, slots=True)
-class SignedIn:
-    """A new token and what it stands for. `repr` shows no token, as logs show reprs."""
-
-    token: str
-    expires_in_s: float
-    account: uuid.UUID | None
-    name: str
-    sign_in: uuid.UUID
-
-    def __repr__(self) -> str:
-        return f"SignedIn({self.sign_in})"
 
 
 class Accounts:
@@ -119,7 +111,9 @@ class Accounts:
         self._told = told
         self._identities = Identities(store)
         self._rates = Rates()
+        self._names = Names(store, self._rates)
         self._guesses = Guesses()
+        self._changes = 0
         self.administration = Administration(store, self._passwords, self._tell)
         """What those do who look after others' accounts."""
 
@@ -143,6 +137,11 @@ class Accounts:
             pass
         await leaving.finish_begun(self._store)
 
+    @property
+    def changes(self) -> int:
+        """Raised with everything that `told` is told: has anything ended while I asked?"""
+        return self._changes
+
     # --- who it is -----------------------------------------------------------------------
 
     async def identify(self, token: str, world: str = "") -> Identity:
@@ -152,28 +151,46 @@ class Accounts:
             NotSignedIn: the token is none, or holds no more.
             NotPermitted: the account is suspended.
         """
-        token_hash = tokens.hash_of(token)
-        held = None if token_hash is None else await self._identities.find(token_hash, world)
-        if held is None:
-            raise NotSignedIn(OVER)
-        if held.is_spent:
-            await self._store.end_sign_in(held.sign_in, ACTOR_SERVER)
-            self._tell(Ended(held.account, held.sign_in))
-            raise NotSignedIn(COPIED)
+        held = await self._held(tokens.read(token), clean_world(world))
         if held.status != ACTIVE:
             raise NotPermitted(SUSPENDED)
-        words = OF_GUESTS if held.account is None else held.permissions
-        return Identity(held.account, held.name, words, held.sign_in)
+        return Identity(held.account, held.name, _words(held), held.sign_in)
+
+    async def look_after(
+        self, asks: Sequence[tuple[uuid.UUID, str]]
+    ) -> list[frozenset[str] | None]:
+        """What sign-ins, each by its id and a world, allow there; None where one holds no more.
+
+        One question for up to SIGN_INS_LOOKED_AFTER_MAX, past all that is remembered here, so
+        that what another process has changed is seen. Raises StoreError.
+        """
+        told: list[frozenset[str] | None] = []
+        for start in range(0, len(asks), SIGN_INS_LOOKED_AFTER_MAX):
+            some = asks[start : start + SIGN_INS_LOOKED_AFTER_MAX]
+            found = await self._store.held([
+                Ask(one, None, clean_world(world)) for one, world in some
+            ])
+            told += [None if held is None or held.status != ACTIVE else _words(held)
+                     for held in found]
+        return told
+
+    async def is_taken_name(self, name: str, origin: Origin) -> bool:
+        """Whether an account has this name, or one that looks like it: no guest may have it then.
+
+        Raises TooOften, also when names of accounts were tried too often from there; StoreError.
+        """
+        return await self._names.is_taken(name, origin.place)
 
     # --- coming --------------------------------------------------------------------------
 
     async def sign_up(self, handle: str, password: str, origin: Origin) -> SignedIn:
         """Make an account and sign in. Raises NotAcceptable, Taken, TooOften."""
         self._rates.sign_up(origin.place, trio.current_time())
-        made = await new_account(self._store, self._passwords, handle, password)
+        with self._passwords.share(origin.place):
+            made = await new_account(self._store, self._passwords, handle, password)
+        self._names.forget()
         row = NewSignIn(
-            uuid7(time.time()), b"", SIGN_IN_S_MAX, account=made.id,
-            password_hash=made.password_hash,
+            _NO_ACCOUNT, b"", SIGN_IN_S_MAX, account=made.id, password_hash=made.password_hash
         )
         return await self._signed_in(row, made.handle, origin)
 
@@ -190,8 +207,7 @@ class Accounts:
         if row.status != ACTIVE:
             raise NotPermitted(SUSPENDED)
         made = NewSignIn(
-            uuid7(time.time()), b"", SIGN_IN_S_MAX, account=row.id,
-            password_hash=row.password_hash,
+            _NO_ACCOUNT, b"", SIGN_IN_S_MAX, account=row.id, password_hash=row.password_hash
         )
         done = await self._signed_in(made, row.handle, origin)
         if self._passwords.is_outdated(row.password_hash):
@@ -208,32 +224,34 @@ class Accounts:
             raise NotAcceptable(f"This cannot be a name: {error}.") from None
         if is_of_staff(shown):
             raise NotAcceptable(RESERVED)
-        if await self._store.account_by_key(fold(shown)) is not None:
+        if await self.is_taken_name(shown, origin):
             raise Taken("Somebody with an account has this name: choose another one.")
-        made = NewSignIn(uuid7(time.time()), b"", GUEST_S_MAX, guest_name=shown)
+        made = NewSignIn(_NO_ACCOUNT, b"", GUEST_S_MAX, guest_name=shown)
         return await self._signed_in(made, shown, origin)
 
     async def refresh(self, token: str) -> SignedIn:
-        """Exchange a token for a fresh one. Raises NotSignedIn."""
-        old_hash = tokens.hash_of(token)
-        if old_hash is None:
-            raise NotSignedIn(OVER)
-        is_guest = tokens.is_of_guest(token)
-        fresh = tokens.new_token(is_guest=is_guest)
-        lasts = (GUEST_S_MAX, GUEST_WHOLE_S_MAX) if is_guest else (
+        """Exchange a token for a fresh one. Raises NotSignedIn, TooOften."""
+        old = tokens.read(token)
+        held = await self._held(old, "")  # a copy is found before it is counted
+        self._rates.refresh(str(held.sign_in), trio.current_time())
+        fresh = tokens.next_token(token)
+        new = tokens.read(fresh)
+        assert old is not None
+        assert new is not None
+        lasts = (GUEST_S_MAX, GUEST_WHOLE_S_MAX) if tokens.is_of_guest(token) else (
             SIGN_IN_S_MAX, SIGN_IN_WHOLE_S_MAX)
-        new_hash = tokens.hash_of(fresh)
-        assert new_hash is not None
-        done = await self._store.rotate(old_hash, new_hash, *lasts)
-        self._identities.forget()
+        try:
+            done = await self._store.rotate(
+                Exchange(old.sign_in, old.token_hash, new.token_hash, *lasts)
+            )
+        finally:
+            self._identities.forget(old.sign_in)
         if done is None:
             raise NotSignedIn(OVER)
         if done.is_copied:
             self._tell(Ended(done.account, done.sign_in))
             raise NotSignedIn(COPIED)
-        held = await self._identities.find(new_hash, "")
-        if held is None:
-            raise NotSignedIn(OVER)  # somebody signed out everywhere in this moment
+        held = await self._held(new, "")  # somebody may have signed out everywhere by now
         return SignedIn(fresh, done.expires_in_s, done.account, held.name, done.sign_in)
 
     # --- going ---------------------------------------------------------------------------
@@ -251,6 +269,7 @@ class Accounts:
 
     async def delete_me(self, who: Person, password: str, origin: Origin) -> None:
         """End the account for good; what stays of it has no name. Raises NotPermitted, TooOften."""
+        self._rates.confirm(str(who.account), trio.current_time())
         await self._confirm(who, password, origin)
         if await self._store.begin_deletion(who.account, str(who.account)):
             self._tell(Ended(who.account, None, is_deleted=True))
@@ -271,12 +290,15 @@ class Accounts:
         Raises NotAcceptable and Taken before anything has changed.
         """
         kept = None if prefs is None else clean_prefs(prefs)
+        if kept is not None:
+            self._rates.prefs(str(who.account), trio.current_time())
         if handle is not None:
             shown, key = new_handle(handle)
             self._rates.sign_up(str(who.account), trio.current_time())
             if not await self._store.rename(who.account, shown, key):
                 raise Taken(TAKEN)
             self._identities.forget()
+            self._names.forget()
         if kept is not None:
             await self._store.set_prefs(who.account, kept)
 
@@ -289,8 +311,10 @@ class Accounts:
         """
         old, new = passwords
         check_new(new, who.handle)
+        self._rates.confirm(str(who.account), trio.current_time())
         await self._confirm(who, old, origin)
-        renewed = await self._passwords.hash(new)
+        with self._passwords.share(origin.place):
+            renewed = await self._passwords.hash(new)
         await self._store.set_password(who.account, renewed, keep, str(who.account))
         self._tell(Ended(who.account, None, but=keep))
 
@@ -306,16 +330,30 @@ class Accounts:
     # --- inside --------------------------------------------------------------------------
 
     def _tell(self, news: News) -> None:
+        self._changes += 1
         self._identities.forget()
+        self._names.forget()
         self._told(news)
 
+    async def _held(self, shown: tokens.Shown | None, world: str) -> Held:
+        """What a token stands for; a copied one ends its sign-in. Raises NotSignedIn."""
+        held = None if shown is None else await self._identities.find(shown, world)
+        if held is None:
+            raise NotSignedIn(OVER)
+        if held.is_spent:
+            await self._store.end_sign_in(held.sign_in, ACTOR_SERVER)
+            self._tell(Ended(held.account, held.sign_in))
+            raise NotSignedIn(COPIED)
+        return held
+
     async def _signed_in(self, row: NewSignIn, name: str, origin: Origin) -> SignedIn:
-        """Draw a token and keep the sign-in."""
-        token = tokens.new_token(is_guest=row.account is None)
-        token_hash = tokens.hash_of(token)
-        assert token_hash is not None
+        """Draw a token and keep the sign-in, whose id the token says."""
+        token = tokens.new_token(time.time(), is_guest=row.account is None)
+        shown = tokens.read(token)
+        assert shown is not None
         row = msgspec.structs.replace(
-            row, token_hash=token_hash, address=origin.place or None, device=origin.told or None
+            row, id=shown.sign_in, token_hash=shown.token_hash,
+            address=origin.place or None, device=origin.told or None,
         )
         if not await self._store.sign_in(row, SIGN_INS_PER_ACCOUNT_MAX):
             raise NotSignedIn(WRONG)  # the password was changed in this moment
@@ -330,7 +368,8 @@ class Accounts:
         guess = Guess(key, origin.place, is_known)
         self._guesses.begin(guess, trio.current_time())
         try:
-            is_right = await self._passwords.matches(row and row.password_hash, password)
+            with self._passwords.share(origin.place):
+                is_right = await self._passwords.matches(row and row.password_hash, password)
         except TooOften:
             self._guesses.was_not_checked(guess, trio.current_time())
             raise
@@ -345,6 +384,10 @@ class Accounts:
             await self._check_password(row.handle_key, row, password, origin)
         except NotSignedIn:
             raise NotPermitted("The password is wrong.") from None
+
+
+def _words(held: Held) -> frozenset[str]:
+    return OF_GUESTS if held.account is None else held.permissions
 
 
 def _actor(who: Identity) -> str:

@@ -8,7 +8,8 @@ the structures below, which name all that a client uses of it, with types and bo
 not name (extras, optional extensions) stays unread, as in a client that does not know it.
 
 Meshes that are packed by an extension could hold more than can be seen here, and so could a mesh
-that an extension repeats; files with those are refused, whether or not they also carry it plainly.
+that an extension repeats; files with those are refused, whether or not they also carry it plainly,
+and whether or not they name it in `extensionsUsed`: many a client looks only at where it stands.
 """
 
 from __future__ import annotations
@@ -287,7 +288,7 @@ def parse_document(text: memoryview | bytes) -> Document:
 
 
 def _walk(raw: object) -> None:
-    """Bounds on depth and number of all values, and no way out of the file."""
+    """Bounds on depth and number of all values, no way out of the file, nothing hidden in it."""
     level: list[object] = [raw]
     count = 0
     for _ in range(limits.GLTF_JSON_DEPTH_MAX):
@@ -295,6 +296,7 @@ def _walk(raw: object) -> None:
         for value in level:
             if isinstance(value, dict):
                 _check_uri(value.get("uri"))  # pyright: ignore[reportUnknownArgumentType]
+                _check_use(value.get("extensions"))  # pyright: ignore[reportUnknownArgumentType]
                 inner += value.values()  # pyright: ignore[reportUnknownArgumentType]
             elif isinstance(value, list):
                 inner += value  # pyright: ignore[reportUnknownArgumentType]
@@ -315,10 +317,20 @@ def _check_uri(uri: object) -> None:
         )
 
 
-def _check_extensions(document: Document) -> None:
-    used = {*document.extensions_used, *document.extensions_required}
-    for name in sorted(used & EXTENSIONS_REFUSED):
+def _check_use(extensions: object) -> None:
+    """Refuse what a part carries, whether or not the file says that it does."""
+    if isinstance(extensions, dict):
+        names: set[str] = set(extensions)  # pyright: ignore[reportUnknownArgumentType]
+        _refuse(names)
+
+
+def _refuse(names: set[str]) -> None:
+    for name in sorted(names & EXTENSIONS_REFUSED):
         raise Unfit(f"This model uses {name}, which worlds do not show: export it without that.")
+
+
+def _check_extensions(document: Document) -> None:
+    _refuse({*document.extensions_used, *document.extensions_required})
     for name in sorted({*document.extensions_required} - EXTENSIONS_REQUIRED):
         raise Unfit(
             f"This model needs the extension {name!a}, which not every client knows: export"

@@ -14,7 +14,6 @@ import math
 import uuid
 from datetime import datetime
 from typing import Annotated, Any, Final, Protocol
-from urllib.parse import urlsplit
 
 import msgspec
 from litestar import Request, Response, delete, get, patch, post, put
@@ -34,8 +33,8 @@ from atrium_server.accounts.errors import (
     TooOften,
 )
 from atrium_server.accounts.roles import GRANT
-from atrium_server.accounts.rules import Origin, PrefValue
-from atrium_server.accounts.service import SignedIn
+from atrium_server.accounts.rules import WORLD_PATTERN, Origin, PrefValue
+from atrium_server.accounts.tokens import SignedIn
 from atrium_server.http.auth import HasAccounts, accounts_of, identity_of, person_of, token_of
 from atrium_server.http.guard import Admission
 from atrium_server.persistence.errors import Refused, StoreError
@@ -50,7 +49,9 @@ TYPED_CHARS_MAX: Final = 512
 Handle = Annotated[str, msgspec.Meta(min_length=1, max_length=4 * HANDLE_CHARS_MAX)]
 Typed = Annotated[str, msgspec.Meta(min_length=1, max_length=TYPED_CHARS_MAX)]
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-World = Annotated[str, msgspec.Meta(max_length=WORLD_NAME_CHARS_MAX)]
+World = Annotated[
+    str, msgspec.Meta(max_length=WORLD_NAME_CHARS_MAX, pattern=f"^({WORLD_PATTERN})?$")
+]
 Preferences = Annotated[dict[str, PrefValue], msgspec.Meta(max_length=PREFS_MAX)]
 
 
@@ -161,17 +162,13 @@ ServiceParameter = NamedDependency[SkipValidation[HasAdmission]]
 def from_our_pages(
     connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
 ) -> None:
-    """Programs (no Origin), and pages of this server or of an origin that it allows."""
+    """Programs (no Origin), and pages that the server's front door would let connect, too."""
     origins, hosts = (connection.headers.getall(name, []) for name in ("origin", "host"))
     if not origins:
         return
     service: HasAdmission = connection.app.state.service
-    try:
-        netloc = urlsplit(origins[0]).netloc.lower()
-    except ValueError:
-        netloc = ""
-    is_same = len(hosts) == 1 and netloc == hosts[0].lower()
-    if len(origins) > 1 or not netloc or not (is_same or service.admission.knows_host(netloc)):
+    admission = service.admission
+    if not (len(origins) == len(hosts) == 1 and admission.is_of_ours(origins[0], hosts[0])):
         raise PermissionDeniedException("This page may not do that: its origin is not allowed.")
 
 
@@ -382,7 +379,10 @@ def on_account_error(request: AnyRequest, error: AccountError) -> Response[dict[
 def on_store_error(request: AnyRequest, error: StoreError) -> Response[dict[str, str]]:
     """The database said no, or said nothing."""
     if isinstance(error, Refused):
-        return _told(400, "bad_request", "The database cannot keep this as it is.", {})
+        # What the database itself refuses has its error as the cause, and is not for the person.
+        is_ours = error.__cause__ is None
+        sentence = str(error) if is_ours else "The database cannot keep this as it is."
+        return _told(400, "bad_request", sentence, {})
     sentence = "The database does not answer just now: try again in a moment."
     return _told(503, "unavailable", sentence, {"retry-after": str(RETRY_S)})
 

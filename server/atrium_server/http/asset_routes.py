@@ -29,7 +29,7 @@ from atrium_server.assets.verdict import TAKEN, claimed_type
 from atrium_server.http.account_routes import BEARER, from_our_pages
 from atrium_server.http.auth import HasAccounts, person_of
 from atrium_server.http.guard import IS_HEAD
-from atrium_server.http.uploads import Refused
+from atrium_server.http.uploads import Refused, announced_bytes
 from atrium_shared.limits import ASSET_BYTES_MAX, ASSET_READ_BYTES_MAX
 
 NOT_HERE: Final = "This server keeps no assets: start it with a data directory."
@@ -140,7 +140,7 @@ async def upload(request: AnyRequest, service: ServiceParameter) -> Response[Ass
         raise UploadRefused(
             Reason.WRONG_TYPE, f"Files of this type are not taken. Taken are {TAKEN}."
         )
-    offer = Offer(int(request.headers["content-length"]), claimed, person.account)
+    offer = Offer(announced_bytes(request.scope["headers"]), claimed, person.account)
     asset, is_new = await uploads.receive(offer, request.stream())
     return Response(
         AssetAnswer.of(asset), status_code=HTTPStatus.CREATED if is_new else HTTPStatus.OK

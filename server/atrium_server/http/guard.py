@@ -8,7 +8,8 @@ The guard stands between Hypercorn and Litestar, both of which speak ASGI to it.
   called the client from here on is that address.
 * *Rate.* HTTP shares one thread with the ticks, so the requests of each address have a rate. Who
   asks too often hears so after HTTP_REFUSAL_S: a client that repeats each request as soon as it
-  is answered would cost as much with refusals as with pages. A file of the page counts less, as
+  is answered would cost as much with refusals as with pages. The same holds for who is told by a
+  route that it was asked too often. A file of the page counts less, as
   one page is made of many, and a browser does not ask again for a module that was refused.
 * *Names.* A request must name this server by one of its names, so that a foreign name that was
   made to resolve to it (DNS rebinding) shows a foreign page nothing. Probes come by whatever name
@@ -31,10 +32,12 @@ The guard stands between Hypercorn and Litestar, both of which speak ASGI to it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterable, Sequence
+import re
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlsplit
 
 import trio
 
@@ -59,6 +62,7 @@ PROBES: Final = frozenset({"/healthz", "/readyz"})
 UPLOADS: Final = frozenset({("POST", "/api/assets")})
 """Methods and paths whose bodies are handed on piece by piece."""
 IS_HEAD: Final = "atrium.is_head"
+_SLASHES: Final = re.compile(r"//+")
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -90,6 +94,7 @@ class Admission:
         take_request: called with the client, the time in seconds, and whether a file of the page
             is asked for; False when this client has asked too often.
         refused: told a word for each refusal.
+        allowed_origins: of pages that are served elsewhere, as in the settings; "*" is all.
     """
 
     knows_host: Callable[[str], bool]
@@ -97,11 +102,25 @@ class Admission:
     trusts: Callable[[str], bool]
     take_request: Callable[[str, float, bool], bool]
     refused: Callable[[str], None]
+    allowed_origins: Collection[str] = ()
 
     def is_named(self, headers: Headers) -> bool:
         """Whether a request names this server, by one name and one of ours."""
         hosts = _values(headers, b"host")
         return len(hosts) == 1 and self.knows_host(hosts[0])
+
+    def is_of_ours(self, origin: str, host: str) -> bool:
+        """Whether a page of `origin` may ask `host`: a page of that very host, or an allowed one.
+
+        A page of this machine on another port is a foreign one, as it is for the WebSocket.
+        """
+        if "*" in self.allowed_origins or origin in self.allowed_origins:
+            return True
+        try:
+            is_same = urlsplit(origin).netloc.lower() == host.lower() != ""
+        except ValueError:
+            return False
+        return is_same and self.knows_host(host)
 
 
 class Guard:
@@ -120,7 +139,7 @@ class Guard:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         is_head = scope["method"] == "HEAD"
         scope = {**scope, "method": method, "client": (client, port), IS_HEAD: is_head}
-        is_upload = (method, scope["path"]) in UPLOADS
+        is_upload = (method, _plain_path(scope["path"])) in UPLOADS
         try:
             self._admit(scope, client)
             if not is_upload and _has_body(scope):
@@ -134,7 +153,21 @@ class Guard:
         if is_upload:
             await self._upload(scope, receive, send)
         else:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, self._holding(receive, send))
+
+    def _holding(self, receive: Receive, send: Send) -> Send:
+        """Let who asked a route too often wait for the answer, as `_refuse` does."""
+
+        async def hold(message: Message) -> None:
+            if message.get("status") == HTTPStatus.TOO_MANY_REQUESTS:
+                gone = trio.Event()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_discard, receive, gone)
+                    await self._hold(gone)
+                    nursery.cancel_scope.cancel()
+            await send(message)
+
+        return hold
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -193,6 +226,11 @@ def is_websocket(headers: Headers) -> bool:
         for value in _values(headers, b"upgrade")
         for protocol in value.split(",")
     )
+
+
+def _plain_path(path: str) -> str:
+    """The path as the routes understand it, to whom slashes at the end or in a row say nothing."""
+    return _SLASHES.sub("/", path).rstrip("/") or "/"
 
 
 def _values(headers: Headers, name: bytes) -> list[str]:

@@ -14,15 +14,19 @@ from litestar.params import FromPath, FromQuery, JSONBody, SkipValidation
 from msgspec import Meta
 
 from atrium_server.accounts.roles import MODERATE
+from atrium_server.accounts.rules import WORLD_PATTERN
 from atrium_server.accounts.service import Accounts
-from atrium_server.http.auth import person_of
+from atrium_server.http.account_routes import BEARER, as_json, from_our_pages
+from atrium_server.http.auth import accounts_of, person_of
 from atrium_server.persistence.history import Chosen, EditHead
+from atrium_shared.limits import WORLD_NAME_CHARS_MAX
 
 EDITS_MAX: Final = 200
 NOT_HERE: Final = "This server keeps no history: start it with a database."
 
 AnyRequest = Request[Any, Any, Any]
 Moment = Annotated[datetime, Meta(tz=True)]
+World = Annotated[str, Meta(pattern=f"^{WORLD_PATTERN}$", max_length=WORLD_NAME_CHARS_MAX)]
 Reason = Annotated[str, Meta(min_length=1, max_length=500)]
 
 
@@ -99,12 +103,14 @@ def _rewinder_of(service: HasRewinder) -> Rewinder:
 
 @get("/api/worlds/{world:str}/edits", summary="What was done to a world, newest first")
 async def edits(
-    world: FromPath[str], request: AnyRequest, service: ServiceParameter,
+    world: FromPath[World], request: AnyRequest, service: ServiceParameter,
     account: FromQuery[uuid.UUID | None] = None, before: FromQuery[str] = "",
 ) -> list[EditEntry]:
     """At most 200; for older ones say `before=` with the `place` of the last. For moderators."""
     rewinder = _rewinder_of(service)
     await person_of(request, service, MODERATE, world)
+    if account is not None:
+        await accounts_of(service).administration.find_by_id(account)
     found = await rewinder.edits(
         world, Chosen(account), _place_of(before), EDITS_MAX
     )
@@ -132,9 +138,12 @@ def _place_of(text: str) -> tuple[datetime, int] | None:
         ) from None
 
 
-@post("/api/worlds/{world:str}/restore", summary="Make a world what it was", status_code=200)
+@post(
+    "/api/worlds/{world:str}/restore", summary="Make a world what it was", status_code=200,
+    guards=[from_our_pages, as_json], security=BEARER,
+)
 async def restore(
-    world: FromPath[str], data: JSONBody[RestoreOrder], request: AnyRequest,
+    world: FromPath[World], data: JSONBody[RestoreOrder], request: AnyRequest,
     service: ServiceParameter,
 ) -> RewoundWorld:
     """Everything that was built since is taken back. For moderators; it can be undone by another
@@ -146,10 +155,11 @@ async def restore(
 
 
 @post(
-    "/api/worlds/{world:str}/roll-back", summary="Take back what somebody did", status_code=200
+    "/api/worlds/{world:str}/roll-back", summary="Take back what somebody did", status_code=200,
+    guards=[from_our_pages, as_json], security=BEARER,
 )
 async def roll_back(
-    world: FromPath[str], data: JSONBody[RollBackOrder], request: AnyRequest,
+    world: FromPath[World], data: JSONBody[RollBackOrder], request: AnyRequest,
     service: ServiceParameter,
 ) -> RewoundWorld:
     """Where others have changed a prop since, it is left alone. For moderators."""
@@ -157,6 +167,8 @@ async def roll_back(
     who = await person_of(request, service, MODERATE, world)
     if (data.account is None) == (data.session is None):
         raise HTTPException(status_code=400, detail="Name an account or a session, one of both.")
+    if data.account is not None:
+        await accounts_of(service).administration.find_by_id(data.account)
     chosen = Chosen(data.account, data.session, since=data.since)
     return await rewinder.roll_back(world, chosen, who.account, data.reason)
 

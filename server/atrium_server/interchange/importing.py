@@ -9,12 +9,13 @@ their transforms are counted in.
 
 Every other node is somebody else's. The uppermost node that shows anything is cut out, with all
 that is in it, into a file of its own: that is one Model prop, known by the hash of the file, so
-that equal things are one file. Lights, spawn points, seats, links and volumes within become props
-beside it. Their ids follow from the file and the world, so importing the same file twice changes
-nothing.
+that equal things are one file, and are cut out once. Lights, spawn points, seats, links and volumes
+within become props beside it. Their ids follow from the file and the world, so importing the same
+file twice changes nothing.
 
 Nothing is done here but to say what would be in the world. The file is checked before anything is
 made of it, everything in it is bounded, and `InterchangeError` is all that a broken one can cause.
+What is copied is counted before it is: a small file may show the same large mesh very often.
 """
 
 from __future__ import annotations
@@ -119,6 +120,12 @@ class _Reader:
         self._about = _about(loaded.gltf)
         self._shows: dict[int, bool] = {}
         self._bytes = 0
+        self._there: dict[str, bool] = {}
+        self._cuts: dict[object, str] = {}
+        """The files that were cut out already, by all that is in them."""
+        self._animated = {
+            channel.target.node for one in loaded.gltf.animations for channel in one.channels
+        }
 
     def read(self) -> None:
         for name in self._gltf.extensions_used:
@@ -247,11 +254,12 @@ class _Reader:
             return properties
         if embedded is not None and self._loaded.buffers:
             start = embedded.offset
+            self._spend(embedded.bytes)
             data = bytes(self._loaded.buffers[0][start : start + embedded.bytes])
             if hashlib.sha256(data).hexdigest() != asset:
                 raise InterchangeError("A model within the file was damaged: export it anew.")
-            self._keep_file(asset, data)
-        elif not self._has_file(asset):
+            self.files[asset] = data
+        elif not self._is_there(asset):
             shown = [
                 child for child in self._gltf.nodes[number].children
                 if self._ours[child] == Part("model")
@@ -263,13 +271,54 @@ class _Reader:
             return msgspec.structs.replace(properties, asset=self._cut(shown, None))
         return properties
 
+    def _is_there(self, asset: str) -> bool:
+        """Asked once for each file: the answer means reading all of it."""
+        if asset not in self._there:
+            self._there[asset] = self._has_file(asset)
+        return self._there[asset]
+
     def _cut(self, roots: list[int], rest: Matrix | None) -> str:
         """The hash of a file of its own; a single root gets the transform `rest`, if given."""
+        likeness = [self._likeness(root, is_top=rest is not None) for root in roots]
+        if None in likeness:
+            return self._cut_anew(roots, rest)
+        key = (tuple(likeness), None if rest is None else rest.tobytes())
+        if key not in self._cuts:
+            self._cuts[key] = self._cut_anew(roots, rest)
+        return self._cuts[key]
+
+    def _likeness(self, number: int, *, is_top: bool = False) -> tuple[object, ...] | None:
+        """All that is in a tree: the same for equal ones; None where it is not worth the trouble.
+
+        What is cut out has no part in two trees, so this takes as long as there are nodes.
+        """
+        node = self._gltf.nodes[number]
+        if node.skin is not None or number in self._animated:
+            return None
+        inner = [self._likeness(child) for child in node.children if self._is_theirs(child)]
+        if None in inner:
+            return None
+        own = () if is_top else (
+            node.name, node.translation, node.rotation, node.scale,
+            None if node.matrix is None else tuple(node.matrix),
+        )
+        return own, node.mesh, tuple(node.weights), tuple(inner)
+
+    def _cut_anew(self, roots: list[int], rest: Matrix | None) -> str:
         target = Builder()
-        copier = Copier(self._loaded, target, self.warnings)
+        before = self._bytes
+
+        def place(view: g.BufferView) -> int:
+            self._spend(view.byte_length)
+            start = view.byte_offset
+            data = self._loaded.buffers[view.buffer]
+            return target.add_bytes(data[start : start + view.byte_length])
+
+        copier = Copier(self._loaded, target, self.warnings, place)
         trees = Trees(self._loaded, copier, target)
         numbers = trees.copy(roots, lambda child: self._ours[child] is not None)
-        copier.animations(numbers)
+        if not self._animated.isdisjoint(numbers):
+            copier.animations(numbers)
         if rest is not None:
             node = target.gltf.nodes[numbers[roots[0]]]
             node.name = ""  # equal things of other names are one file
@@ -277,23 +326,21 @@ class _Reader:
             node.translation, node.rotation, node.scale = (
                 plain.translation, plain.rotation, plain.scale
             )
-            node.matrix = (
-                None if rest is IDENTITY else [float(part) for part in rest.T.reshape(16)]
-            )
+            node.matrix = None if rest is IDENTITY else [float(one) for one in rest.T.reshape(16)]
         data = target.glb([numbers[root] for root in roots])
+        self._spend(max(0, len(data) - (self._bytes - before)))
         asset = hashlib.sha256(data).hexdigest()
-        if asset not in self.files:
-            self._keep_file(asset, data)
+        self.files.setdefault(asset, data)
         return asset
 
-    def _keep_file(self, asset: str, data: bytes) -> None:
-        self._bytes += len(data)
+    def _spend(self, size_bytes: int) -> None:
+        """Count what is about to be copied, also what turns out to be there already."""
+        self._bytes += size_bytes
         if self._bytes > limits.EXPORT_BYTES_MAX:
             raise InterchangeError(
                 "The things in the file share so much that cut apart they are too large: import"
                 " the scene as one model (--whole)."
             )
-        self.files[asset] = data
 
 
 def _ours(node: g.Node) -> Tag | Part | None:

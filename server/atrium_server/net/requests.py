@@ -15,7 +15,7 @@ from typing import Protocol
 
 import trio
 
-from atrium_server.doors import Directory, JoinRequest
+from atrium_server.doors import Directory, JoinRequest, TravelRequest, Who
 from atrium_server.frames import binary_frame
 from atrium_server.net.connection import Connection
 from atrium_server.net.endings import Endings
@@ -40,8 +40,6 @@ class Identity:
     """None for a guest."""
     permissions: frozenset[str] = frozenset()
     """In the world that it wants to join."""
-    anywhere: frozenset[str] = frozenset()
-    """Those of them that hold in all worlds."""
     sign_in: uuid.UUID | None = None
     """What it has shown a token of; when that ends, so does the session."""
 
@@ -50,7 +48,14 @@ class Identifier(Protocol):
     """Says who a client is."""
 
     async def identify(self, hello: m.Hello, address: str) -> Identity:
-        """Who it is. Raises ProtocolError, RequestRefused or Overload."""
+        """Who it is. Raises ProtocolError, RequestRefused or Overload.
+
+        What it says holds until the next await of the caller.
+        """
+        ...
+
+    async def let_into(self, who: Who, address: str, world: str) -> frozenset[str]:
+        """What somebody who is here may do in another world. Raises RequestRefused or Overload."""
         ...
 
 
@@ -63,6 +68,9 @@ class Guests:
                 ErrorCode.NOT_ALLOWED, "This server has no accounts: join without a token."
             )
         return Identity(clean_name(hello.name))
+
+    async def let_into(self, who: Who, address: str, world: str) -> frozenset[str]:
+        return frozenset()
 
 
 class Links(Protocol):
@@ -141,7 +149,7 @@ class Requests:
                 self._parts.directory.admit(JoinRequest(
                     connection.number, who.name, hello.avatar, hello.world, hello.capabilities,
                     hello.resume_token, hello.last_chat_seq, who.account, who.permissions,
-                    anywhere=who.anywhere, sign_in=who.sign_in,
+                    sign_in=who.sign_in,
                 ))
                 if hello.resume_token:
                     connection.rates.forget_bursts(trio.current_time())
@@ -161,23 +169,50 @@ class Requests:
             if isinstance(message, m.RtcSignal):
                 raise RequestRefused(ErrorCode.RESERVED, "Voice is not here yet.")
             if isinstance(message, m.Travel):
-                self._travel(connection, message)
+                # Nothing else is asked before the answer, as on the way into the first world.
+                connection.state = SessionState.JOINING
+                connection.since = trio.current_time()
+                self._parts.nursery.start_soon(self._travel, connection, message, name="travel")
             elif not connection.door.offer(_command_of(connection.session_id, message)):
                 raise RequestRefused(ErrorCode.RATE_LIMITED, "The world is very busy.", 1_000)
         except RequestRefused as refused:
+            self._answer(connection, message, refused)
+
+    async def _travel(self, connection: Connection, message: m.Travel) -> None:
+        """Ask who may go there, then the directory for a seat."""
+        parts, session_id, door = self._parts, connection.session_id, connection.door
+        try:
+            who = parts.directory.who(session_id)
+            permissions = await parts.identifier.let_into(who, connection.address, message.world)
+            if connection.door is not door or connection.state is not SessionState.JOINING:
+                return  # it is gone in the meantime
+            parts.directory.travel(TravelRequest(
+                connection.number, session_id, message.request_id, message.world, permissions
+            ))
+            parts.links.moving(connection.number)
+        except Overload as overload:
+            self._stay(connection, message, RequestRefused(
+                ErrorCode.WORLD_FULL, overload.sentence, overload.retry_ms
+            ))
+        except RequestRefused as refused:
+            self._stay(connection, message, refused)
+        except ProtocolError:
+            return  # the session ended in this moment
+
+    def _stay(
+        self, connection: Connection, message: m.Travel, refused: RequestRefused
+    ) -> None:
+        """It goes nowhere, and may go on where it is."""
+        if connection.state is SessionState.JOINING and connection.door is not None:
+            connection.state = SessionState.ACTIVE
+        self._answer(connection, message, refused)
+
+    def _answer(
+        self, connection: Connection, message: m.ClientMessage, refused: RequestRefused
+    ) -> None:
+        if connection.state is not SessionState.CLOSING:
             answer = _refusal_of(message, refused)
             self._parts.out.queue(connection, binary_frame(codec.encode(answer)))
-
-    def _travel(self, connection: Connection, message: m.Travel) -> None:
-        try:
-            self._parts.directory.travel(
-                connection.number, connection.session_id, message.request_id, message.world
-            )
-        except Overload as overload:
-            raise RequestRefused(
-                ErrorCode.WORLD_FULL, overload.sentence, overload.retry_ms
-            ) from None
-        self._parts.links.moving(connection.number)
 
 
 def _refusal_of(message: m.ClientMessage, refused: RequestRefused) -> m.Message:

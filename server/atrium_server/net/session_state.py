@@ -79,12 +79,13 @@ _RATES: dict[type[m.Message], tuple[float, float]] = {
     m.Teleport: (limits.REQUEST_PER_S_MAX, limits.REQUEST_BURST_MAX),
     m.Travel: (limits.REQUEST_PER_S_MAX, limits.REQUEST_BURST_MAX),
     m.ClockPing: (limits.CLOCK_PER_S_MAX, limits.CLOCK_BURST_MAX),
+    m.Grab: (limits.GRAB_PER_S_MAX, limits.GRAB_BURST_MAX),
     m.EditSubmit: (limits.EDIT_PER_S_MAX, limits.EDIT_BURST_MAX),
     m.RtcSignal: (limits.REQUEST_PER_S_MAX, limits.REQUEST_BURST_MAX),
 }
 
 _COUNTED_AS: dict[type[m.Message], type[m.Message]] = {
-    m.Grab: m.EditSubmit, m.Release: m.EditSubmit,
+    m.Release: m.EditSubmit,
 }
 
 

@@ -10,6 +10,10 @@ sign-ins at once, so that from then on the account is nobody's and its name is f
 is called until there is nothing left to do. `REMOVE` takes the row. A process that ends in
 between leaves an account with the status `deleting`, and the next one goes on.
 
+The contents of edits name the owners of props, and no index knows where: they are read through
+from the first to the last, a slice at a time. How far that has come is kept in the preferences of
+the account, which are empty by then.
+
 Table by table:
 
 =================  ==========================================================================
@@ -17,7 +21,8 @@ sign_in, session,  go with the account (CASCADE), as do inventory, avatar_pose, 
 ...                what characters remember about the person
 chat               lines to all stay, without name and account; direct lines that the person
                    wrote are removed; those that others wrote to them lose the recipient
-world_edit         stays without the actor: the history of a world must be whole
+world_edit         stays without the actor, and without the owner in what it changed: the
+                   history of a world must be whole
 entity             stays without owner: what was built is part of the world
 asset, world       stay without uploader and owner (SET NULL)
 moderation_case    stays for its own time without the link (SET NULL) and without the name
@@ -85,6 +90,31 @@ _ERASE: Final = tuple(text(statement) for statement in (
     """,
 ))
 
+SLICE_EDITS_MAX: Final = 2_000
+"""Edits that one transaction reads in search of an owner."""
+_PLACE: Final = text("""
+    SELECT coalesce(CAST(prefs->>'edits_read' AS bigint), 0) FROM account
+    WHERE id = :account AND status = 'deleting' FOR UPDATE
+""")
+_KEEP_PLACE: Final = text("""
+    UPDATE account SET prefs = jsonb_build_object('edits_read', CAST(:last AS bigint))
+    WHERE id = :account
+""")
+_SLICE_END: Final = text("""
+    SELECT max(id) FROM (
+        SELECT id FROM world_edit WHERE id > :after ORDER BY id LIMIT :most) slice
+""")
+_WITHOUT_OWNER: Final = """coalesce((
+    SELECT jsonb_object_agg(key, CASE WHEN value->>'owner' = CAST(:owner AS text)
+        THEN value - 'owner' ELSE value END)
+    FROM jsonb_each({column})), {column})"""
+_BLANK: Final = text(f"""
+    UPDATE world_edit SET before = {_WITHOUT_OWNER.format(column="before")},
+        after = {_WITHOUT_OWNER.format(column="after")}
+    WHERE id > :after AND id <= :last
+        AND strpos(concat(before, after), CAST(:owner AS text)) > 0
+""")
+
 
 async def erase_some(connection: AsyncConnection, account: uuid.UUID) -> bool:
     """One page of one table; False when all tables have been found clean."""
@@ -97,7 +127,25 @@ async def erase_some(connection: AsyncConnection, account: uuid.UUID) -> bool:
         for world in await _worlds(connection, table):
             if await _any(connection, forget, {**values, "world": world}):
                 return True
-    return False
+    return await _blank_owners(connection, account)
+
+
+async def _blank_owners(connection: AsyncConnection, account: uuid.UUID) -> bool:
+    """Take the owner out of the next slice of edits; False when there is none left to read."""
+    values: dict[str, Any] = {
+        "account": account, "owner": str(account), "most": SLICE_EDITS_MAX,
+    }
+    place = (await connection.execute(_PLACE, values)).scalar_one_or_none()
+    if place is None:
+        return False  # no account that is being deleted
+    values["after"] = place
+    last = (await connection.execute(_SLICE_END, values)).scalar_one()
+    if last is None:
+        return False
+    values["last"] = last
+    await connection.execute(_BLANK, values)
+    await connection.execute(_KEEP_PLACE, values)
+    return True
 
 
 async def _any(
@@ -159,7 +207,7 @@ _PAGES: Final[dict[ExportKind, str]] = {
         ORDER BY c.at, c.id LIMIT :most""",
     ExportKind.EDITS: """
         SELECT {edited} || ' ' || e.id AS cursor, e.at, w.slug AS world, e.version, e.op,
-            e.entity_id, e.before, e.after
+            e.entity_id, {before} AS before, {after_edit} AS after
         FROM world_edit e LEFT JOIN world w ON w.id = e.world_id
         WHERE e.world_id = :world AND e.actor = :account
             AND (e.at, e.id) > ({after_at}, {after_number})
@@ -178,8 +226,45 @@ _PAGES: Final[dict[ExportKind, str]] = {
         FROM npc_memory m JOIN npc n ON n.id = m.npc_id
         WHERE m.about_account = :account AND m.id::text > :after
         ORDER BY m.id::text LIMIT :most""",
+    ExportKind.BANS: """
+        SELECT b.id::text AS cursor, w.slug AS world, b.reason, b.starts_at, b.ends_at,
+            b.lifted_at
+        FROM ban b LEFT JOIN world w ON w.id = b.world_id
+        WHERE b.subject_kind = 'account' AND b.subject = CAST(:owner AS text)
+            AND b.id::text > :after ORDER BY b.id::text LIMIT :most""",
+    ExportKind.CASES: """
+        SELECT m.id::text AS cursor, w.slug AS world, m.category, m.state, m.opened_at,
+            m.closed_at, m.subject_account IS NOT DISTINCT FROM :account AS about_you,
+            CASE WHEN m.reporter_account = :account THEN m.summary END AS you_reported
+        FROM moderation_case m LEFT JOIN world w ON w.id = m.world_id
+        WHERE (m.subject_account = :account OR m.reporter_account = :account)
+            AND m.id::text > :after ORDER BY m.id::text LIMIT :most""",
+    ExportKind.ACTIONS: """
+        SELECT a.id::text AS cursor, w.slug AS world, a.kind, a.reason, a.at, a.expires_at
+        FROM moderation_action a LEFT JOIN world w ON w.id = a.world_id
+        WHERE a.subject_account = :account AND a.id::text > :after
+        ORDER BY a.id::text LIMIT :most""",
+    ExportKind.AUDIT: """
+        SELECT {edited} || ' ' || e.sequence AS cursor, e.at, e.action,
+            e.actor IS NOT DISTINCT FROM CAST(:owner AS text) AS by_you,
+            e.object_kind = 'account' AND e.object_id = CAST(:owner AS text) AS about_you
+        FROM audit_log e
+        WHERE (e.actor = CAST(:owner AS text)
+                OR e.object_kind = 'account' AND e.object_id = CAST(:owner AS text))
+            AND (e.at, e.sequence) > ({after_at}, {after_number})
+        ORDER BY e.at, e.sequence LIMIT :most""",
 }
+"""Of cases, what others said stays theirs; notes of moderators are told as what was done."""
+_TOLD: Final = """(
+    SELECT jsonb_object_agg(key, CASE WHEN jsonb_typeof(value) <> 'object' THEN value
+        WHEN value->>'owner' = CAST(:owner AS text) THEN value #- '{kept,pending}'
+        ELSE (value #- '{kept,pending}') - 'owner' END)
+    FROM jsonb_each(e.COLUMN))"""
+"""What an edit changed, without what is others': whose it was, and what they have written into
+a sign that nobody may read yet."""
 _PARTS: Final = {
+    "before": _TOLD.replace("COLUMN", "before"),
+    "after_edit": _TOLD.replace("COLUMN", "after"),
     "moment": "to_char(c.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24\\:MI\\:SS.US')",
     "edited": "to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24\\:MI\\:SS.US')",
     "after_at": "coalesce(nullif(left(:after, 26), '')::timestamp AT TIME ZONE 'UTC',"
@@ -206,7 +291,9 @@ async def export_page(
     connection: AsyncConnection, account: uuid.UUID, kind: ExportKind, after: str | None
 ) -> ExportPage:
     """The rows of a kind that follow `after`."""
-    values = {"account": account, "after": after or "", "most": PAGE_ROWS_MAX}
+    values = {
+        "account": account, "owner": str(account), "after": after or "", "most": PAGE_ROWS_MAX,
+    }
     if kind is ExportKind.EDITS:
         return await _edits_page(connection, values)
     found = (await connection.execute(_STATEMENTS[kind], values)).all()

@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -99,11 +99,35 @@ class SignInRow(msgspec.Struct, frozen=True):
     device: str
 
 
+class Ask(NamedTuple):
+    """A sign-in that is asked about, by who shows a token of it (its hash) or (None) by ourselves.
+
+    `world` is the one whose grants count beside those for all worlds; "" is none.
+    """
+
+    sign_in: uuid.UUID
+    token_hash: bytes | None
+    world: str
+
+
+class Exchange(NamedTuple):
+    """A token for a fresh one, both by their hashes.
+
+    `lasts_s` counts from now, `lasts_s_max` from when the sign-in was made.
+    """
+
+    sign_in: uuid.UUID
+    old_hash: bytes
+    new_hash: bytes
+    lasts_s: float
+    lasts_s_max: float
+
+
 class Held(msgspec.Struct, frozen=True):
-    """What a token stands for.
+    """What a sign-in stands for.
 
     Attributes:
-        is_spent: it was exchanged for another one, so whoever shows it has copied it.
+        is_spent: the token is not the present one of its sign-in, so it was copied.
         permissions: by grants for all worlds and for the one that was asked about.
     """
 
@@ -154,6 +178,10 @@ class ExportKind(StrEnum):
     PROPS = "props"
     ASSETS = "assets"
     MEMORIES = "memories_of_characters"
+    BANS = "bans"
+    CASES = "cases"
+    ACTIONS = "actions_of_moderators"
+    AUDIT = "audit"
 
 
 class ExportPage(msgspec.Struct, frozen=True):
@@ -219,17 +247,12 @@ class AccountStore(Protocol):
         """
         ...
 
-    async def held(self, asks: Sequence[tuple[bytes, str]]) -> list[Held | None]:
-        """What each token, by its hash, stands for in a world; None where it holds no more."""
+    async def held(self, asks: Sequence[Ask]) -> list[Held | None]:
+        """What each sign-in stands for in a world; None where it holds no more."""
         ...
 
-    async def rotate(
-        self, old_hash: bytes, new_hash: bytes, lasts_s: float, lasts_s_max: float
-    ) -> Rotated | None:
-        """Exchange a token; None when it stands for nothing.
-
-        `lasts_s` counts from now, `lasts_s_max` from when the sign-in was made.
-        """
+    async def rotate(self, exchange: Exchange) -> Rotated | None:
+        """Exchange a token, or end the sign-in whose present one it is not; None: it held not."""
         ...
 
     async def end_sign_in(self, sign_in: uuid.UUID, actor: str) -> bool:

@@ -17,8 +17,7 @@ Edits and tombstones are kept for HISTORY_S_MAX, by the clock of the database, a
 older ones in short transactions. Nothing younger is ever removed, so every moment of that time can
 be brought back. An edit that was pruned is no longer known when a client asks it again; a session
 is over long before.
-
-What is in an edit passes as JSON: what it means is known further up (`prop_rows`).
+What is in an edit passes as JSON: its meaning is known further up (`prop_rows`).
 """
 
 from __future__ import annotations
@@ -42,8 +41,9 @@ from atrium_shared import limits
 SLICE_EDITS_MAX: Final = 100
 SLICE_ENTITIES_MAX: Final = 500
 SLICE_IDS_MAX: Final = 10_000
-HOUSE_OPS: Final = ("publish",)
-"""What the house does to a prop on behalf of who edited it: the judge lets a sign's text pass."""
+DISOWN: Final = "disown"
+HOUSE_OPS: Final = ("publish", DISOWN)
+"""What is nobody's own will: the judge lets a text pass, the account of an owner is deleted."""
 PRUNE_ROWS_MAX: Final = 1_000
 """Rows that one transaction of pruning removes."""
 

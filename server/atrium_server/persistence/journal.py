@@ -33,11 +33,12 @@ from __future__ import annotations
 import enum
 import uuid
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from atrium_server.persistence.errors import Fenced
+from atrium_server.persistence.journal_parts import REMOVED_BYTES, Part, halves_of
 from atrium_server.persistence.store import Batch, EditKey, EditRow, EntityRow
 from atrium_shared.errors import Overload
 
@@ -48,8 +49,6 @@ DIRTY_EDITS_MAX: Final = 20_000
 DIRTY_BYTES_MAX: Final = 32 * 1024 * 1024
 RETRY_MS: Final = 1_000
 """Who was refused for lack of room or of a store is told to ask again after this."""
-REMOVED_BYTES: Final = 64
-"""What a removed entity costs to hold: its id."""
 
 
 class StoreState(enum.StrEnum):
@@ -90,21 +89,6 @@ class Bounds:
     bytes: int = DIRTY_BYTES_MAX
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Content of a batch, before it has a version."""
-
-    rows: tuple[EntityRow, ...]
-    removed: tuple[uuid.UUID, ...]
-    edits: tuple[EditRow, ...]
-    since: float
-
-    @property
-    def bytes(self) -> int:
-        held = sum(row.bytes for row in self.rows) + sum(edit.bytes for edit in self.edits)
-        return held + REMOVED_BYTES * len(self.removed)
-
-
 class Journal:
     """The unwritten changes of one world. `version` is the one that was claimed."""
 
@@ -116,7 +100,7 @@ class Journal:
         self._edits: dict[EditKey, EditRow] = {}
         self._open_bytes = 0
         self._open_since = now
-        self._parts: deque[_Part] = deque()
+        self._parts: deque[Part] = deque()
         self._in_flight: Batch | None = None
         self._held_rows = 0
         self._held_bytes = 0
@@ -228,8 +212,8 @@ class Journal:
                 )
         return self._in_flight
 
-    def _close_part(self) -> _Part:
-        part = _Part(
+    def _close_part(self) -> Part:
+        part = Part(
             tuple(row for row in self._open.values() if row is not None),
             tuple(entity_id for entity_id, row in self._open.items() if row is None),
             tuple(self._edits.values()),
@@ -268,7 +252,7 @@ class Journal:
         """The store will never take this batch: try its halves, or revert what stands alone."""
         self.advance(now)
         part = self._finish(batch)
-        halves = _halves(part)
+        halves = halves_of(part)
         self._waiting_since = now  # it did answer
         if halves:
             self._parts.extendleft(reversed(halves))
@@ -299,7 +283,7 @@ class Journal:
         self._in_flight = None
         self._open_bytes = self._held_rows = self._held_bytes = 0
 
-    def _finish(self, batch: Batch) -> _Part:
+    def _finish(self, batch: Batch) -> Part:
         assert batch is self._in_flight, "the outcome of a batch that is not under way"
         self._in_flight = None
         part = self._parts.popleft()
@@ -339,6 +323,13 @@ class Journal:
         """The newest version that is known to be durable."""
         return self._version
 
+    def is_dirty(self, entity_id: uuid.UUID) -> bool:
+        """Whether something of this entity is not written yet."""
+        return entity_id in self._open or any(
+            entity_id in part.removed or any(row.id == entity_id for row in part.rows)
+            for part in self._parts
+        )
+
     @property
     def is_waiting(self) -> bool:
         """Something is not written yet."""
@@ -362,39 +353,3 @@ class Journal:
         if self._parts:
             return self._now - self._parts[0].since
         return self._now - self._open_since if self._open or self._edits else 0.0
-
-
-def _halves(part: _Part) -> list[_Part]:
-    """The part in two, each edit with all that it changes; none when it is about one thing."""
-    clusters = _clusters(part)
-    if len(clusters) < 2:
-        return []
-    middle = len(clusters) // 2
-    return [_only(part, clusters[:middle]), _only(part, clusters[middle:])]
-
-
-def _clusters(part: _Part) -> list[set[uuid.UUID | EditKey]]:
-    """What hangs together: entities that one edit changes, with that edit and all others of
-    theirs.
-    """
-    of: dict[uuid.UUID | EditKey, set[uuid.UUID | EditKey]] = {}
-    for edit in part.edits:
-        named = (edit.entity_id,) if edit.entity_id else ()
-        together: set[uuid.UUID | EditKey] = {edit.key, *named, *edit.touched}
-        for one in [*together]:
-            together |= of.get(one, set())
-        for one in together:
-            of[one] = together
-    for entity_id in (*(row.id for row in part.rows), *part.removed):
-        of.setdefault(entity_id, {entity_id})
-    return list({id(cluster): cluster for cluster in of.values()}.values())
-
-
-def _only(part: _Part, clusters: Iterable[set[uuid.UUID | EditKey]]) -> _Part:
-    wanted = set[uuid.UUID | EditKey]().union(*clusters)
-    return _Part(
-        tuple(row for row in part.rows if row.id in wanted),
-        tuple(entity_id for entity_id in part.removed if entity_id in wanted),
-        tuple(edit for edit in part.edits if edit.key in wanted),
-        part.since,
-    )

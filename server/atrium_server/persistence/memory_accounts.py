@@ -24,6 +24,8 @@ from atrium_server.persistence.accounts import (
     ACTOR_SERVER,
     DELETING,
     AccountRow,
+    Ask,
+    Exchange,
     ExportKind,
     ExportPage,
     GrantRow,
@@ -130,7 +132,6 @@ class MemoryAccounts:
         await trio.lowlevel.checkpoint()
         if row := self._accounts.get(account):
             self._replace(row, prefs=prefs)
-            self._tell(str(account), "account.prefs", account)
 
     async def set_password(
         self, account: uuid.UUID, password_hash: str, keep: uuid.UUID | None, actor: str
@@ -175,25 +176,24 @@ class MemoryAccounts:
         self._tell(actor, "sign_in", new.account, sign_in=str(new.id))
         return True
 
-    async def held(self, asks: Sequence[tuple[bytes, str]]) -> list[Held | None]:
+    async def held(self, asks: Sequence[Ask]) -> list[Held | None]:
         await trio.lowlevel.checkpoint()
-        return [self._held(token_hash, world) for token_hash, world in asks]
+        return [self._held(ask) for ask in asks]
 
-    async def rotate(
-        self, old_hash: bytes, new_hash: bytes, lasts_s: float, lasts_s_max: float
-    ) -> Rotated | None:
+    async def rotate(self, exchange: Exchange) -> Rotated | None:
         await trio.lowlevel.checkpoint()
         now_s = self._now_s()
-        found = self._sign_ins.by_token(old_hash, now_s)
-        if found is None or found.created_s + lasts_s_max <= now_s:
+        found = self._sign_ins.get(exchange.sign_in)
+        if found is None or found.over_s <= now_s:
             return None
-        if found.spent_hash == old_hash:
+        if found.token_hash != exchange.old_hash:
             found.ended_s = now_s
             self._tell(ACTOR_SERVER, "sign_in.copied", found.account, sign_in=str(found.id))
             return Rotated(found.id, found.account, True)
-        self._sign_ins.rotate(found, new_hash)
-        found.seen_s = now_s
-        found.expires_s = min(now_s + lasts_s, found.created_s + lasts_s_max)
+        if found.created_s + exchange.lasts_s_max <= now_s:
+            return None
+        found.token_hash, found.seen_s = exchange.new_hash, now_s
+        found.expires_s = min(now_s + exchange.lasts_s, found.created_s + exchange.lasts_s_max)
         self._tell(ACTOR_SERVER, "sign_in.refresh", found.account, sign_in=str(found.id))
         return Rotated(found.id, found.account, False, found.expires_s - now_s)
 
@@ -328,9 +328,9 @@ class MemoryAccounts:
     def _replace(self, row: AccountRow, **changes: object) -> None:
         self._accounts[row.id] = msgspec.structs.replace(row, **changes)
 
-    def _held(self, token_hash: bytes, world: str) -> Held | None:
-        found = self._sign_ins.by_token(token_hash, self._now_s())
-        if found is None:
+    def _held(self, ask: Ask) -> Held | None:
+        found = self._sign_ins.get(ask.sign_in)
+        if found is None or found.over_s <= self._now_s():
             return None
         name, status = found.name, ACTIVE
         if found.account is not None:
@@ -338,7 +338,7 @@ class MemoryAccounts:
             name, status = row.handle, row.status
         words = frozenset[str]().union(*(
             self._roles[role] for owner, role, where in self._grants
-            if owner == found.account and where in {"", world}
+            if owner == found.account and where in {"", ask.world}
         ))
         return Held(found.id, found.account, name, status, found.expires_s - self._now_s(),
-                    found.spent_hash == token_hash, words)
+                    ask.token_hash not in {None, found.token_hash}, words)

@@ -1,4 +1,4 @@
-"""Sign-ins in memory, by their tokens and by account: a part of `memory_accounts`."""
+"""Sign-ins in memory, by their ids and by account: a part of `memory_accounts`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ class SignIn:
     expires_s: float
     address: str
     device: str
-    spent_hash: bytes | None = None
     ended_s: float | None = None
 
     @property
@@ -38,14 +37,13 @@ class MemorySignIns:
 
     def __init__(self) -> None:
         self._by_id: dict[uuid.UUID, SignIn] = {}
-        self._tokens: dict[bytes, SignIn] = {}
         self._owned: dict[uuid.UUID, dict[uuid.UUID, SignIn]] = {}
 
     def add(self, sign_in: SignIn) -> None:
         """Keep one. Raises Refused when there is no room."""
         if len(self._by_id) >= SIGN_INS_MAX:
             raise Refused("Too many are signed in: try again later.")
-        self._by_id[sign_in.id] = self._tokens[sign_in.token_hash] = sign_in
+        self._by_id[sign_in.id] = sign_in
         if sign_in.account is not None:
             self._owned.setdefault(sign_in.account, {})[sign_in.id] = sign_in
 
@@ -61,18 +59,6 @@ class MemorySignIns:
         """Those of an account that hold, those seen last first."""
         live = [each for each in self.of(account) if each.over_s > now_s]
         return sorted(live, key=lambda each: (each.seen_s, each.id), reverse=True)
-
-    def by_token(self, token_hash: bytes, now_s: float) -> SignIn | None:
-        """The one that holds and has this token, or had it before the present one."""
-        found = self._tokens.get(token_hash)
-        return None if found is None or found.over_s <= now_s else found
-
-    def rotate(self, sign_in: SignIn, token_hash: bytes) -> None:
-        """Give it another token; of the older ones the last is remembered."""
-        if sign_in.spent_hash is not None:
-            del self._tokens[sign_in.spent_hash]
-        sign_in.spent_hash, sign_in.token_hash = sign_in.token_hash, token_hash
-        self._tokens[token_hash] = sign_in
 
     def end_all(self, account: uuid.UUID, but: uuid.UUID | None, now_s: float) -> int:
         """End those of an account; returns how many."""
@@ -90,9 +76,7 @@ class MemorySignIns:
 
     def forget(self, sign_in: SignIn) -> None:
         """Remove one."""
-        del self._by_id[sign_in.id], self._tokens[sign_in.token_hash]
-        if sign_in.spent_hash is not None:
-            del self._tokens[sign_in.spent_hash]
+        del self._by_id[sign_in.id]
         if sign_in.account is not None:
             owned = self._owned[sign_in.account]
             del owned[sign_in.id]

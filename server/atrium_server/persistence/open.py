@@ -26,7 +26,7 @@ import trio
 from atrium_server.persistence.binaries import find_binaries
 from atrium_server.persistence.database import Database, open_database
 from atrium_server.persistence.embedded import Cluster, open_embedded
-from atrium_server.persistence.errors import Refused
+from atrium_server.persistence.errors import Refused, Unavailable
 from atrium_server.persistence.memory import MemoryStore
 from atrium_server.persistence.memory_sessions import MemorySessions
 from atrium_server.persistence.migrate import Backups, bring_up_to_date, check_at
@@ -100,18 +100,24 @@ async def claim_world(stores: Stores, slug: str, title: str) -> Claim:
     """Become the owner of a world, which is made if there is none of this name.
 
     Raises Refused: another server holds it, and does so even after the longest time for which a
-    crashed one could.
+    crashed one could. Raises Unavailable when the database does not answer for as long.
     """
-    await stores.worlds.create(slug, title)
     until = trio.current_time() + LEASE_S + CLAIM_MARGIN_S
     has_told = False
     while True:
         try:
+            await stores.worlds.create(slug, title)
             return await stores.worlds.claim(slug, stores.node.name)
-        except Refused as error:
+        except (Refused, Unavailable) as error:
             if trio.current_time() >= until:
                 raise
             if not has_told:
-                logger.warning("%s It is waited for.", error)
+                logger.warning("%s It is waited for.", _sentence(error))
                 has_told = True
         await trio.sleep(CLAIM_POLL_S)
+
+
+def _sentence(error: Refused | Unavailable) -> str:
+    """What went wrong, as a sentence."""
+    text = str(error)
+    return text if text.endswith(".") else f"{text[0].upper()}{text[1:]}."

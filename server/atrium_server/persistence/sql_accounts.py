@@ -28,6 +28,8 @@ from atrium_server.persistence.accounts import (
     ACTOR_CLI,
     ACTOR_SERVER,
     AccountRow,
+    Ask,
+    Exchange,
     ExportKind,
     ExportPage,
     GrantRow,
@@ -147,8 +149,7 @@ class SqlAccounts:
 
     async def set_prefs(self, account: uuid.UUID, prefs: bytes) -> None:
         values = {"id": account, "prefs": prefs.decode()}
-        deed = about(str(account), "account.prefs", account)
-        await self._database.tx(change, _SET_PREFS, values, deed)
+        await self._database.tx(count, _SET_PREFS, values)
 
     async def set_password(
         self, account: uuid.UUID, password_hash: str, keep: uuid.UUID | None, actor: str
@@ -164,15 +165,11 @@ class SqlAccounts:
     async def sign_in(self, new: NewSignIn, newest_max: int) -> bool:
         return await self._database.tx(sql_sign_ins.sign_in, new, newest_max)
 
-    async def held(self, asks: Sequence[tuple[bytes, str]]) -> list[Held | None]:
+    async def held(self, asks: Sequence[Ask]) -> list[Held | None]:
         return await self._database.tx(sql_sign_ins.held, [*asks])
 
-    async def rotate(
-        self, old_hash: bytes, new_hash: bytes, lasts_s: float, lasts_s_max: float
-    ) -> Rotated | None:
-        values = {"old": old_hash, "new": new_hash, "lasts_s": lasts_s,
-                  "lasts_s_max": lasts_s_max}
-        return await self._database.tx(sql_sign_ins.rotate, values)
+    async def rotate(self, exchange: Exchange) -> Rotated | None:
+        return await self._database.tx(sql_sign_ins.rotate, exchange)
 
     async def end_sign_in(self, sign_in: uuid.UUID, actor: str) -> bool:
         deed = AuditRow(actor, "sign_in.end", "sign_in", str(sign_in))

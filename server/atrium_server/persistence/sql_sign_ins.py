@@ -1,8 +1,9 @@
 """Sign-ins in Postgres: the statements behind that half of `sql_accounts.SqlAccounts`.
 
-Two exchanges of one token meet in the row of the sign-in: the second waits for the first, then
-finds no such token, and then finds it as the spent one, which ends the sign-in. Had both asked the
-same question first, both would have won.
+A token names its sign-in. Any other than the present one of a sign-in that holds was copied,
+however often it was exchanged since. Two exchanges of one token meet in the row of the sign-in: the
+second waits for the first, then finds another token there, which ends the sign-in. Had both asked
+the same question first, both would have won.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from atrium_server.persistence.accounts import (
     ACTOR_GUEST,
     ACTOR_SERVER,
+    Ask,
+    Exchange,
     Held,
     NewSignIn,
     Rotated,
@@ -42,16 +45,14 @@ _END_OLDEST: Final = text("""
 _HELD: Final = """
     SELECT asked.n, s.id, s.account_id, coalesce(a.handle, s.guest_name),
         coalesce(a.status, 'active'), extract(epoch FROM s.expires_at - now())::float8,
-        s.is_spent, ARRAY(
+        asked.hash IS NOT NULL AND asked.hash <> s.token_hash, ARRAY(
             SELECT DISTINCT word FROM role_grant g JOIN role r ON r.id = g.role_id
                 CROSS JOIN unnest(r.permissions) word
             WHERE g.account_id = s.account_id AND (g.world_id IS NULL OR g.world_id =
                 (SELECT w.id FROM world w WHERE w.slug = asked.world)))
-    FROM unnest($1::bytea[], $2::text[]) WITH ORDINALITY asked(hash, world, n)
-    CROSS JOIN LATERAL (
-        SELECT *, false AS is_spent FROM sign_in WHERE token_hash = asked.hash
-        UNION ALL
-        SELECT *, true FROM sign_in WHERE spent_token_hash = asked.hash) s
+    FROM unnest($1::uuid[], $2::bytea[], $3::text[]) WITH ORDINALITY
+        asked(sign_in, hash, world, n)
+    JOIN sign_in s ON s.id = asked.sign_in
     LEFT JOIN account a ON a.id = s.account_id
     WHERE s.revoked_at IS NULL AND s.expires_at > now()
 """
@@ -60,13 +61,13 @@ _ROTATE: Final = text("""
         last_seen_at = now(),
         expires_at = least(now() + make_interval(secs => :lasts_s),
             created_at + make_interval(secs => :lasts_s_max))
-    WHERE token_hash = :old AND revoked_at IS NULL AND expires_at > now()
+    WHERE id = :sign_in AND token_hash = :old AND revoked_at IS NULL AND expires_at > now()
         AND created_at + make_interval(secs => :lasts_s_max) > now()
     RETURNING id, account_id, extract(epoch FROM expires_at - now())::float8
 """)
 _END_COPIED: Final = text("""
     UPDATE sign_in SET revoked_at = now()
-    WHERE spent_token_hash = :old AND revoked_at IS NULL AND expires_at > now()
+    WHERE id = :sign_in AND token_hash <> :old AND revoked_at IS NULL AND expires_at > now()
     RETURNING id, account_id
 """)
 END: Final = text("""
@@ -109,13 +110,12 @@ async def sign_in(connection: AsyncConnection, new: NewSignIn, newest_max: int) 
     return True
 
 
-async def held(
-    connection: AsyncConnection, asks: list[tuple[bytes, str]]
-) -> list[Held | None]:
+async def held(connection: AsyncConnection, asks: list[Ask]) -> list[Held | None]:
     raw = await connection.get_raw_connection()
     driver: Any = raw.driver_connection
     answers: list[Held | None] = [None] * len(asks)
-    for row in await driver.fetch(_HELD, [ask[0] for ask in asks], [ask[1] for ask in asks]):
+    columns = [[ask[at] for ask in asks] for at in range(3)]
+    for row in await driver.fetch(_HELD, *columns):
         known: tuple[Any, ...] = (
             plain(row[1]), plain_or_none(row[2]), *row[3:7], frozenset(row[7])
         )
@@ -123,7 +123,11 @@ async def held(
     return answers
 
 
-async def rotate(connection: AsyncConnection, values: dict[str, Any]) -> Rotated | None:
+async def rotate(connection: AsyncConnection, exchange: Exchange) -> Rotated | None:
+    values = {
+        "sign_in": exchange.sign_in, "old": exchange.old_hash, "new": exchange.new_hash,
+        "lasts_s": exchange.lasts_s, "lasts_s_max": exchange.lasts_s_max,
+    }
     row = (await connection.execute(_ROTATE, values)).first()
     if row is not None:
         done = Rotated(plain(row[0]), plain_or_none(row[1]), False, row[2])

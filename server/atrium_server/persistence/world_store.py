@@ -52,8 +52,12 @@ _FENCE: Final = text("""
         THEN set_config('synchronous_commit', 'on', true) END
 """)
 _LOOK: Final = text("SELECT owner_epoch, version, owner_node FROM world WHERE id = :world")
+# To look first: an INSERT in vain would wait for whoever is changing the row of the world, and that
+# may be a past owner which is frozen in the middle of a commit.
 _CREATE: Final = text("""
-    INSERT INTO world (slug, title) VALUES (:slug, :title) ON CONFLICT (slug) DO NOTHING
+    INSERT INTO world (slug, title) SELECT CAST(:slug AS text), CAST(:title AS text)
+    WHERE NOT EXISTS (SELECT FROM world WHERE slug = :slug)
+    ON CONFLICT (slug) DO NOTHING
     RETURNING id
 """)
 _CLAIM: Final = text("""

@@ -20,23 +20,31 @@ saved) keep to the same path, so they are saved, told and undone like any other.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
-from typing import Protocol
 
 import msgspec
 
 from atrium_server.world import commands as c
-from atrium_server.world.editing import Author, Editor, Plan
+from atrium_server.world.budget import Budget
+from atrium_server.world.builders import (
+    SENTENCES,
+    Busy,
+    Nothing,
+    Person,
+    author_of,
+    cost_bytes,
+    with_pending,
+    word_of,
+)
+from atrium_server.world.editing import Editor, Plan
 from atrium_server.world.ledger import Ledger
 from atrium_server.world.props import Change, Prop, Props
 from atrium_server.world.telling import Telling
-from atrium_shared import edits, limits
+from atrium_shared import limits
 from atrium_shared.errors import ErrorCode, RequestRefused
 from atrium_shared.messages import (
     EditState,
     EditStatus,
     Message,
-    Rights,
     SaveState,
     Saving,
     SignState,
@@ -47,47 +55,10 @@ from atrium_shared.props import (
     Sign,
     Spawn,
     checked_properties,
-    encode_properties,
 )
 
-COST_BYTES = 1_200
-"""What a change costs to keep until it is saved, besides its texts: its row, and its history."""
-SENTENCES = {
-    SaveState.RW: "Everything is saved again.",
-    SaveState.DEGRADED: "Saving takes longer than usual; what you build is kept.",
-    SaveState.READ_ONLY: "This world cannot be saved just now, so nothing can be built.",
-    SaveState.FENCED: "Another server has taken over this world.",
-}
 _ROOM = 1 << 40
 _encoder = msgspec.msgpack.Encoder()
-
-
-@dataclass(slots=True)
-class Person:
-    """Who builds, as long as the session lasts."""
-
-    session_id: int
-    uuid: bytes
-    author: Author
-    ledger: Ledger = field(default_factory=Ledger)
-
-
-class Busy(Protocol):
-    """Props that nobody may edit just now."""
-
-    def __contains__(self, prop_id: bytes, /) -> bool: ...
-
-    def give_up(self, prop_id: bytes, out: c.TickOutput) -> None:
-        """Put it back where it was, if it is one of these."""
-        ...
-
-
-class _Nothing:
-    def __contains__(self, prop_id: bytes, /) -> bool:
-        return False
-
-    def give_up(self, prop_id: bytes, out: c.TickOutput) -> None:
-        return None
 
 
 class Building:
@@ -108,35 +79,50 @@ class Building:
         """A hash over all changes so far."""
         self.spawns: dict[bytes, None] = {}
         """Props where people arrive."""
-        self.busy: Busy = _Nothing()
+        self.busy: Busy = Nothing()
         """What is in hands and in the air."""
+        self.unasked = False
+        """Some verdicts could not be taken, and are asked for again."""
         self.judging: dict[bytes, str] = {}
         """Signs with a pending text, and who wrote it."""
 
     # --- loading, coming and going -------------------------------------------------------
 
-    def load(self, props: dict[bytes, Prop], run: bytes) -> None:
-        """Begin with these. Raises ValueError when their groups are no forest."""
-        self.props.load(props, 0)
+    def load(self, props: dict[bytes, Prop], run: bytes) -> int:
+        """Begin with these; returns how many had lost their group, and lie in the world now."""
+        lost = self.props.load(props, 0)
         self.run = run
-        for prop_id, prop in props.items():
+        for prop_id, prop in self.props:
             if isinstance(prop.properties, Spawn):
                 self.spawns[prop_id] = None
             elif prop.pending:
                 self.judging[prop_id] = prop.owner
+        return len(lost)
 
     def enter(self, join: c.Join) -> None:
         """A session is in the world."""
-        rights = join.rights if join.author else 0
-        author = Author(
-            join.author or "nobody", bool(rights & Rights.BUILD), bool(rights & Rights.MODERATE)
-        )
+        author = author_of(join.author or "nobody", join.rights if join.author else 0)
         known = join.back.requests if join.back is not None else ()
-        self.people[join.session_id] = Person(join.session_id, join.uuid, author, Ledger(known))
+        self.people[join.session_id] = Person(
+            join.session_id, join.uuid, author, Ledger(known, join.floor),
+            Budget(limits.EDIT_PROPS_PER_S_MAX, self.telling.all.tick_rate_hz),
+        )
+
+    def asked_to(self, session_id: int) -> int:
+        """The highest request for an edit that a session has made here; -1 for none."""
+        person = self.people.get(session_id)
+        return -1 if person is None else person.ledger.highest
+
+    def entitle(self, session_id: int, rights: int) -> None:
+        """What a session may do has changed."""
+        person = self.people[session_id]
+        person.author = author_of(person.author.account, rights)
 
     def leave(self, session_id: int) -> None:
         """A session is over."""
-        self.people.pop(session_id, None)
+        person = self.people.pop(session_id, None)
+        if person is not None and person.author.account.startswith("guest:"):
+            self.editor.forget(person.author.account)
 
     def news_for(self, session_id: int) -> list[Message]:
         """What a newcomer is to know besides the scene."""
@@ -167,11 +153,23 @@ class Building:
         try:
             self.needs_store(person)
             plan = self._judged(self.editor.plan(person.author, command.edit))
-            if any(change.prop_id in self.busy for change in plan.changes):
-                raise RequestRefused(ErrorCode.TAKEN, "Somebody has it in the hand.")
-            self.take(person, command.request_id, _word(command.edit), plan, out)
+            self._needs_free(person, plan, out)
+            self.take(person, command.request_id, word_of(command.edit), plan, out)
         except RequestRefused as refused:
             self.refuse(person, command.request_id, refused, out)
+
+    def _needs_free(self, person: Person, plan: Plan, out: c.TickOutput) -> None:
+        for change in plan.changes:
+            if change.prop_id in self.busy:
+                if not person.author.may_moderate:
+                    raise RequestRefused(ErrorCode.TAKEN, "Somebody has it in the hand.")
+                self.busy.give_up(change.prop_id, out)
+        new = [change.after for change in plan.changes if change.before is None]
+        more = sum(prop is not None and isinstance(prop.properties, Spawn) for prop in new)
+        if more and len(self.spawns) + more > limits.SPAWNS_MAX:
+            raise RequestRefused(
+                ErrorCode.WORLD_FULL, f"A world has at most {limits.SPAWNS_MAX} built spawn points."
+            )
 
     def is_answered(self, person: Person, request_id: int, out: c.TickOutput) -> bool:
         """Whether this was asked before; it is then answered as before."""
@@ -195,12 +193,17 @@ class Building:
             raise RequestRefused(
                 ErrorCode.RATE_LIMITED, "Too many of your edits wait to be saved.", 1_000
             )
+        if not person.changed.has_room(self.telling.tick):
+            raise RequestRefused(
+                ErrorCode.RATE_LIMITED, "You change very many things: wait a moment.", 1_000
+            )
 
     def take(
         self, person: Person, request_id: int, op: str, plan: Plan, out: c.TickOutput
     ) -> None:
         """Make what was planned. Raises RequestRefused when there is no room to save it."""
         self._needs_room(plan.changes)
+        person.changed.take(self.telling.tick, len(plan.changes))
         self.editor.take(person.author, plan)
         self._made(c.Accepted(
             person.uuid, request_id, op, person.author.account, tuple(plan.changes)
@@ -238,6 +241,8 @@ class Building:
         """Take the room that these need until they are saved."""
         if not changes:
             return
+        if self.store.state in (SaveState.READ_ONLY, SaveState.FENCED):
+            raise RequestRefused(ErrorCode.NOT_SAVED, SENTENCES[self.store.state], 1_000)
         store, cost = self.store, sum(map(cost_bytes, changes))
         left = c.Store(
             store.state, store.edits - 1, store.rows - len(changes), store.bytes - cost
@@ -286,7 +291,7 @@ class Building:
         """The plan, with new texts of signs only pending. What comes back was judged once."""
         if plan.kind != "do":
             return plan
-        return Plan([_pending(change) for change in plan.changes], plan.kind, plan.left_alone)
+        return Plan([with_pending(change) for change in plan.changes], plan.kind, plan.left_alone)
 
     def judged(self, command: c.SignJudged, out: c.TickOutput) -> None:
         """Publish the text of a sign, or drop it."""
@@ -303,10 +308,16 @@ class Building:
             except PropError as error:
                 published, reason = False, str(error)
         after = msgspec.structs.replace(prop, properties=properties, pending="")
-        readers = self._sessions_of({self.judging.get(command.prop_id, ""), prop.owner})
+        concerned = {self.judging.get(command.prop_id, ""), prop.owner}
         change = Change(command.prop_id, prop, after)
+        try:
+            self._needs_room([change])
+        except RequestRefused:
+            self.unasked = True  # it stays pending, and is judged again when it can be saved
+            return
+        readers = self._sessions_of(concerned)
         self.props.apply([change])
-        self.editor.replaced(change)
+        self.editor.replaced(change, sorted(concerned))
         self._amend("publish", "", [change], out)
         state = SignState.PUBLISHED if published else SignState.REJECTED
         text = command.text if published else command.asked
@@ -324,6 +335,9 @@ class Building:
         """How it stands with the saving."""
         changed = command.state is not self.store.state
         self.store = command
+        if self.unasked and command.state in (SaveState.RW, SaveState.DEGRADED):
+            self.unasked = False
+            self.ask_judge(out)
         if changed:
             out.tells.append(c.Tell(None, self._saving()))
 
@@ -352,12 +366,20 @@ class Building:
         self.telling.note(tuple(changes))
         for change in changes:
             self._index(change)
+            prop = change.after
+            if prop is not None and prop.pending:
+                self.judging[change.prop_id] = prop.owner
+                out.signs.append(c.SignRequest(change.prop_id, prop.pending))
 
     def amend(self, command: c.Amend, out: c.TickOutput) -> None:
         """Make changes of the house, where the props still are as they say."""
         for change in command.changes:
             self.busy.give_up(change.prop_id, out)
         changes = self.editor.standing(list(command.changes))
+        try:
+            self._needs_room(changes)
+        except RequestRefused:
+            changes = []
         self.props.apply(changes)
         self._amend(command.op, command.author, changes, out)
         left_alone = len(command.changes) - len(changes)
@@ -366,30 +388,3 @@ class Building:
     def _amend(self, op: str, author: str, changes: list[Change], out: c.TickOutput) -> None:
         self.amendments += 1
         self._made(c.Accepted(self.run, self.amendments, op, author, tuple(changes)), out)
-
-
-def cost_bytes(change: Change) -> int:
-    """What a change costs to keep until it is saved, at most."""
-    sizes = [
-        2 * (len(encode_properties(prop.properties)) + 4 * len(prop.pending))
-        for prop in (change.before, change.after) if prop is not None
-    ]
-    return COST_BYTES + sum(sizes)
-
-
-def _pending(change: Change) -> Change:
-    """A change of a sign's text as one of its pending text."""
-    before, after = change.before, change.after
-    if after is None or not isinstance(after.properties, Sign):
-        return change
-    shown = before.properties.text if before and isinstance(before.properties, Sign) else ""
-    wanted = after.properties.text
-    pending = "" if wanted in ("", shown) else wanted
-    properties = msgspec.structs.replace(after.properties, text=shown if wanted else "")
-    after = msgspec.structs.replace(after, properties=properties, pending=pending)
-    return Change(change.prop_id, before, after)
-
-
-def _word(edit: edits.Edit) -> str:
-    """What the history calls an operation."""
-    return type(edit).__name__.lower()

@@ -108,6 +108,12 @@ class Carrying:
             raise RequestRefused(ErrorCode.BAD_EDIT, str(error)) from None
         if (command.hand, prop_id) in self.holds.of(slot):
             return  # asked again
+        if not self._building.telling.has_room_for_hands:
+            raise RequestRefused(
+                ErrorCode.RATE_LIMITED, "Too much goes from hand to hand: wait a moment.", 500
+            )
+        if len(self.holds) >= limits.HELD_PROPS_MAX:
+            raise RequestRefused(ErrorCode.WORLD_FULL, "Too many things are in hands already.")
         self.holds.grab(slot, command.hand, prop_id, grip)
         if prop_id in self.throws:
             self.flights.cancel(prop_id)
@@ -260,7 +266,7 @@ class Carrying:
 
     def _tell(self, message: Message, out: c.TickOutput) -> None:
         out.tells.append(c.Tell(None, message))
-        self._building.telling.charge(size_of(message))
+        self._building.telling.charge_hands(size_of(message))
 
 
 def half_size_m(prop: Prop) -> Vector:

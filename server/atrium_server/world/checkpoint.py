@@ -33,7 +33,7 @@ import numpy.typing as npt
 
 from atrium_server.frame import enter_tail
 from atrium_server.world.budget import Budget
-from atrium_server.world.building import Person
+from atrium_server.world.builders import Person
 from atrium_server.world.carrying import Throw
 from atrium_server.world.chat import ChatRules, Claims, Line, Published
 from atrium_server.world.commands import Join, Store
@@ -100,6 +100,7 @@ class _Person(msgspec.Struct, frozen=True):
     may_build: bool
     may_moderate: bool
     ledger: tuple[int, list[EditStatus]]
+    paid_to: int
 
 
 class _Built(msgspec.Struct, frozen=True):
@@ -113,6 +114,7 @@ class _Built(msgspec.Struct, frozen=True):
     people: list[_Person]
     spawns: list[bytes]
     judging: list[tuple[bytes, str]]
+    unasked: bool
     revision: int
     untold: list[tuple[bytes, News]]
     holds: list[tuple[int, int, bytes, Transform]]
@@ -141,7 +143,8 @@ class Held:
     @property
     def size_bytes(self) -> int:
         """What it costs to hold, about: of what it shares with the world, the references."""
-        return len(self.fixed) + REFERENCE_BYTES * (len(self.props) + len(self.past))
+        undone = sum(len(edit) for _, *stacks in self.past for stack in stacks for edit in stack)
+        return len(self.fixed) + REFERENCE_BYTES * (len(self.props) + undone)
 
     def encode(self) -> bytes:
         """The checkpoint as bytes."""
@@ -211,8 +214,8 @@ def restore(world: World, data: bytes) -> None:
 
 def _budgets(world: World) -> list[Budget]:
     stage = world._stage
-    telling = world.building.telling
-    return [*stage.budgets.values(), stage.hall, stage.emotes, telling.reader, telling.all]
+    t = world.building.telling
+    return [*stage.budgets.values(), stage.hall, stage.emotes, t.reader, t.all, *t.hands]
 
 
 def _arrays(world: World, high: int) -> list[npt.NDArray[Any]]:
@@ -258,13 +261,14 @@ def _save_built(world: World) -> _Built:
     people = [
         _Person(
             person.session_id, person.uuid, person.author.account, person.author.may_build,
-            person.author.may_moderate, person.ledger.save(),
+            person.author.may_moderate, person.ledger.save(), person.changed.paid_to,
         )
         for person in building.people.values()
     ]
     return _Built(
         building.props.version, building.run, building.amendments, building.chain, building.store,
-        people, list(building.spawns), list(building.judging.items()), building.telling.revision,
+        people, list(building.spawns), list(building.judging.items()), building.unasked,
+        building.telling.revision,
         list(building.telling.untold.items()), carrying.holds.save(),
         list(carrying.throws.items()), carrying.flights.save(),
     )
@@ -278,11 +282,13 @@ def _restore_built(world: World, saved: _Built, whole: _Whole) -> None:
     building.store = saved.store
     for one in saved.people:
         author = Author(one.account, one.may_build, one.may_moderate)
+        changed = Budget(limits.EDIT_PROPS_PER_S_MAX, world.manifest.tick_rate_hz, one.paid_to)
         building.people[one.session_id] = Person(
-            one.session_id, one.uuid, author, Ledger.restore(one.ledger)
+            one.session_id, one.uuid, author, Ledger.restore(one.ledger), changed
         )
     building.spawns.update(dict.fromkeys(saved.spawns))
     building.judging.update(saved.judging)
+    building.unasked = saved.unasked
     building.telling.revision = saved.revision
     building.telling.untold.update(saved.untold)
     if any(not 0 <= slot < world.manifest.capacity for slot, *_ in saved.holds):

@@ -47,6 +47,8 @@ class Join(Command, tag="join", frozen=True):
     rights: int = 0
     """Bits of `messages.Rights`."""
     back: Back | None = None
+    floor: int = -1
+    """No request for an edit up to this number is a new one: it was asked in another world."""
 
 
 class Leave(Command, tag="leave", frozen=True):
@@ -102,6 +104,14 @@ class Jump(Command, tag="jump", frozen=True):
     y: float
     z: float
     yaw: float
+
+
+class Entitle(Command, tag="entitle", frozen=True):
+    """What a session may do has changed."""
+
+    session_id: int
+    rights: int
+    """Bits of `messages.Rights`."""
 
 
 class Build(Command, tag="build", frozen=True):
@@ -173,6 +183,12 @@ class Reread(Command, tag="reread", frozen=True):
     props: tuple[tuple[bytes, Prop | None], ...]
 
 
+class Forget(Command, tag="forget", frozen=True):
+    """An author is gone for good: nothing of it is undone any more."""
+
+    author: str
+
+
 class Amend(Command, tag="amend", frozen=True):
     """Changes that are nobody's edit: a roll-back, a restore. Each is made where the prop still is
     as the change says. Answered with `Amended`.
@@ -184,9 +200,9 @@ class Amend(Command, tag="amend", frozen=True):
     changes: tuple[Change, ...]
 
 
-SessionCommand = Leave | LinkChange | Say | Gesture | Jump | Build | Take | LetGo
-SESSION_COMMANDS = (Leave, LinkChange, Say, Gesture, Jump, Build, Take, LetGo)
-HouseCommand = Judged | Retract | SignJudged | Store | EditsSaved | Reread | Amend
+SessionCommand = Leave | LinkChange | Say | Gesture | Jump | Entitle | Build | Take | LetGo
+SESSION_COMMANDS = (Leave, LinkChange, Say, Gesture, Jump, Entitle, Build, Take, LetGo)
+HouseCommand = Judged | Retract | SignJudged | Store | EditsSaved | Reread | Forget | Amend
 AnyCommand = Join | SessionCommand | HouseCommand
 
 

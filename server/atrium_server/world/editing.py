@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -121,17 +122,19 @@ class Editor:
         if kind == "do":
             past.done.append(changes)
             past.undone.clear()
+            while sum(map(len, past.done)) > limits.UNDO_CHANGES_MAX and len(past.done) > 1:
+                past.done.popleft()
             return
         source, target = (past.done, past.undone) if kind == "undo" else (past.undone, past.done)
         if source:  # after a start the oldest ones are not known
             source.pop()
         target.append(changes)
 
-    def replaced(self, change: Change) -> None:
-        """The house itself has put another state in the place of one that an author wrote: what
-        that author would take back is the new one.
+    def replaced(self, change: Change, accounts: Iterable[str]) -> None:
+        """The house itself has put another state in the place of one that one of these authors
+        wrote: what they would take back is the new one.
         """
-        for past in self._past.values():
+        for past in [self._past[one] for one in accounts if one in self._past]:
             for edits_ in (past.done, past.undone):
                 for place, edit in enumerate(edits_):
                     if any(one.prop_id == change.prop_id for one in edit):
@@ -165,6 +168,7 @@ class Editor:
         self._needs_room(1)
         self._needs_no(edit.prop_id)
         self._needs_group(author, edit.group, levels=1)
+        self._needs_place_in(edit.group, 1)
         prop = Prop(
             _transform(edit.transform), _properties(edit.properties), edit.group, author.account
         )
@@ -188,10 +192,11 @@ class Editor:
     def _duplicate(self, author: Author, edit: edits.Duplicate) -> list[Change]:
         original = self._there(edit.prop_id)
         self._needs_no(edit.copy_id)
-        tree = self._needs_few(self.props.tree(edit.prop_id))
+        tree = self._needs_few(self.props.tree(edit.prop_id, limits.EDIT_CHANGES_MAX))
         self._needs_room(len(tree))
         if original.group:
             self._needs_group(author, original.group, levels=0)
+            self._needs_place_in(original.group, len(tree))
         names = {one: _copy_id(edit.copy_id, one) for one in tree}
         names[edit.prop_id] = edit.copy_id
         changes: list[Change] = []
@@ -209,22 +214,27 @@ class Editor:
         return changes
 
     def _delete(self, author: Author, prop_id: bytes) -> list[Change]:
-        tree = self._needs_few(self.props.tree(prop_id) if self.props.get(prop_id) else [prop_id])
+        self._there(prop_id)
+        tree = self._needs_few(self.props.tree(prop_id, limits.EDIT_CHANGES_MAX))
         return [Change(one, self._own(author, one), None) for one in tree]
 
     def _attach(self, author: Author, edit: edits.Attach) -> list[Change]:
         chosen = list(dict.fromkeys(edit.prop_ids))
         changes: list[Change] = []
+        coming = 0
+        around = {edit.group, *self.props.above(edit.group)}
         for prop_id in chosen:
             prop = self._own(author, prop_id)
-            tree = self.props.tree(prop_id)
-            if edit.group in tree:
+            if edit.group and prop_id in around:
                 raise _refused(ErrorCode.BAD_EDIT, "A group cannot be put into itself.")
+            if prop.group != edit.group:
+                coming += len(self.props.tree(prop_id, limits.EDIT_CHANGES_MAX))
             self._needs_group(author, edit.group, levels=self._levels(prop_id))
             seen = self.props.in_frame_of(edit.group, self.props.seen_at(prop_id))
             after = msgspec.structs.replace(prop, group=edit.group, transform=_bounded(seen))
             changes.append(Change(prop_id, prop, after))
-        if any(self._is_around(other, one) for one in chosen for other in chosen if other != one):
+        self._needs_place_in(edit.group, coming)
+        if any(not set(chosen).isdisjoint(self.props.above(one)) for one in chosen):
             raise _refused(
                 ErrorCode.BAD_EDIT, "Choose a group or what is in it, but not both at once."
             )
@@ -266,7 +276,7 @@ class Editor:
             return False
         if group in coming:
             return True
-        return group not in self.props.tree(change.prop_id) and (
+        return change.prop_id not in (group, *self.props.above(group)) and (
             self.props.depth(group) + self._levels(change.prop_id) <= limits.GROUP_DEPTH_MAX
         )
 
@@ -285,6 +295,9 @@ class Editor:
             raise _refused(ErrorCode.NOT_ALLOWED, "It belongs to somebody else.")
         if prop.is_locked and not even_locked:
             raise _refused(ErrorCode.NOT_ALLOWED, "It is locked: unlock it first.")
+        for group in self.props.above(prop_id):
+            if self._there(group).is_locked:
+                raise _refused(ErrorCode.NOT_ALLOWED, "Its group is locked: unlock that first.")
         return prop
 
     def _needs_no(self, prop_id: bytes) -> None:
@@ -308,6 +321,17 @@ class Editor:
                 ErrorCode.BAD_EDIT, f"Groups are at most {limits.GROUP_DEPTH_MAX} deep."
             )
 
+    def _needs_place_in(self, group: bytes, more: int) -> None:
+        """A group, with all that is in it and around it, stays small enough for one edit."""
+        if group and more:
+            top = [group, *self.props.above(group)][-1]
+            if len(self.props.tree(top, limits.EDIT_CHANGES_MAX)) + more > limits.EDIT_CHANGES_MAX:
+                raise _refused(
+                    ErrorCode.BAD_EDIT,
+                    f"A group holds at most {limits.EDIT_CHANGES_MAX - 1} props, those in its"
+                    " groups counted.",
+                )
+
     def _needs_few(self, tree: list[bytes]) -> list[bytes]:
         if len(tree) > limits.EDIT_CHANGES_MAX:
             raise _refused(
@@ -321,9 +345,6 @@ class Editor:
         if self.props.get(prop_id) is None:
             return 1
         return 1 + max(map(self._levels, self.props.inside(prop_id)), default=0)
-
-    def _is_around(self, group: bytes, prop_id: bytes) -> bool:
-        return group != prop_id and prop_id in self.props.tree(group)
 
 
 def _with_other_end(one: Change, new: Change) -> Change:

@@ -20,15 +20,25 @@ class Ledger:
 
     __slots__ = ("_floor", "_of", "unanswered")
 
-    def __init__(self, durable: Iterable[int] = ()) -> None:
-        """`durable`: requests that are known to be saved, from before the server began."""
+    def __init__(self, durable: Iterable[int] = (), floor: int = -1) -> None:
+        """`durable`: requests that are known to be saved, from before the server began; no other
+        one up to `floor` is new.
+        """
         self._of: dict[int, EditStatus] = {}
-        self._floor = -1
+        self._floor = floor
         """No id up to this one is remembered, but for those that are there."""
         self.unanswered = 0
         """Edits that wait to be saved."""
-        for request_id in sorted(durable):
+        known = sorted(durable)
+        if len(known) >= limits.EDITS_REMEMBERED_MAX:  # there may be older ones
+            self._floor = max(self._floor, known[0])
+        for request_id in known:
             self.put(EditStatus(request_id, EditState.DURABLE, 0, "", 0))
+
+    @property
+    def highest(self) -> int:
+        """The highest id that was ever asked."""
+        return max(self._floor, max(self._of, default=-1))
 
     def get(self, request_id: int) -> EditStatus | None:
         """What was answered last, if it is remembered."""
@@ -44,9 +54,9 @@ class Ledger:
         self.unanswered += (status.state is _OPEN) - (before is not None and before.state is _OPEN)
         self._of[status.request_id] = status
         if len(self._of) > limits.EDITS_REMEMBERED_MAX:
-            oldest = next(iter(self._of))
-            forgotten = self._of.pop(oldest)
-            self.unanswered -= forgotten.state is _OPEN
+            # What still waits for its answer is never forgotten; it is few.
+            oldest = next(one for one, told in self._of.items() if told.state is not _OPEN)
+            del self._of[oldest]
             self._floor = max(self._floor, oldest)
 
     def save(self) -> tuple[int, list[EditStatus]]:

@@ -62,8 +62,7 @@ class Places:
 
     def _spawn(self) -> Spot:
         """A free place on one of the spawn points, by chance."""
-        spawns = self.spawns()
-        (x, y, z), yaw, radius_m = spawns[int(self.random.integers(len(spawns)))]
+        (x, y, z), yaw, radius_m = self._spawn_point()
         for _ in range(16):
             # The square root spreads evenly over the disc.
             radius = radius_m * math.sqrt(self.random.random())
@@ -74,21 +73,25 @@ class Places:
                 return Spot(at[0], ground, at[1], yaw)
         return Spot(x, y, z, yaw)
 
-    def spawns(self) -> list[tuple[Vector, float, float]]:
-        """(position, yaw in radians, radius in metres) of all spawn points: those of the manifest,
-        and props that are within the world.
+    def _spawn_point(self) -> tuple[Vector, float, float]:
+        """(position, yaw in radians, radius in metres) of one of those of the manifest and of the
+        props that are within the world.
         """
-        found = [(s.position, math.radians(s.yaw_deg), s.radius_m) for s in self._manifest.spawns]
-        low, high = self._manifest.extent.min_m, self._manifest.extent.max_m
-        for prop_id in self._building.spawns:
+        own, built = self._manifest.spawns, list(self._building.spawns)
+        number = int(self.random.integers(len(own) + len(built)))
+        if number >= len(own):
+            prop_id = built[number - len(own)]
             prop = self._building.props.get(prop_id)
             assert prop is not None
             assert isinstance(prop.properties, Spawn)
             seen = self._building.props.seen_at(prop_id)
+            low, high = self._manifest.extent.min_m, self._manifest.extent.max_m
             at = seen.position_m
             if all(a <= one <= b for a, one, b in zip(low, at, high, strict=True)):
-                found.append((at, yaw_of(seen.rotation), prop.properties.radius_m))
-        return found
+                return at, yaw_of(seen.rotation), prop.properties.radius_m
+            number = number % len(own)
+        spawn = own[number]
+        return spawn.position, math.radians(spawn.yaw_deg), spawn.radius_m
 
     # --- jumps ---------------------------------------------------------------------------
 

@@ -75,11 +75,24 @@ class Props:
         """Ids of what is directly in a group, sorted."""
         return sorted(self._inside.get(group, ()))
 
-    def tree(self, prop_id: bytes) -> list[bytes]:
-        """The prop and all that is in it, groups before what they hold."""
+    def tree(self, prop_id: bytes, most: int = limits.PROPS_PER_WORLD_MAX) -> list[bytes]:
+        """The prop and all that is in it, groups before what they hold; when that is more than
+        `most` some more than that of them.
+        """
         found = [prop_id]
         for one in found:  # grows while it is walked
+            if len(found) > most:
+                break
             found.extend(self.inside(one))
+        return found
+
+    def above(self, prop_id: bytes) -> list[bytes]:
+        """The groups that a prop is in, the nearest first."""
+        found: list[bytes] = []
+        prop = self._of.get(prop_id)
+        while prop is not None and prop.group:
+            found.append(prop.group)
+            prop = self._of.get(prop.group)
         return found
 
     def depth(self, group: bytes) -> int:
@@ -90,15 +103,33 @@ class Props:
             group = self._of[group].group
         return levels
 
-    def load(self, props: dict[bytes, Prop], version: int) -> None:
-        """Begin with these. Raises ValueError when their groups are no forest."""
+    def load(self, props: dict[bytes, Prop], version: int) -> list[bytes]:
+        """Begin with these; returns those whose group is not there or goes round in a ring. They
+        come to lie in the world.
+        """
         self._of, self._inside, self.version = dict(props), {}, version
         for prop_id, prop in props.items():
             if prop.group:
                 self._inside.setdefault(prop.group, set()).add(prop_id)
-        reached = sum(len(self.tree(root)) for root, prop in props.items() if not prop.group)
-        if reached != len(props):
-            raise ValueError("some props are in groups that are not there, or in themselves")
+        reached: set[bytes] = set()
+        lost: list[bytes] = []
+        for prop_id, prop in props.items():
+            if prop.group and prop.group not in props:
+                lost.append(prop_id)
+                self._free(prop_id)
+            if not self._of[prop_id].group:
+                reached.update(self.tree(prop_id))
+        for prop_id in sorted(props.keys() - reached):  # what is left goes round in rings
+            if prop_id not in reached:
+                lost.append(prop_id)
+                self._free(prop_id)
+                reached.update(self.tree(prop_id))
+        return lost
+
+    def _free(self, prop_id: bytes) -> None:
+        prop = self._of[prop_id]
+        self._unlink(prop_id, prop)
+        self._link(prop_id, msgspec.structs.replace(prop, group=b""))
 
     def fits(self, changes: list[Change]) -> bool:
         """Whether each prop is as the change says that it was."""

@@ -45,6 +45,11 @@ class Telling:
         """What one reader is told."""
         self.all = Budget(limits.PROPS_DELIVERED_BYTES_PER_S_MAX, tick_rate_hz)
         """What all readers together are told."""
+        self.hands = (
+            Budget(limits.HANDS_BYTES_PER_S_MAX, tick_rate_hz),
+            Budget(limits.HANDS_DELIVERED_BYTES_PER_S_MAX, tick_rate_hz),
+        )
+        """The same for what is in hands and in the air, so that it holds up nothing else."""
         self.untold: dict[bytes, News] = {}
         """In the order in which they were noted."""
         self._props = props
@@ -60,10 +65,16 @@ class Telling:
             news = News.MOVED if _is_move(change) else News.CHANGED
             self.untold[change.prop_id] = max(news, self.untold.get(change.prop_id, news))
 
-    def charge(self, size_bytes: int) -> None:
-        """A message about props that does not wait was told to all."""
-        self.reader.take(self.tick, size_bytes)
-        self.all.take(self.tick, size_bytes * len(self._readers))
+    def charge_hands(self, size_bytes: int) -> None:
+        """A message about hands or flights was told to all."""
+        one, all_ = self.hands
+        one.take(self.tick, size_bytes)
+        all_.take(self.tick, size_bytes * len(self._readers))
+
+    @property
+    def has_room_for_hands(self) -> bool:
+        """Whether something may be grabbed in this tick."""
+        return all(budget.has_room(self.tick) for budget in self.hands)
 
     @property
     def has_room(self) -> bool:
@@ -99,7 +110,8 @@ class Telling:
             return None
         for prop_id in told:
             del self.untold[prop_id]
-        self.charge(size_bytes)
+        self.reader.take(self.tick, size_bytes)
+        self.all.take(self.tick, size_bytes * len(self._readers))
         self.revision += 1
         return PropsChanged(self.revision, tuple(states), tuple(moves), tuple(gone))
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 
 from atrium_server.frame import PublishedFrame
@@ -132,8 +133,7 @@ class World:
             return
         slot = self._slot_of_session.get(command.session_id)
         if slot is None:
-            # It left in the meantime, or does so before it has got a slot.
-            self._waiting = [j for j in self._waiting if j.session_id != command.session_id]
+            self._apply_to_waiting(command)
             return
         match command:
             case c.Leave():
@@ -148,12 +148,24 @@ class World:
                 self._stage.gesture(command, slot, out)
             case c.Jump():
                 self.places.jump(command, slot, self.tick, out)
+            case c.Entitle():
+                self.building.entitle(command.session_id, command.rights)
             case c.Build():
                 self.building.build(command, out)
             case c.Take():
                 self.carrying.take(command, slot, out)
             case c.LetGo():
                 self.carrying.let_go(command, slot, out)
+
+    def _apply_to_waiting(self, command: c.SessionCommand) -> None:
+        """What concerns somebody who has left in the meantime, or has no slot yet."""
+        for place, join in enumerate(self._waiting):
+            if join.session_id == command.session_id:
+                if isinstance(command, c.Leave):
+                    del self._waiting[place]
+                elif isinstance(command, c.Entitle):
+                    self._waiting[place] = msgspec.structs.replace(join, rights=command.rights)
+                return
 
     def _apply_of_house(self, command: c.HouseCommand, out: c.TickOutput) -> None:
         """What no session asks for."""
@@ -172,6 +184,8 @@ class World:
                 self.building.saved(command, out)
             case c.Reread():
                 self.building.reread(command, out)
+            case c.Forget():
+                self.building.editor.forget(command.author)
             case c.Amend():
                 self.building.amend(command, out)
 

@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,20 +23,33 @@ from chaos import breaking, outages, owners, returning
 from chaos.stage import Stage
 
 Scenario = Callable[[Stage], Awaitable[None]]
-SCENARIOS: dict[str, tuple[Scenario, int, str]] = {
-    "kill-server": (breaking.kill_server, 20, "kill -9 the server"),
-    "kill-postgres": (breaking.kill_postgres, 20, "kill -9 Postgres"),
-    "freeze": (outages.freeze, 1, "Postgres frozen, buffer full"),
-    "stop": (outages.stop, 1, "a foreign Postgres stopped"),
-    "two-servers": (owners.two_servers, 1, "a second server, a takeover"),
-    "cut": (breaking.cut, 30, "cut at COMMIT"),
-    "resume": (returning.resume, 1, "300 people come back"),
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a scenario is tried."""
+
+    run: Scenario
+    title: str
+    rounds: int = 1
+    builders: int = 80
+
+
+PLANS = {
+    "kill-server": Plan(breaking.kill_server, "kill -9 the server", 20),
+    "kill-postgres": Plan(breaking.kill_postgres, "kill -9 Postgres", 20),
+    "freeze": Plan(outages.freeze, "Postgres frozen, buffer full", builders=60),
+    "stop": Plan(outages.stop, "a foreign Postgres stopped", builders=60),
+    "two-servers": Plan(owners.two_servers, "a second server, a takeover", builders=60),
+    "cut": Plan(breaking.cut, "cut at COMMIT", 30),
+    "resume": Plan(returning.resume, "300 people come back"),
 }
 TOGETHER = (("kill-server",), ("kill-postgres",), ("freeze", "stop", "two-servers"), ("cut",),
             ("resume",))
 """Those that wait for the most part are run at the same time."""
 SCENARIO_S_MAX = 240.0
 TOLD_EVERY_S = 5.0
+WORDS_MAX = 200
 
 
 class Teller:
@@ -55,24 +69,30 @@ class Teller:
 
 async def try_one(name: str, stage: Stage) -> None:
     """Run a scenario; that it broke off is part of its verdict."""
-    scenario = SCENARIOS[name][0]
     stage.say = Teller(name)
     try:
         with trio.fail_after(SCENARIO_S_MAX):
-            await scenario(stage)
+            await PLANS[name].run(stage)
     except Exception as error:
         traceback.print_exception(error)
-        stage.verdict.wrong.append(f"it broke off: {error!r}")
+        stage.verdict.wrong.append(f"it broke off: {_innermost(error)!r}"[:WORDS_MAX])
     outcome = "good" if stage.verdict.is_good else "FAILED"
     print(f"{name:14} {stage.seconds:5.0f} s  {outcome}", flush=True)
     for line in (*stage.notes, *stage.verdict.differences()):
         print(f"{'':14} {line}", flush=True)
 
 
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 async def try_all(names: Sequence[str], seed: int, kills: int | None) -> list[Stage]:
     """Run scenarios, some of them together. Ends early when told to by SIGTERM."""
     stages = {
-        name: Stage(name, seed, rounds=kills or SCENARIOS[name][1]) for name in names
+        name: Stage(name, seed, PLANS[name].builders, kills or PLANS[name].rounds)
+        for name in names
     }
     async with trio.open_nursery() as watch:
         watch.start_soon(_end_on_signal, watch.cancel_scope)
@@ -119,7 +139,7 @@ def show(stages: Sequence[Stage]) -> None:
             s.kills, s.resumes, v.asked, v.durable, v.refused, v.reverted, v.unanswered,
             len(v.lost), len(v.twice), len(v.late), len(v.wrong), round(s.seconds),
         )
-        table.add_row(SCENARIOS[s.name][2], *(f"{count:,}" for count in counts))
+        table.add_row(PLANS[s.name].title, *(f"{count:,}" for count in counts))
     Console(width=None if sys.stdout.isatty() else 140).print(table)
     print(
         f"{total['lost']} lost / {total['twice']} applied twice / {total['late']} late writes"
@@ -131,11 +151,11 @@ def main() -> None:
     """The command."""
     reader = argparse.ArgumentParser(prog="make chaos ARGS=...", description=__doc__)
     reader.add_argument("--seed", type=int, help="of moments and edits; otherwise a new one")
-    reader.add_argument("--only", help=f"comma-separated: {', '.join(SCENARIOS)}")
+    reader.add_argument("--only", help=f"comma-separated: {', '.join(PLANS)}")
     reader.add_argument("--kills", type=int, help="how often something is broken in each")
     asked = reader.parse_args()
-    names = asked.only.split(",") if asked.only else list(SCENARIOS)
-    unknown = set(names) - SCENARIOS.keys()
+    names = asked.only.split(",") if asked.only else list(PLANS)
+    unknown = set(names) - PLANS.keys()
     if unknown:
         reader.error(f"there is no scenario {', '.join(sorted(unknown))}")
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(1 << 32)

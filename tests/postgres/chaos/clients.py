@@ -451,9 +451,9 @@ class Crowd:
         await self.bell.until(lambda: self.heard[EditState.DURABLE] >= goal, seconds)
 
     async def all_hear(self, state: SaveState, seconds: float) -> None:
-        """Wait until everybody was told that of the saving. Raises trio.TooSlowError."""
+        """Wait until everybody who is in was told that of the saving. Raises trio.TooSlowError."""
         await self.bell.until(
-            lambda: all(one.saving is state for one in self.builders), seconds
+            lambda: all(one.saving is state for one in self.builders if one.wire), seconds
         )
 
     def memories(self) -> Iterator[Memory]:

@@ -55,7 +55,7 @@ async def freeze(stage: Stage) -> None:
                     os.kill(pid, signal.SIGCONT)
         stage.kills = 1
         await _see_it_back(stage, crowd, hoarders)
-        _check_room(stage, hoarders, filled_s)
+        _check_room(stage, hoarders, hoards, filled_s)
         await stage.audit(server.dsn, crowd, hoarders)
         _check_nothing_is_lost(stage)
 
@@ -152,13 +152,16 @@ async def _copy_until_full(one: Builder, hoard: bytes) -> None:
             await trio.sleep(1 / COPIES_PER_S)
 
 
-def _check_room(stage: Stage, hoarders: Crowd, filled_s: float) -> None:
+def _check_room(
+    stage: Stage, hoarders: Crowd, hoards: dict[str, bytes], filled_s: float
+) -> None:
+    whole = set(hoards.values())
     asked = [
         asked for memory in hoarders.memories() for asked in memory.asked.values()
-        if isinstance(asked.edit, edits.Duplicate)
+        if isinstance(asked.edit, edits.Duplicate) and asked.edit.prop_id in whole
     ]
     full = [one for one in asked if one.state is EditState.REFUSED and "Too much" in one.reason]
     taken = sum(one.state is EditState.DURABLE for one in asked) * HOARD_PROPS
-    stage.notes.append(f"some {taken:,} changes waited, full after {filled_s:.1f} s")
+    stage.notes.append(f"full after {filled_s:.1f} s, with {taken:,} changes of theirs")
     stage.check(bool(full), "nobody was refused for lack of room")
     stage.check(filled_s < READ_ONLY_S, "the world was read-only before the room was full")

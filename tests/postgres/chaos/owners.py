@@ -24,7 +24,8 @@ LINK_S_MAX = 150.0
 """A link to the frozen server is held for this long: its people wait to see what becomes of it."""
 ALONE_S = 3.0
 """How long the second server is alone with the world."""
-FREEZES_MAX = 400
+FREEZES_MAX = 1_000
+LOOKS, LOOK_S = 3, 0.05
 _IN_A_TRANSACTION = """
     SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
     WHERE relation = 'world'::regclass AND mode = 'RowExclusiveLock' AND granted
@@ -59,10 +60,12 @@ async def two_servers(stage: Stage) -> None:
         await _move(crowd, movers, address)
         await trio.sleep(ALONE_S)
         first.send(signal.SIGCONT)
-        await until(lambda: "is lost" in first.last_words(), LOST_S_MAX)
-        await crowd.bell.until(lambda: not any(one.wire for one in stayers), LOST_S_MAX)
-        late = late_writes(await kept_at(foreign.url), takeover, _sessions_of(stayers))
-        stage.verdict.late += late
+        try:
+            await until(lambda: "is lost" in first.last_words(), LOST_S_MAX)
+            await crowd.bell.until(lambda: not any(one.wire for one in stayers), LOST_S_MAX)
+        finally:
+            late = late_writes(await kept_at(foreign.url), takeover, _sessions_of(stayers))
+            stage.verdict.late += late
         stage.say(3, 4, "the first one is fenced, and its people come over")
         crowd.where.tell(address)
         await crowd.all_in(IN_S_MAX)
@@ -90,8 +93,12 @@ async def _freeze_in_a_commit(server: Server, url: str) -> None:
     """Its transaction then holds the row of the world, which the next owner has to wait for."""
     for _ in range(FREEZES_MAX):
         server.send(signal.SIGSTOP)
-        if await trio.to_thread.run_sync(asyncio.run, _value(url, _IN_A_TRANSACTION)):
-            return
+        looks = 0
+        while await trio.to_thread.run_sync(asyncio.run, _value(url, _IN_A_TRANSACTION)):
+            looks += 1  # at the first one it may still have a word on its way
+            if looks == LOOKS:
+                return
+            await trio.sleep(LOOK_S)
         server.send(signal.SIGCONT)
         await trio.sleep(0.005)
     raise AssertionError("it was never seen in the middle of a commit")

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import asyncpg
 import trio
 
 from chaos.audit import Told, Verdict, compare
@@ -18,6 +19,7 @@ from chaos.servers import Foreign, Server, kept_at, open_server, write_world
 
 IN_S_MAX = 40.0
 """Until everybody is in (again) after the server is ready."""
+AT_LAST_S_MAX = 30.0
 REST_S_MAX = 60.0
 """Until everybody knows the fate of all that was asked."""
 
@@ -48,6 +50,8 @@ class Stage:
     def __post_init__(self) -> None:
         self.chance = random.Random(f"{self.seed}/{self.name}")
         self.folder = Path()
+        self._is_audited = False
+        self._crowds: list[Crowd] = []
 
     def check(self, holds: bool, sentence: str) -> None:
         """Something that must hold besides the audit; `sentence` says what does not."""
@@ -74,7 +78,8 @@ class Stage:
 
     def crowd(self, nursery: trio.Nursery, habits: Habits | None = None) -> Crowd:
         """Nobody yet; its people come and build as chance has it."""
-        return Crowd(nursery, random.Random(self.chance.getrandbits(64)), habits)
+        self._crowds.append(Crowd(nursery, random.Random(self.chance.getrandbits(64)), habits))
+        return self._crowds[-1]
 
     async def begin(self, server: Server, crowd: Crowd, builders: int | None = None) -> None:
         """The server runs, everybody is in and builds, and something is saved."""
@@ -85,7 +90,8 @@ class Stage:
         await crowd.more_durable(1, IN_S_MAX)
 
     async def audit(self, url: str, *crowds: Crowd) -> None:
-        """Compare all that these were told with the database."""
+        """Compare all that these were told with the database; once."""
+        self._is_audited = True
         told = (
             Told((memory.uuid, number), asked.edit, asked.state)
             for crowd in crowds for memory in crowd.memories()
@@ -97,6 +103,15 @@ class Stage:
             self.resumes += crowd.resumes
             self.unresumed += crowd.unresumed
 
+    async def audit_at_last(self, url: str) -> None:
+        """After a scenario that broke off: what was told by then must hold all the same."""
+        if not self._is_audited:
+            with trio.move_on_after(AT_LAST_S_MAX, shield=True):
+                try:
+                    await self.audit(url, *self._crowds)
+                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                    self.notes.append(f"nothing could be audited: {error!r}")
+
 
 @asynccontextmanager
 async def open_house(
@@ -105,7 +120,10 @@ async def open_house(
     """A server with a Postgres of its own, and a crowd."""
     async with stage.open_folder() as folder, trio.open_nursery() as nursery:
         async with open_server(folder, "house") as server:
-            yield server, stage.crowd(nursery, habits)
+            try:
+                yield server, stage.crowd(nursery, habits)
+            finally:
+                await stage.audit_at_last(server.dsn)
         nursery.cancel_scope.cancel()
 
 
@@ -115,5 +133,8 @@ async def open_foreign(stage: Stage) -> AsyncGenerator[tuple[Foreign, trio.Nurse
     async with stage.open_folder() as folder, trio.open_nursery() as nursery:
         foreign = Foreign(folder / "foreign", nursery)
         await foreign.start()
-        yield foreign, nursery
+        try:
+            yield foreign, nursery
+        finally:
+            await stage.audit_at_last(foreign.url)
         nursery.cancel_scope.cancel()
