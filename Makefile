@@ -21,7 +21,7 @@ PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.1
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: run test lint bench bench-building clean
+.PHONY: run test lint bench bench-building chaos clean
 
 run: $(VENV)/stamp-run
 	@echo "Starting the server; Ctrl-C ends it."

@@ -108,7 +108,7 @@ class HostMaker:
                 claim, time.time, self.config.resume_s,
                 SessionNumbers.of(self.registry, manifest.name),
             ),
-            scenes=Scenes(manifest, claim.epoch), scribe=self.scribe,
+            scenes=Scenes(manifest), scribe=self.scribe,
             send_trace=self.trace.take if self.trace else None,
         ))
         await host.load()

@@ -34,7 +34,8 @@ class Rewinding:
         self, world: str, chosen: Chosen, before: tuple[datetime, int] | None, most: int
     ) -> list[EditHead]:
         """What was done, newest first. Raises NotFound, StoreError."""
-        return await self.history.page(self._world_id(world), chosen, before, most)
+        world_id = self._world_id(world)
+        return await self.history.page(world_id, chosen, before, most)
 
     async def restore(
         self, world: str, at: datetime, actor: uuid.UUID, reason: str

@@ -3,11 +3,12 @@
 Theory of operation
 -------------------
 Whoever comes into a world gets the scene over HTTP, compressed once for all, and on the socket the
-changes that were told since it was made. Its version names the manifest, the owner's epoch, the
-beginning of the world and the revision of `telling`, so no two scenes ever share an address. When
-the changes since become many a newer scene is made, in a thread and in slices, because the tick
-needs the interpreter as well: it is made of what the world held between two ticks. Older ones are
-served for a while to those who were told of them.
+changes that were told since it was made. Its version names the manifest, the run of the world
+(drawn anew each time it begins) and the revision of `telling`: no two scenes ever share an address,
+not even when an old backup of the database is restored. When the changes since become many a newer
+scene is made, in a thread and in slices, because the tick needs the interpreter as well: it is made
+of what the world held between two ticks. Older ones are served for a while to those who were told
+of them.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from atrium_shared import limits
 from atrium_shared.props import Properties
 
 PROPS_AT_ONCE: Final = 100
+RUN_BYTES: Final = 6
 YIELD_S: Final = 0.0002
 """Between two slices the other threads get the interpreter for at least this long."""
 PROPS_AT_START_MAX: Final = 200
@@ -76,9 +78,8 @@ _encoder = msgspec.json.Encoder()
 class Scenes:
     """The scenes of one world, and what has changed since the newest."""
 
-    def __init__(self, manifest: Manifest, epoch: int) -> None:
+    def __init__(self, manifest: Manifest) -> None:
         self._manifest = manifest
-        self._epoch = epoch
         self._begun = 0
         self._kept: deque[tuple[float, Scene]] = deque()
         """(until when, scene), the newest last and for ever."""
@@ -134,7 +135,8 @@ class Scenes:
 
     async def _make(self, world: World) -> Scene:
         revision = world.building.telling.revision
-        version = f"{self._manifest.scene_version}-{self._epoch}-{self._begun}-{revision}"
+        run = world.building.run[:RUN_BYTES].hex()
+        version = f"{self._manifest.scene_version}-{run}-{revision}"
         props = [*world.building.props]
         if len(props) <= PROPS_AT_START_MAX:
             return make_scene(self._manifest, version, revision, props)

@@ -508,3 +508,14 @@ async def test_the_schema_tells_of_assets(tmp_path: Path) -> None:
     assert {"/api/assets", "/api/assets/{digest}", "/api/assets/{digest}/meta"} <= {
         *schema["paths"]
     }
+
+
+@pytest.mark.parametrize("path", ["/api/assets/", "//api//assets"])
+async def test_slashes_do_not_lead_round_the_bounds_of_uploads(tmp_path: Path, path: str) -> None:
+    async with opened(tmp_path, is_played=True) as house:
+        assert (await house.browser().ask("POST", path, {}, bytes(BIG))).status == 201
+        browser = house.browser()
+        head = f"POST {path} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+        await browser.stream.send_all(head.encode() + b"3\r\nabc\r\n0\r\n\r\n")
+        answer = await first_answer(browser)
+        assert answer.startswith(b"HTTP/1.1 411 ")

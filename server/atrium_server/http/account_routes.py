@@ -21,7 +21,7 @@ from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException, PermissionDeniedException
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
-from litestar.params import FromQuery, JSONBody, SkipValidation
+from litestar.params import JSONBody, QueryParameter, SkipValidation
 from litestar.response import Stream
 
 from atrium_server.accounts.errors import (
@@ -49,9 +49,8 @@ TYPED_CHARS_MAX: Final = 512
 Handle = Annotated[str, msgspec.Meta(min_length=1, max_length=4 * HANDLE_CHARS_MAX)]
 Typed = Annotated[str, msgspec.Meta(min_length=1, max_length=TYPED_CHARS_MAX)]
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-World = Annotated[
-    str, msgspec.Meta(max_length=WORLD_NAME_CHARS_MAX, pattern=f"^({WORLD_PATTERN})?$")
-]
+_WORLD_OR_NONE: Final = f"^({WORLD_PATTERN})?$"
+World = Annotated[str, msgspec.Meta(max_length=WORLD_NAME_CHARS_MAX, pattern=_WORLD_OR_NONE)]
 Preferences = Annotated[dict[str, PrefValue], msgspec.Meta(max_length=PREFS_MAX)]
 
 
@@ -337,11 +336,13 @@ async def grant(data: JSONBody[Grant], request: AnyRequest, service: ServicePara
     "/api/role-grants", summary="Take a role", security=BEARER, guards=[from_our_pages]
 )
 async def revoke(
-    handle: FromQuery[Handle],
-    role: FromQuery[Word],
+    handle: Annotated[str, QueryParameter(min_length=1, max_length=4 * HANDLE_CHARS_MAX)],
+    role: Annotated[str, QueryParameter(min_length=1, max_length=64)],
     request: AnyRequest,
     service: ServiceParameter,
-    world: FromQuery[World] = "",
+    world: Annotated[
+        str, QueryParameter(max_length=WORLD_NAME_CHARS_MAX, pattern=_WORLD_OR_NONE)
+    ] = "",
 ) -> None:
     """Needs the permission `grant` there, and all permissions of the role."""
     person = await person_of(request, service, GRANT, world)

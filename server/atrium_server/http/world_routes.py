@@ -10,7 +10,7 @@ import msgspec
 from litestar import Request, get, post
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
-from litestar.params import FromPath, FromQuery, JSONBody, SkipValidation
+from litestar.params import FromQuery, JSONBody, PathParameter, SkipValidation
 from msgspec import Meta
 
 from atrium_server.accounts.roles import MODERATE
@@ -26,7 +26,9 @@ NOT_HERE: Final = "This server keeps no history: start it with a database."
 
 AnyRequest = Request[Any, Any, Any]
 Moment = Annotated[datetime, Meta(tz=True)]
-World = Annotated[str, Meta(pattern=f"^{WORLD_PATTERN}$", max_length=WORLD_NAME_CHARS_MAX)]
+World = Annotated[
+    str, PathParameter(pattern=f"^{WORLD_PATTERN}$", max_length=WORLD_NAME_CHARS_MAX)
+]
 Reason = Annotated[str, Meta(min_length=1, max_length=500)]
 
 
@@ -103,7 +105,7 @@ def _rewinder_of(service: HasRewinder) -> Rewinder:
 
 @get("/api/worlds/{world:str}/edits", summary="What was done to a world, newest first")
 async def edits(
-    world: FromPath[World], request: AnyRequest, service: ServiceParameter,
+    world: World, request: AnyRequest, service: ServiceParameter,
     account: FromQuery[uuid.UUID | None] = None, before: FromQuery[str] = "",
 ) -> list[EditEntry]:
     """At most 200; for older ones say `before=` with the `place` of the last. For moderators."""
@@ -143,7 +145,7 @@ def _place_of(text: str) -> tuple[datetime, int] | None:
     guards=[from_our_pages, as_json], security=BEARER,
 )
 async def restore(
-    world: FromPath[World], data: JSONBody[RestoreOrder], request: AnyRequest,
+    world: World, data: JSONBody[RestoreOrder], request: AnyRequest,
     service: ServiceParameter,
 ) -> RewoundWorld:
     """Everything that was built since is taken back. For moderators; it can be undone by another
@@ -159,7 +161,7 @@ async def restore(
     guards=[from_our_pages, as_json], security=BEARER,
 )
 async def roll_back(
-    world: FromPath[World], data: JSONBody[RollBackOrder], request: AnyRequest,
+    world: World, data: JSONBody[RollBackOrder], request: AnyRequest,
     service: ServiceParameter,
 ) -> RewoundWorld:
     """Where others have changed a prop since, it is left alone. For moderators."""
