@@ -32,11 +32,12 @@ from atrium_loadtest.fleet import ACTIVE
 from atrium_loadtest.generator import Generator
 from atrium_loadtest.joiner import Joined
 from atrium_loadtest.scenarios import Walk
-from atrium_shared import codec, edits, messages, props
+from atrium_shared import codec, edits, limits, messages, props
 from atrium_shared.messages import EditState
 
 MAKE_PER_S: Final = 2_000.0
-"""How fast builders make their first props, all together."""
+"""How fast builders make their first props, all together at most."""
+MAKE_PER_BUILDER_S: Final = 0.7 * limits.EDIT_PER_S_MAX
 BEHIND_S_MAX: Final = 1.0
 """What was due longer ago than this is not sent any more: the load was not as asked for."""
 SPREAD_M: Final = 150.0
@@ -119,7 +120,8 @@ class EditLoad(Walk):
     def make(self, now_ns: int) -> None:
         """Begin to make the props of all builders; done when `made` is `to_make`."""
         self._is_making = True
-        self._pace(MAKE_PER_S, now_ns)
+        rate_per_s = min(MAKE_PER_S, MAKE_PER_BUILDER_S * self.site.builders)
+        self._pace(rate_per_s, now_ns)
 
     def open_loop(self, rate_per_s: float, now_ns: int) -> None:
         """Edit at this rate from now on; 0 for not at all."""

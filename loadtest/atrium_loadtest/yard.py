@@ -83,7 +83,10 @@ def started(data_dir: Path | None, world: Path = WORLD) -> Iterates[Started]:
         ready_s = time.monotonic() - began_s
         moved = machine.move_children(server.pid, generator_cpu)
         target = replace(target_of(server.url, allow_remote=False), pid=server.pid)
-        yield Started(server, target, ready_s, moved)
+        try:
+            yield Started(server, target, ready_s, moved)
+        except RunError as error:
+            raise RunError(f"{error}; the server's last words were:\n{server.last_words}") from None
 
 
 class Yard:

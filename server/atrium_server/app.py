@@ -189,6 +189,7 @@ async def _opened(parts: _Parts) -> AsyncGenerator[Server]:
         admission = Admission(
             names.knows, forwarding.client_of, forwarding.trusts, addresses.take_request,
             refused=lambda reason: refused(reason).add(),
+            allowed_origins=config.allowed_origins,
         )
         with observe_gc(registry):
             async with (

@@ -22,6 +22,7 @@ import trio
 from atrium_server.accounts.errors import AccountError
 from atrium_server.accounts.handles import is_of_staff
 from atrium_server.accounts.person import Ended, News
+from atrium_server.accounts.rules import Origin
 from atrium_server.accounts.service import Accounts
 from atrium_server.doors import Who
 from atrium_server.host import WorldHost
@@ -42,6 +43,7 @@ LOOK_S = 5.0
 """What another process ends or grants is known here after this."""
 ASKED_MAX = 500
 OVER = "Your sign-in has ended."
+LOOKS_MAX = 20
 RETRY_MS = 1_000
 
 
@@ -70,19 +72,24 @@ class People:
     async def identify(self, hello: m.Hello, address: str) -> Identity:
         """Who it is. See `Identifier.identify`."""
         host = self._host(self._world_of(hello))
-        while True:
+        for _ in range(LOOKS_MAX):
             changes = self._accounts.changes
             with _in_sentences():
-                who = await self._who(hello, host.name)
+                who = await self._who(hello, address, host.name)
                 await self._check_ban(who.account, address, host)
             if changes == self._accounts.changes:
                 return who  # nothing has ended while we looked
+        raise Overload("Too much changes in this moment: try again.", RETRY_MS)
 
-    async def _who(self, hello: m.Hello, world: str) -> Identity:
+    async def _who(self, hello: m.Hello, address: str, world: str) -> Identity:
         if not hello.auth_token:
             name = clean_name(hello.name)
             if is_of_staff(name):
                 raise ProtocolError(ErrorCode.BAD_NAME, "that name is for who runs this server")
+            if await self._accounts.is_taken_name(name, Origin(address)):
+                raise ProtocolError(
+                    ErrorCode.BAD_NAME, "that name belongs to an account: sign in, or take another"
+                )
             return Identity(name)
         found = await self._accounts.identify(hello.auth_token, world)
         return Identity(found.name, found.account, found.permissions, found.sign_in)

@@ -511,17 +511,17 @@ async def test_sessions_are_looked_after(house) -> None:
 
 
 async def test_few_questions_look_after_many(mock_clock) -> None:
-    class Counting(MemoryAccounts):
-        asked: list[int] = []
+    asked: list[int] = []
 
+    class Counting(MemoryAccounts):
         async def held(self, asks: Sequence[Ask]) -> list[Held | None]:
-            self.asked.append(len(asks))
+            asked.append(len(asks))
             return await super().held(asks)
 
     house = House(Counting())
     asks = [(uuid.UUID(int=number), "plaza") for number in range(1_001)]
     assert await house.accounts.look_after(asks) == [None] * 1_001
-    assert Counting.asked == [1_000, 1]
+    assert asked == [1_000, 1]
 
 
 async def test_changes_are_counted_with_all_that_is_told(house) -> None:

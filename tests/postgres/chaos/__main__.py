@@ -41,11 +41,12 @@ PLANS = {
     "freeze": Plan(outages.freeze, "Postgres frozen, buffer full", builders=60),
     "stop": Plan(outages.stop, "a foreign Postgres stopped", builders=60),
     "two-servers": Plan(owners.two_servers, "a second server, a takeover", builders=60),
-    "cut": Plan(breaking.cut, "cut at COMMIT", 30),
+    "cut": Plan(breaking.cut, "cut at COMMIT", 30, 60),
     "resume": Plan(returning.resume, "300 people come back"),
 }
-TOGETHER = (("kill-server",), ("kill-postgres",), ("freeze", "stop", "two-servers"), ("cut",),
-            ("resume",))
+TOGETHER = (
+    ("kill-server",), ("kill-postgres",), ("freeze", "stop", "two-servers", "cut"), ("resume",),
+)
 """Those that wait for the most part are run at the same time."""
 SCENARIO_S_MAX = 240.0
 TOLD_EVERY_S = 5.0

@@ -13,7 +13,7 @@ from chaos.clients import Crowd
 from chaos.servers import Server, open_server, until
 from chaos.stage import IN_S_MAX, REST_S_MAX, Stage, open_foreign, open_house
 
-LIFE_S_MIN, LIFE_S_MAX = 0.2, 1.4
+LIFE_S_MIN, LIFE_S_MAX = 0.1, 1.2
 """How long all is well between two blows."""
 EARLY_SHARE = 0.25
 """Blows that fall before the last one is got over."""
