@@ -48,6 +48,7 @@ from atrium_loadtest.yard import (
     open_yard,
     started,
 )
+from atrium_shared import limits
 
 app = App(name="bench-building", help="Measure building and saving.")
 
@@ -57,6 +58,7 @@ WALKERS: Final = 100
 BUILDERS: Final = 250
 BUILDER_PROPS: Final = 8
 GROUP_PROPS: Final = 64
+GROUP_BUILDERS: Final = 50
 ROWS_PER_S: Final = 5_000.0
 IN_FLIGHT: Final = 400
 OPEN_PER_S: Final = 500.0
@@ -64,6 +66,8 @@ WORLD_PROPS: Final = 50_000
 NEWCOMERS: Final = 100
 NEWCOMERS_S: Final = 5.0
 _MAKE_S_MAX: Final = 120.0
+
+assert ROWS_PER_S < 0.9 * GROUP_BUILDERS * limits.EDIT_PROPS_PER_S_MAX
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -100,7 +104,7 @@ class Bench:
             case "lateness":
                 return self._lateness(part, Site(BUILDERS, BUILDER_PROPS), ROWS_PER_S)
             case "groups":
-                site = Site(BUILDERS // 10, GROUP_PROPS, Kind.ATTACH)
+                site = Site(GROUP_BUILDERS, GROUP_PROPS, Kind.ATTACH)
                 return self._lateness(part, site, ROWS_PER_S)
             case "large":
                 site = Site(BUILDERS, BUILDER_PROPS)

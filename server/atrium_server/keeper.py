@@ -137,6 +137,7 @@ class Keeper:
             self._changed[row.key] = ids
             self._touched.update(ids)
         if edits:
+            self._said = None  # the world counts down from what it was told
             self._hurry()
 
     # --- the store -----------------------------------------------------------------------
@@ -146,6 +147,7 @@ class Keeper:
 
         Raises PropError for a row that cannot be understood, Unavailable and Fenced.
         """
+        self._said = None  # a world that begins has been told nothing
         while self.journal.is_waiting and not self.is_lost:  # noqa: ASYNC110 -- a rare wait
             await trio.sleep(REREAD_S / 10)
         props: dict[bytes, Prop] = {}

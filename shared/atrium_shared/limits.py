@@ -232,8 +232,8 @@ OWNER_CHARS_MAX = 48
 EDIT_PER_S_MAX = 30.0
 """Edits, grabs and releases of one session; a gizmo that is dragged sends 20."""
 EDIT_BURST_MAX = 60
-EDIT_PROPS_PER_S_MAX = 128
-"""Props that one person changes, sustained: who changes 256 at once waits for two seconds."""
+EDIT_PROPS_PER_S_MAX = 256
+"""Props that one person changes, sustained: who changes 256 at once waits for a second."""
 GRAB_PER_S_MAX = 3.0
 GRAB_BURST_MAX = 12
 EDITS_REMEMBERED_MAX = 1_024

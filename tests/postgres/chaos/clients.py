@@ -18,7 +18,7 @@ import random
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import trio
 
@@ -28,6 +28,7 @@ from atrium_shared import messages as m
 from atrium_shared.errors import ErrorCode
 from atrium_shared.messages import EditState, SaveState
 from atrium_shared.props import Shape, Transform
+from chaos.memory import Asked, Bell, Memory, Whereabouts
 from chaos.wire import LinkLost, Wire
 
 SILENCE_S_MAX = 8.0
@@ -58,74 +59,6 @@ _NOT_READ = {
     m.op_of(kind)
     for kind in (m.PropsChanged, m.PropsFlown, m.PropHeld, m.Leave, m.ChatPublished, m.Emote)
 }
-FINAL = frozenset({EditState.DURABLE, EditState.REVERTED, EditState.REFUSED})
-
-
-@dataclass(slots=True)
-class Asked:
-    """One edit as its author knows of it."""
-
-    edit: edits.Edit
-    state: EditState | None = None
-    """The last that was told; None before the first answer."""
-    code: int = 0
-    reason: str = ""
-    times: int = 0
-
-    @property
-    def is_open(self) -> bool:
-        return self.state not in FINAL
-
-
-@dataclass(slots=True)
-class Memory:
-    """One session, as long as it can be resumed, and what was asked in it."""
-
-    uuid: uuid.UUID
-    asked: dict[int, Asked] = field(default_factory=dict[int, Asked])
-    open: dict[int, Asked] = field(default_factory=dict[int, Asked])
-    newest: int = 0
-
-
-class Whereabouts:
-    """Where the server is, if it is anywhere just now."""
-
-    def __init__(self) -> None:
-        self._address: tuple[str, int] | None = None
-        self._known = trio.Event()
-
-    def tell(self, address: tuple[str, int] | None) -> None:
-        """It is there from now on; None: nowhere."""
-        self._address = address
-        if address is None:
-            if self._known.is_set():
-                self._known = trio.Event()
-        else:
-            self._known.set()
-
-    async def find(self) -> tuple[str, int]:
-        """Wait until it is somewhere."""
-        while self._address is None:
-            await self._known.wait()
-        return self._address
-
-
-class Bell:
-    """Lets others wait for what may have become true."""
-
-    def __init__(self) -> None:
-        self._rung = trio.Event()
-
-    def ring(self) -> None:
-        """Something has happened: who waits looks again."""
-        rung, self._rung = self._rung, trio.Event()
-        rung.set()
-
-    async def until(self, holds: Callable[[], bool], seconds: float) -> None:
-        """Wait for it. Raises trio.TooSlowError."""
-        with trio.fail_after(seconds):
-            while not holds():
-                await self._rung.wait()
 
 
 @dataclass(slots=True)

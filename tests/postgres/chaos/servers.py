@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -30,6 +31,7 @@ from chaos.audit import Kept, Line
 READY_S_MAX = 150.0
 """The first server of all may have to compile its kernels."""
 END_S_MAX = 30.0
+CONNECT_S_MAX = 20.0
 POLL_S = 0.02
 LOG_CHARS_SHOWN = 4_000
 WORLD = """
@@ -293,12 +295,27 @@ async def until(holds: Callable[[], bool], seconds: float) -> None:
 
 
 async def kept_at(url: str) -> Kept:
-    """The world as the database has it, all of the same moment."""
+    """The world as the database has it, all of the same moment.
+
+    Raises OSError or asyncpg.PostgresError for a database that is not up in CONNECT_S_MAX.
+    """
     return await trio.to_thread.run_sync(asyncio.run, _kept(url))
 
 
+async def _connected(url: str) -> Any:
+    """A connection; the last blow may not have been got over yet."""
+    until_s = time.monotonic() + CONNECT_S_MAX
+    while True:
+        try:
+            return await asyncpg.connect(url, timeout=CONNECT_S_MAX)
+        except (OSError, asyncpg.CannotConnectNowError):
+            if time.monotonic() >= until_s:
+                raise
+        await asyncio.sleep(POLL_S)
+
+
 async def _kept(url: str) -> Kept:
-    connection: Any = await asyncpg.connect(url, timeout=30)
+    connection = await _connected(url)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             world, version = await connection.fetchrow("SELECT id, version FROM world")
