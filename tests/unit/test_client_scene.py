@@ -55,7 +55,10 @@ async def test_bodies_in_every_form(data: bytes) -> None:
         (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "status 503"),
         (b"HTTP/1.1 302 Found\r\nLocation: http://elsewhere/\r\n\r\n", "status 302"),
         (HEAD + b"Content-Encoding: gzip\r\n\r\nnot packed", "damaged"),
-        (HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"{}" * 99, mtime=0)[:-9], "in part"),
+        (
+            HEAD + b"Content-Encoding: gzip\r\n\r\n"
+            + gzip.compress(b"{}" * 99, mtime=0)[:-9], "in part",
+        ),
     ],
 )
 async def test_everything_else_is_a_sentence(data: bytes, about: str) -> None:

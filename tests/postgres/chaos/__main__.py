@@ -38,7 +38,7 @@ class Plan:
 PLANS = {
     "kill-server": Plan(breaking.kill_server, "kill -9 the server", 20),
     "kill-postgres": Plan(breaking.kill_postgres, "kill -9 Postgres", 20),
-    "freeze": Plan(outages.freeze, "Postgres frozen, buffer full", builders=60),
+    "freeze": Plan(outages.freeze, "Postgres frozen, buffer full", builders=40),
     "stop": Plan(outages.stop, "a foreign Postgres stopped", builders=60),
     "two-servers": Plan(owners.two_servers, "a second server, a takeover", builders=60),
     "cut": Plan(breaking.cut, "cut at COMMIT", 30, 60),

@@ -18,7 +18,6 @@ import random
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import trio
 
@@ -28,15 +27,15 @@ from atrium_shared import messages as m
 from atrium_shared.errors import ErrorCode
 from atrium_shared.messages import EditState, SaveState
 from atrium_shared.props import Shape, Transform
-from chaos.memory import Asked, Bell, Memory, Whereabouts
+from chaos.memory import Asked, Bell, Habits, Memory, Whereabouts
 from chaos.wire import LinkLost, Wire
 
-SILENCE_S_MAX = 8.0
 JOIN_S_MAX = 12.0
 PAUSE_S_MIN, PAUSE_S_MAX = 0.05, 0.5
 """Before a client comes back."""
 ASKED_AGAIN_PER_S = 25.0
-EDITS_PER_S = 4.0
+ASKED_MAX = 10
+"""How often the same edit is asked for, when each time it comes too fast."""
 OPEN_MAX = 200
 """Edits of one builder whose fate is not known; the server takes EDITS_UNANSWERED_MAX."""
 OWN_MAX = 40
@@ -59,16 +58,6 @@ _NOT_READ = {
     m.op_of(kind)
     for kind in (m.PropsChanged, m.PropsFlown, m.PropHeld, m.Leave, m.ChatPublished, m.Emote)
 }
-
-
-@dataclass(slots=True)
-class Habits:
-    """What the builders of a crowd have in common."""
-
-    edits_per_s: float = EDITS_PER_S
-    silence_s: float = SILENCE_S_MAX
-    walks: bool = False
-    avatars_max: int = 1
 
 
 class Builder:
@@ -217,7 +206,11 @@ class Builder:
             return
         too_fast = status.state is EditState.REFUSED and status.code == ErrorCode.RATE_LIMITED
         if too_fast and asked.times > 1 and asked.is_open:  # tells nothing of its fate
-            self._on_this_link.start_soon(self._ask_again, status.request_id, status.retry_ms)
+            if asked.times < ASKED_MAX:
+                self._on_this_link.start_soon(self._ask_again, status.request_id, status.retry_ms)
+            else:  # nobody will know
+                self.memory.open.pop(status.request_id, None)
+                self.crowd.bell.ring()
             return
         if not asked.is_open:
             if asked.state is not status.state:
@@ -228,7 +221,7 @@ class Builder:
         asked.state, asked.code, asked.reason = status.state, status.code, status.reason
         self.crowd.heard[status.state] += 1
         if not asked.is_open:
-            del self.memory.open[status.request_id]
+            self.memory.open.pop(status.request_id, None)
             if status.code == ErrorCode.NOT_FOUND and isinstance(
                 asked.edit, edits.Place | edits.Delete
             ):

@@ -11,6 +11,8 @@ import trio
 from atrium_shared import edits
 from atrium_shared.messages import EditState
 
+SILENCE_S_MAX = 8.0
+EDITS_PER_S = 4.0
 FINAL = frozenset({EditState.DURABLE, EditState.REVERTED, EditState.REFUSED})
 
 
@@ -79,3 +81,13 @@ class Bell:
         with trio.fail_after(seconds):
             while not holds():
                 await self._rung.wait()
+
+
+@dataclass(slots=True)
+class Habits:
+    """What the builders of a crowd have in common."""
+
+    edits_per_s: float = EDITS_PER_S
+    silence_s: float = SILENCE_S_MAX
+    walks: bool = False
+    avatars_max: int = 1

@@ -12,8 +12,8 @@ import trio
 
 from atrium_server.persistence.store import LEASE_S
 from chaos.audit import late_writes
-from chaos.clients import Builder, Crowd, Habits
-from chaos.memory import Whereabouts
+from chaos.clients import Builder, Crowd
+from chaos.memory import Habits, Whereabouts
 from chaos.servers import Server, ServerFailed, kept_at, open_server, until
 from chaos.stage import IN_S_MAX, REST_S_MAX, Stage, open_foreign
 

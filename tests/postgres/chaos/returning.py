@@ -10,7 +10,8 @@ import trio
 from atrium_client.body import root_of
 from atrium_server.world.manifest import parse_manifest
 from atrium_shared import pose
-from chaos.clients import TRACK_S, Builder, Crowd, Habits
+from chaos.clients import TRACK_S, Builder, Crowd
+from chaos.memory import Habits
 from chaos.servers import Server
 from chaos.stage import IN_S_MAX, REST_S_MAX, Stage, open_house
 

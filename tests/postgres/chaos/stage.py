@@ -14,7 +14,8 @@ import asyncpg
 import trio
 
 from chaos.audit import Told, Verdict, compare
-from chaos.clients import Crowd, Habits
+from chaos.clients import Crowd
+from chaos.memory import Habits
 from chaos.servers import Foreign, Server, kept_at, open_server, write_world
 
 IN_S_MAX = 40.0
