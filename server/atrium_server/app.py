@@ -17,7 +17,6 @@ otherwise live on in pieces.
 from __future__ import annotations
 
 import errno
-import gc
 import logging
 import signal
 import sys
@@ -28,6 +27,7 @@ from functools import partial
 
 import trio
 
+from atrium_server import garbage
 from atrium_server.config import AtriumStartError, Config
 from atrium_server.host_maker import HostMaker, read_manifest
 from atrium_server.hosts import Hosts
@@ -82,7 +82,7 @@ async def run(
             port = listeners[0].socket.getsockname()[1]
             host = f"[{config.host}]" if ":" in config.host else config.host
             address = f"http://{host}:{port}"
-            _settle_memory()
+            await nursery.start(garbage.search_between_ticks)
             server.status.started()
             print(f"ready {address}", flush=True)
             task_status.started(address)
@@ -282,16 +282,3 @@ def _raise_files_limit(connections_max: int) -> None:
             "raise the limit (ulimit -n) or lower --connections-max",
             soft, soft - FILES_BESIDE_CONNECTIONS, connections_max,
         )
-
-
-def _settle_memory() -> None:
-    """Keep the garbage collector away from what lives as long as the process.
-
-    What was imported and made so far is frozen: later collections do not look at it. The rest is
-    looked at seldom; the pauses are in the metric `atrium_gc_pause_seconds`.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-
-

@@ -32,7 +32,7 @@ from atrium_server.persistence.store import Claim
 from atrium_server.prop_rows import changes_of
 from atrium_server.seats import Session
 from atrium_server.world.commands import Back
-from atrium_server.world.props import Change
+from atrium_server.world.past import MadeEdit
 from atrium_server.world.world import World
 from atrium_shared import limits, pose
 from atrium_shared.messages import Capabilities
@@ -152,19 +152,19 @@ class Attendance:
         found = [_session_of(row, known.get(row.id, set())) for row in rows]
         return [session for session in found if session is not None]
 
-    async def past_of(self, sessions: Iterable[Session]) -> list[tuple[str, str, list[Change]]]:
+    async def past_of(self, sessions: Iterable[Session]) -> list[tuple[str, str, MadeEdit]]:
         """(author, kind, changes) of the newest edits of those with an account, the oldest first:
         what they can take back.
         """
         accounts = {session.account for session in sessions if session.account is not None}
-        past: list[tuple[str, str, list[Change]]] = []
+        past: list[tuple[str, str, MadeEdit]] = []
         for account in sorted(accounts) if self.history is not None else ():
             assert self.history is not None
             edits = await self.history.recent_edits(self.claim.world_id, account)
             for edit in reversed(edits):
                 kind = edit.op if edit.op in ("undo", "redo") else "do"
                 if edit.op not in _NOT_ONES_OWN:
-                    past.append((str(account), kind, changes_of(edit.before, edit.after)))
+                    past.append((str(account), kind, tuple(changes_of(edit.before, edit.after))))
         return past
 
 

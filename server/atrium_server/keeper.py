@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 import trio
 
 from atrium_server.persistence.errors import Fenced, Unavailable
+from atrium_server.persistence.ids import uuid_of
 from atrium_server.persistence.journal import (
     Answer,
     Bounds,
@@ -121,17 +122,17 @@ class Keeper:
         """Edits that the world has made in this tick."""
         for edit in edits:
             actor = account_of(edit.author)
-            ids = tuple(uuid.UUID(bytes=change.prop_id) for change in edit.changes)
+            ids = tuple(uuid_of(change.prop_id) for change in edit.changes)
             before, after = history_of(edit.changes)
             row = EditRow(
-                uuid.UUID(bytes=edit.uuid), edit.request_id, edit.op, actor, ids[0], before, after,
+                uuid_of(edit.uuid), edit.request_id, edit.op, actor, ids[0], before, after,
                 ids if len(ids) > 1 else (),
             )
             rows = [
                 row_of(change.prop_id, change.after, actor)
                 for change in edit.changes if change.after is not None
             ]
-            gone = [uuid.UUID(bytes=c.prop_id) for c in edit.changes if c.after is None]
+            gone = [uuid_of(c.prop_id) for c in edit.changes if c.after is None]
             taken = self.journal.edit(row, rows, gone)
             assert taken, "the world has asked its ledger whether this is a new request"
             self._changed[row.key] = ids

@@ -8,11 +8,13 @@ is nothing: reversing it needs nothing else.
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from atrium_server.persistence.ids import uuid_of
 from atrium_server.persistence.store import Batch, EditRow, EntityRow
 from atrium_server.world.props import Change, Prop
 from atrium_shared import limits
@@ -56,12 +58,12 @@ def row_of(prop_id: bytes, prop: Prop, by: uuid.UUID | None = None) -> EntityRow
     """The row of a prop that `by` has changed."""
     account = account_of(prop.owner)
     return EntityRow(
-        id=uuid.UUID(bytes=prop_id),
+        id=uuid_of(prop_id),
         kind=kind_of(prop.properties),
         position=prop.transform.position_m,
         rotation=prop.transform.rotation,
         scale=prop.transform.scale,
-        parent=uuid.UUID(bytes=prop.group) if prop.group else None,
+        parent=uuid_of(prop.group) if prop.group else None,
         owner=account,
         model_hash=(
             bytes.fromhex(prop.properties.asset) if isinstance(prop.properties, Model) else None
@@ -84,6 +86,7 @@ def prop_of(row: EntityRow) -> Prop:
     )
 
 
+@functools.lru_cache(maxsize=4096)  # thousands of edits a second are of few people
 def account_of(owner: str) -> uuid.UUID | None:
     """The account that an owner is; None for a guest and for the world itself."""
     return uuid.UUID(owner) if owner and not owner.startswith("guest:") else None
@@ -94,7 +97,7 @@ def history_of(changes: Iterable[Change]) -> tuple[bytes, bytes]:
     before: dict[str, _KeptProp | None] = {}
     after: dict[str, _KeptProp | None] = {}
     for change in changes:
-        name = str(uuid.UUID(bytes=change.prop_id))
+        name = str(uuid_of(change.prop_id))
         before[name] = None if change.before is None else _in_history(change.before)
         after[name] = None if change.after is None else _in_history(change.after)
     return _encoder.encode(before), _encoder.encode(after)
@@ -118,11 +121,11 @@ def batch_of(changes: Sequence[Change], version: int, op: str, session: uuid.UUI
     They are told as several edits, none of which is much larger than EDIT_ROW_BYTES_MAX.
     """
     edits = [
-        EditRow(session, number, op, None, uuid.UUID(bytes=some[0].prop_id), *history_of(some))
+        EditRow(session, number, op, None, uuid_of(some[0].prop_id), *history_of(some))
         for number, some in enumerate(_edits_of(changes), 1)
     ]
     rows = [row_of(change.prop_id, change.after) for change in changes if change.after]
-    removed = [uuid.UUID(bytes=change.prop_id) for change in changes if change.after is None]
+    removed = [uuid_of(change.prop_id) for change in changes if change.after is None]
     return Batch(version, tuple(rows), tuple(removed), tuple(edits))
 
 

@@ -50,7 +50,9 @@ from atrium_shared import limits
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 4
+FORMAT = 5
+LEAVING_TICKS = 60
+"""An old checkpoint is freed within about so many ticks."""
 DIGEST_TICKS = 20
 def create_recording(path: Path) -> BinaryIO:
     """An empty file that only its owner may read: what people say is in it, and where they go.
@@ -148,6 +150,8 @@ class Recorder:
         self._header: dict[str, Any] = {}
         self._checkpoints: deque[tuple[int, checkpoint.Held | None]] = deque()
         """(tick, state after it), the oldest first."""
+        self._leaving: deque[tuple[checkpoint.Held, int]] = deque()
+        """Old checkpoints, and how many of their references go with each tick."""
         self._ring: deque[bytes] = deque()
         """The ticks after the oldest checkpoint."""
         self._bytes = 0
@@ -184,6 +188,8 @@ class Recorder:
         self._bytes += len(record)
         self._bytes_since += len(record)
         self._forget()
+        if self._leaving and not self._leaving[0][0].let_go(self._leaving[0][1]):
+            self._leaving.popleft()
         if self._writer is not None:
             self._writer.put(record)
             self._writer.start()
@@ -219,7 +225,10 @@ class Recorder:
             len(self._ring) > self._ticks_max or self._bytes > limits.REPLAY_BYTES_MAX
         ):
             tick, held = self._checkpoints.popleft()
-            self._bytes -= held.size_bytes if held is not None else 0
+            if held is not None:
+                self._bytes -= held.size_bytes
+                each = held.size_bytes // checkpoint.REFERENCE_BYTES // LEAVING_TICKS + 1
+                self._leaving.append((held, each))
             for _ in range(self._checkpoints[0][0] - tick):
                 self._bytes -= len(self._ring.popleft())
 

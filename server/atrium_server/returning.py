@@ -15,7 +15,7 @@ async def expect_back(host: WorldHost, taken: set[int]) -> None:
     """
     expected = await host.parts.attendance.expected()
     for past in await host.parts.attendance.past_of(expected):
-        host.world.building.editor.remember(*past)
+        host.world.building.editor.pasts.remember(*past)
     now = trio.current_time()
     for session in expected:
         if session.session_id in taken:

@@ -14,6 +14,7 @@ of them.
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import math
 import time
@@ -137,7 +138,7 @@ class Scenes:
         revision = world.building.telling.revision
         run = world.building.run[:RUN_BYTES].hex()
         version = f"{self._manifest.scene_version}-{run}-{revision}"
-        props = [*world.building.props]
+        props = world.building.props.save()
         if len(props) <= PROPS_AT_START_MAX:
             return make_scene(self._manifest, version, revision, props)
         return await trio.to_thread.run_sync(
@@ -158,14 +159,15 @@ class Scenes:
 
 
 def make_scene(
-    manifest: Manifest, version: str, revision: int, props: list[tuple[bytes, Prop]]
+    manifest: Manifest, version: str, revision: int, props: dict[bytes, Prop]
 ) -> Scene:
     """The file of a scene. In a thread: it leaves the interpreter to others now and then."""
     head: dict[str, Any] = json.loads(manifest.scene_json())
     head |= {"version": version, "revision": revision}
     parts = [json.dumps(head, sort_keys=True, separators=(",", ":")).encode()[:-1], b',"props":[']
+    items = iter(props.items())
     for start in range(0, len(props), PROPS_AT_ONCE):
-        some = [_scene_prop(*one) for one in props[start : start + PROPS_AT_ONCE]]
+        some = [_scene_prop(*one) for one in itertools.islice(items, PROPS_AT_ONCE)]
         parts += [b"," if start else b"", b",".join(map(_encoder.encode, some))]
         if len(props) > PROPS_AT_START_MAX:
             time.sleep(YIELD_S)

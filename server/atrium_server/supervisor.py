@@ -13,6 +13,7 @@ from collections import deque
 
 import trio
 
+from atrium_server import garbage
 from atrium_server.host import WorldHost
 from atrium_server.keeper import NOTHING_KEPT
 from atrium_server.persistence.errors import Fenced, Unavailable
@@ -83,6 +84,7 @@ class Supervisor:
                     host.record()
                 host.state.last_tick_at = trio.current_time()
                 metrics.tick_seconds.observe(host.state.last_tick_at - started)
+                garbage.look()  # now there is the most time until the next tick
         finally:
             sleeper.close()
 

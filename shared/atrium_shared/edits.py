@@ -26,7 +26,7 @@ OwnerId = Annotated[str, Meta(max_length=limits.OWNER_CHARS_MAX)]
 itself. `Welcome.author` says who one is."""
 
 
-class _Edit(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class _Edit(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """Base of all operations."""
 
 

@@ -45,8 +45,9 @@ Sentence = Annotated[str, Meta(max_length=limits.SENTENCE_CHARS_MAX)]
 Feature = Annotated[str, Meta(max_length=limits.FEATURE_CHARS_MAX)]
 
 
-class Message(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """Base: an array whose first element is the op."""
+class Message(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
+    """Base: an array whose first element is the op. Messages are trees: the garbage collector need
+    not look at the hundreds of thousands that may be remembered."""
 
 
 class Capabilities(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):

@@ -16,6 +16,7 @@ are told by name, so a kind may get more of them; a value that equals its defaul
 from __future__ import annotations
 
 import enum
+import functools
 import math
 from typing import Annotated, TypeVar
 
@@ -38,6 +39,7 @@ _Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 _Speed = Annotated[float, Meta(ge=-limits.RELEASE_M_PER_S_MAX, le=limits.RELEASE_M_PER_S_MAX)]
 Position = tuple[_Coordinate, _Coordinate, _Coordinate]
 Rotation = tuple[_Component, _Component, _Component, _Component]
+Scale = tuple[_Scale, _Scale, _Scale]
 Velocity = tuple[_Speed, _Speed, _Speed]
 GRAVITY_M_PER_S2 = 9.81
 SLIDE_M_PER_S2 = 4.905
@@ -77,7 +79,8 @@ class ZoneMeaning(enum.StrEnum):
 
 
 class _Properties(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="kind"
+    msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True,
+    tag_field="kind",
 ):
     """Base of all kinds."""
 
@@ -163,13 +166,15 @@ KINDS: tuple[type[_Properties], ...] = (
 )
 
 
-class Transform(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Transform(
+    msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True
+):
     """Where a prop stands, in its world or in the group that holds it."""
 
     position_m: Position = (0.0, 0.0, 0.0)
     rotation: Rotation = (0.0, 0.0, 0.0, 1.0)
     """Quaternion x, y, z, w; `checked_transform` makes it one of length 1."""
-    scale: tuple[_Scale, _Scale, _Scale] = (1.0, 1.0, 1.0)
+    scale: Scale = (1.0, 1.0, 1.0)
 
 
 _Checked = TypeVar("_Checked")
@@ -224,13 +229,22 @@ def checked_transform(transform: Transform) -> Transform:
     a number is not finite, or the rotation has no direction.
     """
     numbers = (*transform.position_m, *transform.rotation, *transform.scale)
-    if not all(map(math.isfinite, numbers)):
+    if not math.isfinite(sum(numbers)) and not all(map(math.isfinite, numbers)):
         raise PropError("A transform has finite numbers only.")
     length = math.hypot(*transform.rotation)
     if length < _QUATERNION_LENGTH_MIN:
         raise PropError("A rotation needs a direction: its quaternion is (nearly) zero.")
     if abs(length - 1.0) < _LENGTH_ERROR_MAX:
         length = 1.0  # or the last digit would move each time
-    x, y, z, w = (round(part / length, _QUATERNION_DIGITS) for part in transform.rotation)
-    wide, high, deep = (float(f"{part:.{_SCALE_DIGITS}g}") for part in transform.scale)
-    return Transform(transform.position_m, (x, y, z, w), (wide, high, deep))
+    x, y, z, w = transform.rotation
+    rotation = (
+        round(x / length, _QUATERNION_DIGITS), round(y / length, _QUATERNION_DIGITS),
+        round(z / length, _QUATERNION_DIGITS), round(w / length, _QUATERNION_DIGITS),
+    )
+    return Transform(transform.position_m, rotation, _rounded_scale(transform.scale))
+
+
+@functools.lru_cache(maxsize=1024)  # what is moved keeps its scale, and formatting is slow
+def _rounded_scale(scale: Scale) -> Scale:
+    wide, high, deep = (float(f"{part:.{_SCALE_DIGITS}g}") for part in scale)
+    return wide, high, deep

@@ -216,7 +216,7 @@ def state_of(world: World) -> set[str]:
         "held though decided": [line for line in chat._by_id.values() if line.verdict is not None],
         "history": chat._history, "seats": (world.places.slot_of_seat >= 0).any(),
         "props": len(world.building.props), "pending signs": world.building.judging,
-        "spawns": world.building.spawns, "to be undone": world.building.editor.save(),
+        "spawns": world.building.spawns, "to be undone": world.building.editor.pasts.save(),
         "held props": len(world.carrying.holds), "flights": world.carrying.throws,
         "edits unanswered": any(p.ledger.unanswered for p in world.building.people.values()),
         "groups": any(prop.group for _, prop in world.building.props),

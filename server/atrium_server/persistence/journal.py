@@ -137,7 +137,8 @@ class Journal:
             Overload: edits are not taken now; the words say why.
             Fenced: the world has another owner.
         """
-        if edit.key in self._pending:
+        key = edit.key
+        if key in self._pending:
             return False
         if self.state is StoreState.READ_ONLY:
             raise Overload(
@@ -146,8 +147,8 @@ class Journal:
         if len(self._pending) >= self._bounds.edits:
             self._refuse_for_room()
         self._take(rows, removed, edit.bytes)
-        self._edits[edit.key] = edit
-        self._pending.add(edit.key)
+        self._edits[key] = edit
+        self._pending.add(key)
         return True
 
     def _take(
@@ -155,15 +156,14 @@ class Journal:
     ) -> None:
         if self._fenced is not None:
             raise Fenced(self._fenced)
-        fresh = {row.id for row in rows}.union(removed).difference(self._open)
-        more = sum(row.bytes for row in rows) + REMOVED_BYTES * len(removed) + more_bytes
-        # What is replaced gives room: a row that grows in place must not pass the bound either.
-        gone = sum(self._cost(row.id) for row in rows) + sum(map(self._cost, removed))
+        more = more_bytes + REMOVED_BYTES * len(removed)
+        for row in rows:
+            more += row.bytes
         if (
-            self.dirty_rows + len(fresh) > self._bounds.rows
-            or self.dirty_bytes + more - gone > self._bounds.bytes
+            self.dirty_rows + len(rows) + len(removed) > self._bounds.rows
+            or self.dirty_bytes + more > self._bounds.bytes
         ):
-            self._refuse_for_room()
+            self._needs_room(rows, removed, more)
         if not self._open and not self._edits:
             self._open_since = self._now
         if self._waiting_since is None:
@@ -174,10 +174,22 @@ class Journal:
             self._put(entity_id, None)
         self._open_bytes += more_bytes
 
+    def _needs_room(
+        self, rows: Sequence[EntityRow], removed: Sequence[uuid.UUID], more: int
+    ) -> None:
+        """What is replaced gives room: a row that grows in place must not pass the bound either."""
+        fresh = {row.id for row in rows}.union(removed).difference(self._open)
+        gone = sum(self._cost(row.id) for row in rows) + sum(map(self._cost, removed))
+        if (
+            self.dirty_rows + len(fresh) > self._bounds.rows
+            or self.dirty_bytes + more - gone > self._bounds.bytes
+        ):
+            self._refuse_for_room()
+
     def _put(self, entity_id: uuid.UUID, row: EntityRow | None) -> None:
         self._open_bytes -= self._cost(entity_id)
         self._open[entity_id] = row
-        self._open_bytes += self._cost(entity_id)
+        self._open_bytes += REMOVED_BYTES if row is None else row.bytes
 
     def _cost(self, entity_id: uuid.UUID) -> int:
         if entity_id not in self._open:

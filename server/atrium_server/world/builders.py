@@ -11,7 +11,7 @@ from atrium_server.world import commands as c
 from atrium_server.world.budget import Budget
 from atrium_server.world.editing import Author
 from atrium_server.world.ledger import Ledger
-from atrium_server.world.props import Change
+from atrium_server.world.props import Change, Prop
 from atrium_shared import edits
 from atrium_shared.messages import Rights, SaveState
 from atrium_shared.props import Sign, encode_properties
@@ -64,11 +64,24 @@ def author_of(account: str, rights: int) -> Author:
 
 def cost_bytes(change: Change) -> int:
     """What a change costs to keep until it is saved, at most."""
-    sizes = [
-        2 * (len(encode_properties(prop.properties)) + 4 * len(prop.pending))
-        for prop in (change.before, change.after) if prop is not None
-    ]
-    return COST_BYTES + sum(sizes)
+    before, after = change.before, change.after
+    old = 0 if before is None else _said_bytes(before)
+    if after is None:
+        new = 0
+    elif before is not None and after.properties is before.properties:  # it was moved
+        new = old + 4 * (len(after.pending) - len(before.pending))
+    else:
+        new = _said_bytes(after)
+    return COST_BYTES + 2 * (old + new)
+
+
+def _said_bytes(prop: Prop) -> int:
+    return len(encode_properties(prop.properties)) + 4 * len(prop.pending)
+
+
+def is_of_sign(change: Change) -> bool:
+    """Whether it leaves a sign behind."""
+    return change.after is not None and isinstance(change.after.properties, Sign)
 
 
 def with_pending(change: Change) -> Change:

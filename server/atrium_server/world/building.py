@@ -32,6 +32,7 @@ from atrium_server.world.builders import (
     Person,
     author_of,
     cost_bytes,
+    is_of_sign,
     with_pending,
     word_of,
 )
@@ -122,7 +123,7 @@ class Building:
         """A session is over."""
         person = self.people.pop(session_id, None)
         if person is not None and person.author.account.startswith("guest:"):
-            self.editor.forget(person.author.account)
+            self.editor.pasts.forget(person.author.account)
 
     def news_for(self, session_id: int) -> list[Message]:
         """What a newcomer is to know besides the scene."""
@@ -217,7 +218,7 @@ class Building:
         """A throw has ended: make its change. Raises RequestRefused as `take` does."""
         self._needs_room(list(edit.changes))
         self.props.apply(list(edit.changes))
-        self.editor.remember(edit.author, "do", list(edit.changes))
+        self.editor.pasts.remember(edit.author, "do", edit.changes)
         self._made(edit, out)
 
     def refuse(
@@ -289,7 +290,7 @@ class Building:
 
     def _judged(self, plan: Plan) -> Plan:
         """The plan, with new texts of signs only pending. What comes back was judged once."""
-        if plan.kind != "do":
+        if plan.kind != "do" or not any(map(is_of_sign, plan.changes)):
             return plan
         return Plan([with_pending(change) for change in plan.changes], plan.kind, plan.left_alone)
 
@@ -317,7 +318,7 @@ class Building:
             return
         readers = self._sessions_of(concerned)
         self.props.apply([change])
-        self.editor.replaced(change, sorted(concerned))
+        self.editor.pasts.replaced(change, sorted(concerned))
         self._amend("publish", "", [change], out)
         state = SignState.PUBLISHED if published else SignState.REJECTED
         text = command.text if published else command.asked

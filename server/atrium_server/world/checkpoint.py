@@ -9,8 +9,9 @@ anew. Arrays are cut off at `Tables.high`, because whoever gets a slot above it 
 for `has_jumped`, which only passing time clears. They are bytes, little-endian; shape and type
 follow from the manifest and `high`. The rest is MessagePack by the types of `_Saved`.
 
-Props and what authors can undo are many and never change in place: `hold` takes hold of them
-between two ticks, which is quick, and `Held.encode` makes bytes of them when they are wanted.
+Props, what authors can undo and what they were answered are many and never change in place: `hold`
+takes hold of them between two ticks, which is quick, and `Held.encode` makes bytes of them when
+they are wanted.
 
 What a checkpoint says is checked as far as compiled code relies on it; a wrong one may make a world
 that is wrong or fails, but not one that reads memory which is not its own.
@@ -38,13 +39,14 @@ from atrium_server.world.carrying import Throw
 from atrium_server.world.chat import ChatRules, Claims, Line, Published
 from atrium_server.world.commands import Join, Store
 from atrium_server.world.editing import Author
-from atrium_server.world.ledger import Ledger
-from atrium_server.world.props import Change, Prop
+from atrium_server.world.ledger import Ledger, SavedLedger
+from atrium_server.world.past import SavedPast
+from atrium_server.world.props import Prop
 from atrium_server.world.tables import Tables
 from atrium_server.world.telling import News
 from atrium_server.world.world import World
 from atrium_shared import limits
-from atrium_shared.messages import EditStatus, EntityKind
+from atrium_shared.messages import EntityKind
 from atrium_shared.props import Transform
 
 REFERENCE_BYTES: Final = 100
@@ -99,7 +101,6 @@ class _Person(msgspec.Struct, frozen=True):
     account: str
     may_build: bool
     may_moderate: bool
-    ledger: tuple[int, list[EditStatus]]
     paid_to: int
 
 
@@ -122,14 +123,13 @@ class _Built(msgspec.Struct, frozen=True):
     flights: bytes
 
 
-_Past = list[tuple[str, list[list[Change]], list[list[Change]]]]
-
-
 class _Whole(msgspec.Struct, frozen=True, array_like=True):
     fixed: bytes
     """A `_Saved`."""
     props: list[tuple[bytes, Prop]]
-    past: _Past
+    past: list[SavedPast]
+    ledgers: list[SavedLedger]
+    """In the order of `_Built.people`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,18 +137,33 @@ class Held:
     """A checkpoint that is no bytes yet. It does not change with the world."""
 
     fixed: bytes
-    props: list[tuple[bytes, Prop]]
-    past: _Past
-
-    @property
-    def size_bytes(self) -> int:
-        """What it costs to hold, about: of what it shares with the world, the references."""
-        undone = sum(len(edit) for _, *stacks in self.past for stack in stacks for edit in stack)
-        return len(self.fixed) + REFERENCE_BYTES * (len(self.props) + undone)
+    props: dict[bytes, Prop]
+    past: list[SavedPast]
+    ledgers: list[SavedLedger]
+    size_bytes: int
+    """What it costs to hold, about: of what it shares with the world, the references."""
 
     def encode(self) -> bytes:
         """The checkpoint as bytes."""
-        return _encoder.encode(_Whole(self.fixed, self.props, self.past))
+        return _encoder.encode(_Whole(
+            self.fixed, list(self.props.items()), self.past, self.ledgers
+        ))
+
+    def let_go(self, references: int) -> bool:
+        """Drop about so many of the references; whether there are more. It cannot be encoded any
+        more then. What nobody else has is freed with them, which takes as long as a tick where it
+        is all done at once.
+        """
+        while references > 0 and self.ledgers:
+            _, outcomes = self.ledgers.pop()
+            references -= 1 + len(outcomes)
+        while references > 0 and self.past:
+            _, done, undone = self.past.pop()
+            references -= 1 + len(done) + len(undone)
+        while references > 0 and self.props:
+            self.props.popitem()
+            references -= 1
+        return bool(self.ledgers or self.past or self.props)
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -163,7 +178,14 @@ def save(world: World) -> bytes:
 
 def hold(world: World) -> Held:
     """As `save`, and bytes only when they are asked for."""
-    return Held(_save_fixed(world), [*world.building.props], world.building.editor.save())
+    building = world.building
+    fixed, props, past = _save_fixed(world), building.props.save(), building.editor.pasts.save()
+    ledgers = [person.ledger.save() for person in building.people.values()]
+    shared = (
+        len(props) + sum(len(done) + len(undone) for _, done, undone in past)
+        + sum(len(outcomes) for _, outcomes in ledgers)
+    )
+    return Held(fixed, props, past, ledgers, len(fixed) + REFERENCE_BYTES * shared)
 
 
 def _save_fixed(world: World) -> bytes:
@@ -261,7 +283,7 @@ def _save_built(world: World) -> _Built:
     people = [
         _Person(
             person.session_id, person.uuid, person.author.account, person.author.may_build,
-            person.author.may_moderate, person.ledger.save(), person.changed.paid_to,
+            person.author.may_moderate, person.changed.paid_to,
         )
         for person in building.people.values()
     ]
@@ -277,14 +299,14 @@ def _save_built(world: World) -> _Built:
 def _restore_built(world: World, saved: _Built, whole: _Whole) -> None:
     building, carrying = world.building, world.carrying
     building.props.load(dict(whole.props), saved.version)
-    building.editor.restore(whole.past)
+    building.editor.pasts.restore(whole.past)
     building.run, building.amendments, building.chain = saved.run, saved.amendments, saved.chain
     building.store = saved.store
-    for one in saved.people:
+    for one, ledger in zip(saved.people, whole.ledgers, strict=True):
         author = Author(one.account, one.may_build, one.may_moderate)
         changed = Budget(limits.EDIT_PROPS_PER_S_MAX, world.manifest.tick_rate_hz, one.paid_to)
         building.people[one.session_id] = Person(
-            one.session_id, one.uuid, author, Ledger.restore(one.ledger), changed
+            one.session_id, one.uuid, author, Ledger.restore(ledger), changed
         )
     building.spawns.update(dict.fromkeys(saved.spawns))
     building.judging.update(saved.judging)

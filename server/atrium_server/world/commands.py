@@ -18,7 +18,7 @@ from atrium_shared.messages import ChatChannel, Message, SaveState, TeleportTarg
 from atrium_shared.props import Position, Rotation, Transform, Velocity
 
 
-class Command(msgspec.Struct, frozen=True, array_like=True):
+class Command(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Base of all commands."""
 
 
@@ -164,7 +164,7 @@ class Store(Command, tag="store", frozen=True):
     bytes: int
 
 
-class Saved(msgspec.Struct, frozen=True, array_like=True):
+class Saved(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What became of one edit that was accepted."""
 
     uuid: bytes

@@ -19,12 +19,11 @@ edit that was taken back can be done again until its author edits anew.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict, deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
+from atrium_server.world.past import Pasts
 from atrium_server.world.props import Change, Prop, Props, is_uniform
 from atrium_shared import edits, limits
 from atrium_shared.errors import ErrorCode, RequestRefused
@@ -36,9 +35,6 @@ from atrium_shared.props import (
     checked_transform,
     kind_of,
 )
-
-AUTHORS_MAX = 4_096
-"""Authors whose edits can be taken back; the one who edited the longest ago is forgotten first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +58,13 @@ class Plan:
     """Props of an edit to be taken back that others have changed since."""
 
 
-@dataclass(slots=True)
-class _Past:
-    done: deque[list[Change]] = field(
-        default_factory=lambda: deque(maxlen=limits.UNDO_EDITS_MAX)
-    )
-    undone: deque[list[Change]] = field(
-        default_factory=lambda: deque(maxlen=limits.UNDO_EDITS_MAX)
-    )
-
-
 class Editor:
     """Edits the props of one world."""
 
     def __init__(self, props: Props, props_max: int = limits.PROPS_PER_WORLD_MAX) -> None:
         self.props = props
         self.props_max = props_max
-        self._past: OrderedDict[str, _Past] = OrderedDict()
+        self.pasts = Pasts()
 
     def plan(self, author: Author, edit: edits.Edit) -> Plan:
         """What `edit` changes. Raises RequestRefused with a sentence."""
@@ -111,56 +97,11 @@ class Editor:
     def take(self, author: Author, plan: Plan) -> None:
         """Do what was planned against the present props."""
         self.props.apply(plan.changes)
-        self.remember(author.account, plan.kind, plan.changes)
-
-    def remember(self, account: str, kind: str, changes: list[Change]) -> None:
-        """An edit of `kind` (`do`, `undo`, `redo`) was made: the newest of this author."""
-        past = self._past.setdefault(account, _Past())
-        self._past.move_to_end(account)
-        while len(self._past) > AUTHORS_MAX:
-            self._past.popitem(last=False)
-        if kind == "do":
-            past.done.append(changes)
-            past.undone.clear()
-            while sum(map(len, past.done)) > limits.UNDO_CHANGES_MAX and len(past.done) > 1:
-                past.done.popleft()
-            return
-        source, target = (past.done, past.undone) if kind == "undo" else (past.undone, past.done)
-        if source:  # after a start the oldest ones are not known
-            source.pop()
-        target.append(changes)
-
-    def replaced(self, change: Change, accounts: Iterable[str]) -> None:
-        """The house itself has put another state in the place of one that one of these authors
-        wrote: what they would take back is the new one.
-        """
-        for past in [self._past[one] for one in accounts if one in self._past]:
-            for edits_ in (past.done, past.undone):
-                for place, edit in enumerate(edits_):
-                    if any(one.prop_id == change.prop_id for one in edit):
-                        edits_[place] = [_with_other_end(one, change) for one in edit]
-
-    def forget(self, account: str) -> None:
-        """An author is gone, with all that could be taken back."""
-        self._past.pop(account, None)
+        self.pasts.remember(author.account, plan.kind, tuple(plan.changes))
 
     def standing(self, wanted: list[Change]) -> list[Change]:
         """Of these changes, those that can be made together as things are now."""
         return self._that_still_stand(wanted)
-
-    def save(self) -> list[tuple[str, list[list[Change]], list[list[Change]]]]:
-        """What each author can take back and do again, for a checkpoint."""
-        return [
-            (account, list(past.done), list(past.undone))
-            for account, past in self._past.items()
-        ]
-
-    def restore(self, saved: list[tuple[str, list[list[Change]], list[list[Change]]]]) -> None:
-        """What `save` has told."""
-        for account, done, undone in saved:
-            past = self._past[account] = _Past()
-            past.done.extend(done)
-            past.undone.extend(undone)
 
     # --- operations ----------------------------------------------------------------------
 
@@ -241,14 +182,14 @@ class Editor:
         return changes
 
     def _turned(self, author: Author, kind: str) -> Plan:
-        past = self._past.get(author.account, _Past())
-        edit = past.done if kind == "undo" else past.undone
-        if not edit:
+        past = self.pasts.get(author.account)
+        made = past.of(kind)
+        if not made:
             raise _refused(ErrorCode.NOT_FOUND, f"There is nothing to {kind}.")
-        wanted = [change.reverse for change in edit[-1]]
+        wanted = [change.reverse for change in made[-1]]
         changes = self._that_still_stand(wanted)
         if not changes:
-            edit.pop()  # it will never stand again, and hides what came before it
+            past.drop(kind)  # it will never stand again, and hides what came before it
             raise _refused(
                 ErrorCode.CONFLICT, "Others have changed it since: it was left as it is."
             )
@@ -347,15 +288,6 @@ class Editor:
         return 1 + max(map(self._levels, self.props.inside(prop_id)), default=0)
 
 
-def _with_other_end(one: Change, new: Change) -> Change:
-    """`one`, where it led to (or came from) the state that `new` has replaced."""
-    if one.prop_id != new.prop_id:
-        return one
-    before = new.after if one.before == new.before else one.before
-    after = new.after if one.after == new.before else one.after
-    return Change(one.prop_id, before, after)
-
-
 def _refused(code: ErrorCode, sentence: str) -> RequestRefused:
     return RequestRefused(code, sentence)
 
@@ -377,9 +309,9 @@ def _transform(transform: Transform) -> Transform:
 def _bounded(transform: Transform) -> Transform:
     """The same if it is one that may be said."""
     low, high, far = limits.PROP_SCALE_MIN, limits.PROP_SCALE_MAX, limits.WORLD_EXTENT_M_MAX
-    if not all(low <= one <= high for one in transform.scale):
+    if min(transform.scale) < low or max(transform.scale) > high:
         raise _refused(ErrorCode.BAD_EDIT, f"It would be scaled beyond {low} to {high}.")
-    if not all(-far <= one <= far for one in transform.position_m):
+    if min(transform.position_m) < -far or max(transform.position_m) > far:
         raise _refused(ErrorCode.BAD_EDIT, "It would be outside of every world.")
     return transform
 

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from atrium_shared import limits
 from atrium_shared.messages import EditState, EditStatus
 
+SavedLedger = tuple[int, list[EditStatus]]
+"""The highest id that may be forgotten, and the outcomes that are remembered."""
 _OPEN = EditState.ACCEPTED
 
 
@@ -59,12 +61,12 @@ class Ledger:
             del self._of[oldest]
             self._floor = max(self._floor, oldest)
 
-    def save(self) -> tuple[int, list[EditStatus]]:
+    def save(self) -> SavedLedger:
         """All of it, for a checkpoint."""
         return self._floor, list(self._of.values())
 
     @classmethod
-    def restore(cls, saved: tuple[int, list[EditStatus]]) -> Ledger:
+    def restore(cls, saved: SavedLedger) -> Ledger:
         """What `save` has told."""
         ledger = cls()
         for status in saved[1]:

@@ -26,7 +26,7 @@ Quaternion = tuple[float, float, float, float]
 Vector = tuple[float, float, float]
 
 
-class Prop(msgspec.Struct, frozen=True, array_like=True):
+class Prop(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One prop as it stands."""
 
     transform: Transform
@@ -41,7 +41,7 @@ class Prop(msgspec.Struct, frozen=True, array_like=True):
     let it pass. Empty for none."""
 
 
-class Change(msgspec.Struct, frozen=True, array_like=True):
+class Change(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One prop before and after: None where it is not there."""
 
     prop_id: bytes
@@ -51,6 +51,17 @@ class Change(msgspec.Struct, frozen=True, array_like=True):
     @property
     def reverse(self) -> Change:
         return Change(self.prop_id, self.after, self.before)
+
+
+def is_only_moved(before: Prop, after: Prop) -> bool:
+    """Whether they differ in nothing but the transform."""
+    return (
+        (before.properties is after.properties or before.properties == after.properties)
+        and before.group == after.group
+        and before.owner == after.owner
+        and before.is_locked == after.is_locked
+        and before.pending == after.pending
+    )
 
 
 class Props:
@@ -67,6 +78,10 @@ class Props:
 
     def __iter__(self) -> Iterator[tuple[bytes, Prop]]:
         return iter(self._of.items())
+
+    def save(self) -> dict[bytes, Prop]:
+        """All of them as they are now, for a checkpoint or a scene."""
+        return self._of.copy()
 
     def get(self, prop_id: bytes) -> Prop | None:
         return self._of.get(prop_id)
@@ -133,7 +148,11 @@ class Props:
 
     def fits(self, changes: list[Change]) -> bool:
         """Whether each prop is as the change says that it was."""
-        return all(self._of.get(change.prop_id) == change.before for change in changes)
+        for change in changes:
+            now = self._of.get(change.prop_id)
+            if now is not change.before and now != change.before:
+                return False
+        return True
 
     def as_forest(self, wanted: dict[bytes, Prop | None]) -> list[Change]:
         """The changes that make props as wanted; one whose group would not be there, or would be

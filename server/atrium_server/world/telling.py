@@ -17,7 +17,7 @@ from collections.abc import Container, Sized
 import msgspec
 
 from atrium_server.world.budget import Budget
-from atrium_server.world.props import Change, Prop, Props
+from atrium_server.world.props import Change, Prop, Props, is_only_moved
 from atrium_shared import limits
 from atrium_shared.edits import PropMove, PropState
 from atrium_shared.messages import Message, PropsChanged
@@ -125,10 +125,7 @@ def state_of(prop_id: bytes, prop: Prop) -> PropState:
 
 def _is_move(change: Change) -> bool:
     before, after = change.before, change.after
-    return (
-        before is not None and after is not None
-        and msgspec.structs.replace(before, transform=after.transform) == after
-    )
+    return before is not None and after is not None and is_only_moved(before, after)
 
 
 def size_of(message: Message) -> int:

@@ -185,7 +185,7 @@ class World:
             case c.Reread():
                 self.building.reread(command, out)
             case c.Forget():
-                self.building.editor.forget(command.author)
+                self.building.editor.pasts.forget(command.author)
             case c.Amend():
                 self.building.amend(command, out)
 

@@ -1,0 +1,71 @@
+"""When memory is searched for garbage: between two ticks, never in one.
+
+Theory of operation
+-------------------
+CPython frees what nobody refers to at once; what refers to itself in a ring it has to search for,
+among all objects that could be part of one. It begins when enough of them were made, which is in
+the middle of whatever makes many: a busy tick. So the search is switched off, and the door is
+opened for a moment right after a tick (`look`), when there is the most time until the next one.
+The interpreter then decides by its own rules whether something is due, and how much of it: the
+youngest objects often, all of them only when they have become a quarter more.
+
+What was made before clients are let in lives as long as the process and is never looked at. And
+what there is most of (messages, props, edits) is declared `gc=False`: frozen trees, which can be
+part of no ring. Both keep a search short.
+
+Where no tick comes by, a task looks, LOOK_S apart.
+"""
+
+from __future__ import annotations
+
+import gc
+
+import trio
+
+YOUNG_OBJECTS = 5_000
+"""So many more made than freed are looked through."""
+MIDDLE_EVERY = 10
+"""After so many looks at the youngest those that were left are looked through once more."""
+ALL_EVERY = 20
+"""After so many of the second kind all may be looked through."""
+LOOK_S = 0.25
+
+
+def look() -> None:
+    """Search now if it is time to; nothing where the interpreter searches by itself."""
+    if gc.isenabled() or gc.get_count()[0] <= gc.get_threshold()[0]:
+        return
+    gc.enable()
+    try:
+        _make_objects()
+    finally:
+        gc.disable()
+
+
+def _make_objects() -> set[object]:
+    """The interpreter looks whether a search is due when memory is taken for an object: lists,
+    dicts and tuples often get that of a dead one instead, sets do not.
+    """
+    return set()
+
+
+async def search_between_ticks(
+    *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Search for garbage only in `look`, until cancelled. Has started when all that is there now
+    has been searched and set aside.
+    """
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, MIDDLE_EVERY, ALL_EVERY)
+    gc.disable()
+    try:
+        task_status.started()
+        while True:
+            await trio.sleep(LOOK_S)
+            look()
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+        gc.enable()
