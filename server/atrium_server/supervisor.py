@@ -17,6 +17,7 @@ from atrium_server import garbage
 from atrium_server.host import WorldHost
 from atrium_server.keeper import NOTHING_KEPT
 from atrium_server.persistence.errors import Fenced, Unavailable
+from atrium_server.tick_gate import GATE
 from atrium_server.ticker import Ticks
 from atrium_shared import limits
 from atrium_shared.props import PropError
@@ -59,34 +60,45 @@ class Supervisor:
     async def _tick_on(self) -> None:
         host = self._host
         parts, metrics = host.parts, host.parts.metrics
-        sleeper = parts.sleeper()
+        sleeper, period_s = parts.sleeper(), 1.0 / host.manifest.tick_rate_hz
         try:
-            async for deadline, skipped in Ticks(1.0 / host.manifest.tick_rate_hz, sleeper):
+            async for deadline, skipped in Ticks(period_s, sleeper):
                 if host.state.is_lost:
                     return
-                began = trio.current_time()
-                metrics.late_seconds.observe(began - deadline)
                 metrics.ticks_skipped.add(skipped)
-                parts.collect()  # the network's own: what fails there is no fault of this world
-                started = trio.current_time()
-                metrics.collect_seconds.observe(started - began)
-                try:
-                    host.tick(int((deadline - parts.epoch) * 1000) & 0xFFFFFFFF)
-                except Exception:
-                    # The one boundary of this world: a bug in its tick is only its own.
-                    logger.exception("world %s failed in tick %d", host.name, host.world.tick)
-                    self._fail(deadline)
+                with GATE.shut():
+                    is_well = self._tick(deadline)
+                if not is_well:
                     if host.state.failed:
                         logger.error("world %s failed too often and stays down", host.name)
                         return
                     if not await self._load_again():
                         return
                     host.record()
-                host.state.last_tick_at = trio.current_time()
-                metrics.tick_seconds.observe(host.state.last_tick_at - started)
+                GATE.expect(host.name, deadline + period_s - trio.current_time())
                 garbage.look()  # now there is the most time until the next tick
         finally:
+            GATE.forget(host.name)
             sleeper.close()
+
+    def _tick(self, deadline: float) -> bool:
+        """One tick, after what the sockets have; False when the world has failed in it."""
+        host, parts, metrics = self._host, self._host.parts, self._host.parts.metrics
+        began = trio.current_time()
+        metrics.late_seconds.observe(began - deadline)
+        parts.collect()  # the network's own: what fails there is no fault of this world
+        started = trio.current_time()
+        metrics.collect_seconds.observe(started - began)
+        try:
+            host.tick(int((deadline - parts.epoch) * 1000) & 0xFFFFFFFF)
+        except Exception:
+            # The one boundary of this world: a bug in its tick is only its own.
+            logger.exception("world %s failed in tick %d", host.name, host.world.tick)
+            self._fail(deadline)
+            return False
+        host.state.last_tick_at = trio.current_time()
+        metrics.tick_seconds.observe(host.state.last_tick_at - started)
+        return True
 
     async def _load_again(self) -> bool:
         """Begin with what the store has, however long it does not answer; False when it is over."""

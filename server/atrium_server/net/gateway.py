@@ -34,6 +34,7 @@ from atrium_server.net.connections import Connections
 from atrium_server.net.endings import CounterOf, Endings
 from atrium_server.net.frame_kernels import Chunks, chunks_of
 from atrium_server.net.outgoing import Outgoing
+from atrium_server.net.plain_frames import whole_messages
 from atrium_server.net.poses import Poses
 from atrium_server.net.requests import Identifier, RequestParts, Requests
 from atrium_server.net.session_state import SessionState
@@ -202,6 +203,10 @@ class Gateway:
 
     def _feed(self, connection: Connection, data: bytes) -> None:
         """Bytes that are not exactly poses."""
+        if connection.walker.at_boundary and connection.protocol.state is State.OPEN:
+            data = self._feed_plain(connection, data)
+            if not data:
+                return
         protocol = connection.protocol
         if connection.state is SessionState.CLOSING:
             connection.ignored_bytes += len(data)
@@ -217,6 +222,19 @@ class Gateway:
         self._out.send_protocol(connection)
         self._open_fast_path(connection)
 
+    def _feed_plain(self, connection: Connection, data: bytes) -> bytes:
+        """Whole messages of the most usual form; returns what is left for the protocol object."""
+        state = connection.state
+        if state is SessionState.CLOSING:
+            return data
+        payloads, used = whole_messages(data)
+        for payload in payloads:
+            if connection.state is not SessionState.CLOSING:
+                self._on_message(connection, payload)
+        if connection.state is not state:
+            self._open_fast_path(connection)
+        return data[used:]
+
     def _open_fast_path(self, connection: Connection) -> None:
         """Let exact poses pass, from where the stream stands now, if they may be said at all."""
         self._all.fast_open[connection.number] = (
@@ -230,16 +248,24 @@ class Gateway:
         """One frame of the peer. Errors of the peer end here."""
         if connection.state is SessionState.CLOSING or frame.opcode is Opcode.CLOSE:
             return  # the protocol object answers
-        now = trio.current_time()
+        if frame.opcode is Opcode.BINARY and frame.fin:
+            self._on_message(connection, bytes(frame.data))
+            return
         try:
-            connection.rates.take_frame(now)
-            if frame.opcode in (Opcode.PING, Opcode.PONG):
-                return
-            if frame.opcode is not Opcode.BINARY or not frame.fin:
+            connection.rates.take_frame(trio.current_time())
+            if frame.opcode not in (Opcode.PING, Opcode.PONG):
                 raise ProtocolError(
                     ErrorCode.MALFORMED, "messages are binary and come in one frame"
                 )
-            message = codec.decode_client(bytes(frame.data))
+        except ProtocolError as error:
+            self._endings.refuse(connection, error)
+
+    def _on_message(self, connection: Connection, data: bytes) -> None:
+        """One message of the peer. Errors of the peer end here."""
+        now = trio.current_time()
+        try:
+            connection.rates.take_frame(now)
+            message = codec.decode_client(data)
             assert self._requests is not None
             self._requests.take(connection, message, now)
         except ProtocolError as error:

@@ -104,7 +104,7 @@ class Outgoing:
     def flush_reliable(self, connection: Connection) -> None:
         """Send all that is queued without waiting for a snapshot: before a close or a travel."""
         if connection.reliable_bytes:
-            data = b"".join(_waiting_frames(connection))
+            data = b"".join(_waiting_frames(connection, connection.reliable_bytes))
             self.forget_reliable(connection)
             self.send_now(connection, data)
 
@@ -161,12 +161,8 @@ class Outgoing:
         return accepted
 
     def _fill_gap(self, number: int, prefix: int, arena: U8, at: int) -> None:
-        end = at + prefix
-        for frame in _waiting_frames(self._connections.at(number)):
-            if at == end:
-                break
-            arena[at : at + len(frame)] = np.frombuffer(frame, np.uint8)
-            at += len(frame)
+        frames = b"".join(_waiting_frames(self._connections.at(number), prefix))
+        arena[at : at + prefix] = np.frombuffer(frames, np.uint8, prefix)
 
     def _forget_first(self, connection: Connection, prefix: int) -> None:
         """The urgent messages and the first of the talk, `prefix` bytes, are on their way."""
@@ -204,7 +200,14 @@ class Outgoing:
             self.overflowed.append(connection.number)
 
 
-def _waiting_frames(connection: Connection) -> Iterator[bytes]:
-    """What is queued, in the order in which it goes out."""
+def _waiting_frames(connection: Connection, size_bytes: int) -> Iterator[bytes]:
+    """The first of what is queued, in the order in which it goes out: whole frames, so many bytes
+    of them.
+    """
     yield from connection.urgent or ()
-    yield from connection.talk or ()
+    left = size_bytes - connection.urgent_bytes
+    for frame in connection.talk or ():
+        if left <= 0:
+            return
+        left -= len(frame)
+        yield frame

@@ -33,6 +33,8 @@ from typing import Any, Final, TypeVar, TypeVarTuple, cast
 import outcome
 import trio
 
+from atrium_server.tick_gate import GatedSelector
+
 CALLS_MAX: Final = 8
 JOIN_S_MAX: Final = 5.0
 """How long the thread may take to end once it was told to."""
@@ -66,7 +68,7 @@ class Bridge:
     def __init__(self, calls_max: int) -> None:
         self._limiter = trio.CapacityLimiter(calls_max)
         self._trio = trio.lowlevel.current_trio_token()
-        self._loop = asyncio.new_event_loop()
+        self._loop = asyncio.SelectorEventLoop(GatedSelector())
         self._stop = asyncio.Event()  # not `loop.stop`, which could hit the loop's own tidying up
         self._thread = threading.Thread(target=self._run, name="database")
         self._calls: set[_Call] = set()
