@@ -27,11 +27,8 @@ from atrium_server.host_parts import HostParts, HostState
 from atrium_server.keeper import NOTHING_KEPT, Kept
 from atrium_server.mailbox import Inbox
 from atrium_server.messenger import Messenger
-from atrium_server.replication.replicator import (
-    ReplicationSettings,
-    Replicator,
-    granted_cap,
-)
+from atrium_server.persistence.store import EditKey
+from atrium_server.replication.replicator import ReplicationSettings, Replicator, granted_cap
 from atrium_server.seats import Seats, Session
 from atrium_server.tokens import invalid
 from atrium_server.world.commands import (
@@ -48,11 +45,7 @@ from atrium_server.world.places import root_body
 from atrium_server.world.world import World
 from atrium_shared import codec, limits
 from atrium_shared.errors import ErrorCode
-from atrium_shared.messages import (
-    Capabilities,
-    Message,
-    Welcome,
-)
+from atrium_shared.messages import Capabilities, Message, Welcome
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +64,7 @@ class WorldHost:
         )
         self.amendments = Amendments(lambda command: self.inbox.must(command))
         self.parts.keeper.offer = lambda command: self.inbox.must(command)
+        self.parts.keeper.tell = self._tell_durable
         self.parts.attendance.host = self
         self.world = World(manifest, parts.seed)
         self.begin(NOTHING_KEPT)
@@ -172,6 +166,15 @@ class WorldHost:
             if self.parts.send_trace is not None:
                 self.parts.send_trace(server_ms / 1000, built.lengths[accepted == 1])
             first = end
+
+    def _tell_durable(self, edits: list[EditKey]) -> None:
+        """To those of their authors who are here; the others ask again when they are back."""
+        sessions, number_of = self.state.sessions, self.state.number_of
+        of = [(sessions.get(number_of.get(key.bytes, -1)), asked) for key, asked in edits]
+        self._messenger.durable(
+            (int(self._connection_of[session.slot]), asked) for session, asked in of
+            if session is not None and session.slot >= 0 <= self._connection_of[session.slot]
+        )
 
     def _count(self, poses: int, corrections: dict[str, int]) -> None:
         self.parts.metrics.poses.add(poses)

@@ -6,9 +6,12 @@ Theory of operation
 
     tick --edits--> journal --batches--> writer (a task) --> store
       ^                                     |
-      +------ EditsSaved, Reread <----------+      (commands of a later tick)
+      +------ EditsSaved, Reread <----------+------> authors, at once
+        (commands of a later tick)
 
-The journal is filled in the tick and emptied by the writer, both in trio's thread. Before each tick
+The journal is filled in the tick and emptied by the writer, both in trio's thread. The author of an
+edit that is saved hears of it at once; the world hears of it before all else in its next tick, so
+whoever asks again for what was said to be durable is told the same. Before each tick
 in which somebody edits, the world is told how much more the journal takes: so it never has to
 refuse what the world has done already. An edit that the store will never have is told REVERTED to
 its author, and the world gets back what the store has of those props.
@@ -75,6 +78,8 @@ class Keeper:
     numbers: WriterNumbers
     offer: Callable[[c.AnyCommand], None] = field(default=lambda command: None)
     """Brings a command to the world; set by its host."""
+    tell: Callable[[list[EditKey]], None] = field(default=lambda saved: None)
+    """Tells the authors of edits that these are durable, now; set by its host."""
     bounds: Bounds = field(default_factory=Bounds)
     journal: Journal = field(init=False)
     is_lost: bool = False
@@ -90,6 +95,8 @@ class Keeper:
     """Props of edits that wait: those of one that is reverted are read again."""
     _to_read: set[uuid.UUID] = field(default_factory=set[uuid.UUID])
     _reading: trio.Event = field(default_factory=trio.Event)
+    _answers: list[c.Saved] = field(default_factory=list[c.Saved])
+    """What the world has not been told yet."""
     _hurry: Callable[[], None] = field(default=lambda: None)
     """Tells the writer that a tick has something for it."""
 
@@ -117,6 +124,10 @@ class Keeper:
         if store != self._said:
             self._said = store
             commands.insert(0, store)
+        if self._answers:
+            # First: somebody may ask again for one of these in this very tick.
+            commands.insert(0, c.EditsSaved(tuple(self._answers)))
+            self._answers.clear()
 
     def take(self, edits: list[c.Accepted]) -> None:
         """Edits that the world has made in this tick."""
@@ -180,16 +191,19 @@ class Keeper:
 
     def _answered(self, answers: list[Answer]) -> None:
         self._to_read.update(self.journal.take_reverted())
-        told: list[c.Saved] = []
+        durable: list[EditKey] = []
         for answer in answers:
+            key = (answer.session, answer.request_id)
             is_durable = answer.outcome is Outcome.DURABLE
-            ids = self._changed.pop((answer.session, answer.request_id), ())
-            if not is_durable:
+            ids = self._changed.pop(key, ())
+            if is_durable:
+                durable.append(key)
+            else:
                 self._to_read.update(ids)
-            told.append(c.Saved(
+            self._answers.append(c.Saved(
                 answer.session.bytes, answer.request_id, is_durable, answer.sentence
             ))
-        self.offer(c.EditsSaved(tuple(told)))
+        self.tell(durable)
         if self._to_read:
             self._reading.set()
 

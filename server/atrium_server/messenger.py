@@ -1,15 +1,19 @@
 """Tells the clients of one world what its ticks have to say.
 
 A message is encoded once for all who hear it. What changed in the scene is noted for newcomers, and
-the "published" of a line waits for the scribe where there is one.
+the "published" of a line waits for the scribe where there is one. That an edit is safe is told
+between two ticks, in one call for all who have nothing else waiting.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from functools import partial
 
-from atrium_server.doors import ClientSink
+import numpy as np
+
+from atrium_server.doors import I32, ClientSink
 from atrium_server.frames import binary_frame
 from atrium_server.scenes import Scenes
 from atrium_server.scribe import Scribe
@@ -21,6 +25,8 @@ from atrium_shared.messages import (
     ChatRetract,
     ChatState,
     ChatStatus,
+    EditState,
+    EditStatus,
     Emote,
     PropHeld,
     PropsChanged,
@@ -61,6 +67,32 @@ class Messenger:
             is_talk = isinstance(message, _TALK)
             for session_id in self._sessions if tell.sessions is None else tell.sessions:
                 self._send(session_id, frame, is_talk)
+
+    def durable(self, edits: Iterable[tuple[int, int]]) -> None:
+        """Tell that these edits, (connection, request id), are safe. Now, unless something waits to
+        be told before it, which may be that the edit was accepted.
+        """
+        frames: dict[int, bytes] = {}
+        for connection, request_id in edits:
+            status = EditStatus(request_id, EditState.DURABLE, 0, "", 0)
+            frame = binary_frame(codec.encode(status))
+            frames[connection] = frames.get(connection, b"") + frame
+        if not frames:
+            return
+        connections = np.fromiter(frames, np.int32, len(frames))
+        none = np.zeros(len(frames), np.int32)
+        is_free = self._sink.ready(connections) & (self._sink.pending(connections, none) == 0)
+        self._send_pieces(connections[is_free], frames)
+        for connection in connections[~is_free].tolist():
+            self._sink.tell(connection, frames[connection])
+
+    def _send_pieces(self, connections: I32, frames: dict[int, bytes]) -> None:
+        pieces = [frames[connection] for connection in connections.tolist()]
+        lengths = np.array([len(piece) for piece in pieces], np.int64)
+        arena = np.frombuffer(bytearray(b"".join(pieces)), np.uint8)
+        prefixes = np.zeros(len(pieces), np.int32)
+        if len(pieces):
+            self._sink.send(connections, prefixes, arena, np.cumsum(lengths) - lengths, lengths)
 
     def _keep(self, line: ChatPublished, tell: Tell) -> None:
         """A line was told to its readers: its author is told when it is kept."""

@@ -15,7 +15,7 @@ from harness import House, Peer, open_house, write_world
 from trio.testing import MockClock
 
 from atrium_server.persistence.errors import Refused, Unavailable
-from atrium_server.world.commands import Amend
+from atrium_server.world.commands import Amend, Build
 from atrium_shared import edits, limits
 from atrium_shared import messages as m
 from atrium_shared.errors import ErrorCode
@@ -129,6 +129,32 @@ async def test_what_was_asked_twice_is_done_once(
     assert (await back.answer()).state is m.EditState.DURABLE
     await back.ask(create(3), 3)
     assert (await back.answer()).state is m.EditState.ACCEPTED
+
+
+async def test_an_author_hears_that_an_edit_is_safe_before_the_next_tick(
+    yard: House, autojump_clock: MockClock
+) -> None:
+    ann = await Builder.join(yard)
+    await ann.ask(create(1))
+    assert (await ann.answer()).state is m.EditState.ACCEPTED
+    tick = yard.host().world.tick
+    assert (await ann.answer()).state is m.EditState.DURABLE
+    assert yard.host().world.tick == tick
+
+
+async def test_nothing_else_is_said_of_an_edit_that_is_safe(
+    yard: House, autojump_clock: MockClock
+) -> None:
+    ann = await Builder.join(yard)
+    await ann.ask(create(1))
+    assert (await ann.answer()).state is m.EditState.ACCEPTED
+    # The world itself does not know yet that it is safe when this comes to it, in its next tick.
+    yard.host().inbox.must(Build(ann.welcome.session_id, 1, create(1)))
+    assert (await ann.answer()).state is m.EditState.DURABLE
+    assert (await ann.answer()).state is m.EditState.DURABLE
+    with trio.move_on_after(0.5) as patience:
+        await ann.answer()
+    assert patience.cancelled_caught
 
 
 async def test_who_may_not_build_is_told_so(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -197,6 +197,7 @@ def assert_same(one: Any, two: Any, high: int, path: str) -> None:
                 assert_same(vars(one)[name], vars(two)[name], high, f"{path}.{name}")
     elif isinstance(one, Ledger):
         assert one.save() == two.save(), path
+        assert [*one.save()[1]] == [*two.save()[1]], path  # the oldest is forgotten first
         assert one.unanswered == two.unanswered, path
     else:
         assert one == two, path
@@ -332,9 +333,18 @@ GOOD = checkpoint.save(busy())
 
 
 def changed(**fields: object) -> bytes:
-    fixed, props, past = msgspec.msgpack.decode(GOOD)
+    fixed, *held = msgspec.msgpack.decode(GOOD)
     fixed = msgspec.msgpack.encode({**msgspec.msgpack.decode(fixed), **fields})
-    return msgspec.msgpack.encode([fixed, props, past])
+    return msgspec.msgpack.encode([fixed, *held])
+
+
+def test_a_ledger_is_missing() -> None:
+    fixed, props, past, ledgers = msgspec.msgpack.decode(GOOD)
+    assert ledgers
+    with pytest.raises(ValueError, match=r"\w"):
+        checkpoint.restore(
+            World(MANIFEST, 5), msgspec.msgpack.encode([fixed, props, past, ledgers[1:]])
+        )
 
 
 @pytest.mark.parametrize("data", [
@@ -367,3 +377,22 @@ def test_damage_is_an_error_or_another_world(data: st.DataObject) -> None:
         return
     assert world.tables.high <= CAPACITY
     assert np.isfinite(world.tables.moves.motion).all()
+
+
+@pytest.mark.parametrize("references", [1, 7, 10**6])
+def test_what_is_held_is_let_go_in_pieces_and_the_world_stays(references: int) -> None:
+    world = World(MANIFEST, 3)
+    crowd = Crowd(world, 3)
+    for tick in range(300):
+        out = world.step(*crowd.inputs(), 50 * tick)
+        crowd.judging += [request.line_id for request in out.judge]
+        crowd.signs += out.signs
+    before = checkpoint.save(world)
+    held = checkpoint.hold(world)
+    assert all((held.props, held.past, held.ledgers))
+    pieces = 1
+    while held.let_go(references):
+        pieces += 1
+    assert not any((held.props, held.past, held.ledgers))
+    assert (pieces == 1) == (references == 10**6)
+    assert checkpoint.save(world) == before

@@ -54,9 +54,22 @@ async def test_a_look_at_little_costs_nothing(searching: None) -> None:
     assert all(one() is not None for one in lost)
 
 
-async def test_what_is_lost_without_ticks_is_found_too(searching: None) -> None:
+async def test_what_is_lost_without_ticks_is_found_too(
+    searching: None, autojump_clock: MockClock
+) -> None:
     lost = rings(garbage.YOUNG_OBJECTS + 1)
     await trio.sleep(2 * garbage.LOOK_S)
+    assert sum(one() is not None for one in lost) <= 1
+
+
+async def test_while_ticks_come_nobody_else_looks(
+    searching: None, autojump_clock: MockClock
+) -> None:
+    lost = rings(garbage.YOUNG_OBJECTS + 1)
+    garbage.look()
+    more = rings(garbage.YOUNG_OBJECTS + 1)
+    await trio.sleep(1.5 * garbage.LOOK_S)
+    assert all(one() is not None for one in more)
     assert sum(one() is not None for one in lost) <= 1
 
 

@@ -3,11 +3,11 @@
 Theory of operation
 -------------------
 An edit is planned by the rules (`editing`), made, told to all (`telling`), and handed to the host
-to be saved, all in one tick; the author hears ACCEPTED. When the store has it, or never will, the
-host says so with `EditsSaved`, and the author hears DURABLE or REVERTED. Whether there is room for
-one more unsaved edit is said by the host, too (`Store`), so that the same inputs always come to
-the same end. By its session and request id an edit is done once (`ledger`), however often it is
-asked for.
+to be saved, all in one tick; the author hears ACCEPTED. When the store has it, the host tells the
+author (DURABLE) at once, and the world with `EditsSaved`; when the store never will have it, the
+world tells the author (REVERTED). Whether there is room for one more unsaved edit is said by the
+host, too (`Store`), so that the same inputs always come to the same end. By its session and request
+id an edit is done once (`ledger`), however often it is asked for.
 
 *Signs.* What somebody writes on a sign is pending: kept, and shown to nobody, until the judge has
 let it pass. The publication is an edit of the world itself, and does not keep the author from
@@ -346,17 +346,20 @@ class Building:
         return Saving(self.store.state, SENTENCES[self.store.state])
 
     def saved(self, command: c.EditsSaved, out: c.TickOutput) -> None:
-        """Tell authors what became of their edits."""
+        """Remember what became of edits, and tell authors of those that were taken back. That one
+        is durable the host has told already.
+        """
         by_uuid = {person.uuid: person for person in self.people.values()}
         for answer in command.answers:
             person = by_uuid.get(answer.uuid)
             if person is None or person.ledger.get(answer.request_id) is None:
                 continue
-            state = EditState.DURABLE if answer.is_durable else EditState.REVERTED
-            code = ErrorCode.OK if answer.is_durable else ErrorCode.NOT_SAVED
-            self.tell(
-                person, EditStatus(answer.request_id, state, code, answer.sentence, 0), out
-            )
+            if answer.is_durable:
+                person.ledger.put(EditStatus(answer.request_id, EditState.DURABLE, 0, "", 0))
+            else:
+                self.tell(person, EditStatus(
+                    answer.request_id, EditState.REVERTED, ErrorCode.NOT_SAVED, answer.sentence, 0
+                ), out)
 
     def reread(self, command: c.Reread, out: c.TickOutput) -> None:
         """Bring back what the store has, where something could not be saved."""

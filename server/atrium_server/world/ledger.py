@@ -12,8 +12,10 @@ from collections.abc import Iterable
 from atrium_shared import limits
 from atrium_shared.messages import EditState, EditStatus
 
-SavedLedger = tuple[int, list[EditStatus]]
-"""The highest id that may be forgotten, and the outcomes that are remembered."""
+SavedLedger = tuple[int, dict[int, EditStatus]]
+"""The highest id that may be forgotten, and the outcomes that are remembered, by request id, the
+oldest first. A dict, because the garbage collector leaves one alone that holds nothing it knows.
+"""
 _OPEN = EditState.ACCEPTED
 
 
@@ -63,13 +65,13 @@ class Ledger:
 
     def save(self) -> SavedLedger:
         """All of it, for a checkpoint."""
-        return self._floor, list(self._of.values())
+        return self._floor, self._of.copy()
 
     @classmethod
     def restore(cls, saved: SavedLedger) -> Ledger:
         """What `save` has told."""
         ledger = cls()
-        for status in saved[1]:
+        for status in saved[1].values():
             ledger.put(status)
         ledger._floor = saved[0]
         return ledger
