@@ -13,12 +13,12 @@ of them.
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import json
 import math
 import time
 import uuid
+import zlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ from typing import Any, Final
 import msgspec
 import trio
 
+from atrium_server.tick_gate import GATE
 from atrium_server.world.manifest import Manifest
 from atrium_server.world.props import Prop
 from atrium_server.world.world import World
@@ -40,6 +41,8 @@ YIELD_S: Final = 0.0002
 PROPS_AT_START_MAX: Final = 200
 """So many are written at once, without a thread."""
 GZIP_LEVEL: Final = 6
+_GZIP_FORM: Final = 31
+"""zlib's word for gzip with the largest window."""
 
 
 class _SceneProp(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -61,10 +64,8 @@ class Scene:
 
     version: str
     revision: int
-    body: bytes
-    """JSON."""
     compressed: bytes
-    """The same by gzip."""
+    """JSON by gzip: a quarter of it, and next to nobody asks for anything else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,19 +162,25 @@ class Scenes:
 def make_scene(
     manifest: Manifest, version: str, revision: int, props: dict[bytes, Prop]
 ) -> Scene:
-    """The file of a scene. In a thread: it leaves the interpreter to others now and then."""
+    """The file of a scene. In a thread: it leaves the interpreter to others now and then, and keeps
+    out of the way of ticks.
+    """
     head: dict[str, Any] = json.loads(manifest.scene_json())
     head |= {"version": version, "revision": revision}
-    parts = [json.dumps(head, sort_keys=True, separators=(",", ":")).encode()[:-1], b',"props":[']
+    begin = json.dumps(head, sort_keys=True, separators=(",", ":")).encode()[:-1]
+    # It lets others have the interpreter while it works, and writes no time into the head.
+    deflate = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, _GZIP_FORM)
+    parts = [deflate.compress(begin + b',"props":[')]
     items = iter(props.items())
     for start in range(0, len(props), PROPS_AT_ONCE):
         some = [_scene_prop(*one) for one in itertools.islice(items, PROPS_AT_ONCE)]
-        parts += [b"," if start else b"", b",".join(map(_encoder.encode, some))]
+        between = b"," if start else b""
+        parts.append(deflate.compress(between + b",".join(map(_encoder.encode, some))))
         if len(props) > PROPS_AT_START_MAX:
             time.sleep(YIELD_S)
-    body = b"".join([*parts, b"]}"])
-    # It lets others have the interpreter while it works.
-    return Scene(version, revision, body, gzip.compress(body, GZIP_LEVEL, mtime=0))
+            GATE.wait()
+    parts += [deflate.compress(b"]}"), deflate.flush()]
+    return Scene(version, revision, b"".join(parts))
 
 
 def _scene_prop(prop_id: bytes, prop: Prop) -> _SceneProp:

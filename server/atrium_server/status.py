@@ -6,7 +6,7 @@ import trio
 
 from atrium_server.host import WorldHost
 from atrium_server.hosts import Hosts
-from atrium_server.http.status import SceneFile, WorldStatus
+from atrium_server.http.status import WorldStatus
 
 ALIVE_S = 1.0
 """A world whose last tick is older than this (or than ten of its ticks) is not alive."""
@@ -51,10 +51,10 @@ class Status:
     def draining(self) -> bool:
         return self._stopping
 
-    def scene(self, world: str, version: str) -> SceneFile | None:
+    def scene(self, world: str, version: str) -> bytes | None:
         scenes = self._scenes.get(world)
         scene = scenes.get(version) if scenes is not None else None
-        return SceneFile(scene.body, scene.compressed) if scene is not None else None
+        return scene.compressed if scene is not None else None
 
     def scene_version(self, world: str) -> str:
         scenes = self._scenes.get(world)

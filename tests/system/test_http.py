@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from atrium_server.config import AtriumStartError
 from atrium_server.http import assets, service
 from atrium_server.http.guard import Admission
-from atrium_server.http.status import SceneFile, WorldStatus
+from atrium_server.http.status import WorldStatus
 from atrium_server.net.addresses import Addresses, AddressRules
 from atrium_server.net.forwarded import Forwarding
 from atrium_server.net.host_names import HostNames
@@ -59,9 +59,9 @@ class FakeStatus:
     def draining(self) -> bool:
         return self.is_draining
 
-    def scene(self, world: str, version: str) -> SceneFile | None:
+    def scene(self, world: str, version: str) -> bytes | None:
         known = (world, version) == ("plaza", "7f")
-        return SceneFile(SCENE, gzip.compress(SCENE)) if known else None
+        return gzip.compress(SCENE) if known else None
 
     def scene_version(self, world: str) -> str:
         return "7f" if world == "plaza" else ""

@@ -7,6 +7,8 @@ from `Service`, which is handed to the Litestar app once; there is no other stat
 from __future__ import annotations
 
 import logging
+import zlib
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -23,6 +25,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import FromPath, SkipValidation
+from litestar.response import Stream
 
 from atrium_server.accounts.errors import AccountError
 from atrium_server.accounts.service import Accounts
@@ -44,6 +47,9 @@ from atrium_shared.limits import HTTP_BODY_BYTES_MAX
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
 REVALIDATE: Final = "no-cache"
 SHOWN_CHARS_MAX: Final = 64
+UNPACKED_BYTES: Final = 65_536
+"""Of a scene, for a client that does not take gzip, this much at a time."""
+_GZIP_FORM: Final = 31
 """How much of a name from a request is repeated in an answer."""
 
 _log = logging.getLogger("atrium.http")
@@ -140,14 +146,13 @@ def worlds(service: ServiceParameter) -> list[WorldEntry]:
 @get(
     "/api/worlds/{world:str}/{resource:str}",
     summary="The scene of a world; `resource` is `scene@VERSION`",
-    sync_to_thread=False,
 )
-def scene(
+async def scene(
     world: FromPath[str],
     resource: FromPath[str],
     request: AnyRequest,
     service: ServiceParameter,
-) -> Response[bytes]:
+) -> Response[Any]:
     """All that stands in a world, as JSON. A version never changes, so it may be kept forever;
     what was built since is told on the socket.
     """
@@ -164,8 +169,11 @@ def scene(
         raise NotFoundException(
             f"This version of the scene is not served; the present one is scene@{present}."
         )
-    asset = Asset(content.body, "application/json", f'"{version}"', content.compressed)
-    return _answer(request, asset, IMMUTABLE)
+    asset = Asset(b"", "application/json", f'"{version}"', content)
+    answer = _answer(request, asset, IMMUTABLE)
+    if answer.status_code == 304 or "content-encoding" in answer.headers:
+        return answer
+    return Stream(_unpacked(content), headers=answer.headers, media_type=asset.media_type)
 
 
 @get(["/", "/map"], include_in_schema=False, sync_to_thread=False)
@@ -203,6 +211,14 @@ def _answer(request: AnyRequest, asset: Asset, cache_control: str) -> Response[b
         headers["content-encoding"] = "gzip"
         return Response(asset.compressed, headers=headers)
     return Response(asset.body, headers=headers)
+
+
+async def _unpacked(data: bytes) -> AsyncGenerator[bytes]:
+    """What gzip has packed, in pieces: a slow reader does not hold all of it."""
+    inflate = zlib.decompressobj(_GZIP_FORM)
+    while not inflate.eof:
+        yield inflate.decompress(data, UNPACKED_BYTES)
+        data = inflate.unconsumed_tail
 
 
 def _takes_gzip(accepted: str) -> bool:

@@ -36,14 +36,6 @@ class WorldStatus:
     restarts: int
 
 
-@dataclass(frozen=True, slots=True)
-class SceneFile:
-    """One version of a scene: JSON, as it is and by gzip."""
-
-    body: bytes
-    compressed: bytes
-
-
 class ServerStatus(Protocol):
     """The server as HTTP sees it."""
 
@@ -59,8 +51,8 @@ class ServerStatus(Protocol):
         """The server is shutting down and takes nobody new."""
         ...
 
-    def scene(self, world: str, version: str) -> SceneFile | None:
-        """The scene as JSON; None for an unknown world or a version that is not served."""
+    def scene(self, world: str, version: str) -> bytes | None:
+        """The scene as JSON by gzip; None for an unknown world or a version that is not served."""
         ...
 
     def scene_version(self, world: str) -> str:
