@@ -17,6 +17,7 @@ from atrium_server.persistence.session_rows import SESSION_AGE_S_MAX, SessionRow
 from atrium_server.persistence.session_writer import (
     STEP_S,
     SWEEP_S,
+    TOUCH_S,
     SessionNumbers,
     SessionWriter,
 )
@@ -131,6 +132,37 @@ async def test_what_was_touched_is_written_in_the_next_step(autojump_clock: Mock
         await trio.sleep(1.5 * STEP_S)
         assert 5_000 in crowd.store.numbers()
         assert 3 not in crowd.store.numbers()
+
+
+async def test_who_comes_is_written_before_an_edit_can_be_durable(
+    autojump_clock: MockClock,
+) -> None:
+    crowd = Crowd(0)
+    async with running(crowd):
+        await trio.sleep(SWEEP_S + 0.3 * STEP_S)
+        for number in (1, 2):
+            crowd.rows[number] = session(number)
+            crowd.writer.touch(number)
+        before = crowd.store.tries
+        await trio.sleep(1.1 * TOUCH_S)
+        assert crowd.store.numbers() == {1, 2}
+        assert crowd.store.tries == before + 1
+
+
+async def test_a_storm_of_newcomers_is_written_a_few_times_a_second(
+    autojump_clock: MockClock,
+) -> None:
+    crowd = Crowd(0)
+    async with running(crowd):
+        await trio.sleep(SWEEP_S)
+        before = crowd.store.tries
+        for number in range(1_000):
+            crowd.rows[number] = session(number)
+            crowd.writer.touch(number)
+            await trio.sleep(0.001)
+        assert crowd.store.tries - before <= 1.0 / TOUCH_S + 1.0 / STEP_S
+        await trio.sleep(STEP_S)
+        assert len(crowd.store.numbers()) == 1_000
 
 
 async def test_nothing_stays_that_nobody_told_of(autojump_clock: MockClock) -> None:

@@ -5,9 +5,9 @@ Theory of operation
 In each SWEEP_S every session of the world is written once, a few of them in each STEP_S, so neither
 the tick nor the database ever sees all of them at once. The rows are asked of a source (the host)
 right before they are written, SOURCE_ROWS_MAX between two checkpoints, because they are made in the
-thread of the tick. What somebody would miss after a crash is written in the next step already: a
-session that began, was resumed or sat down (`touch`), and one that ended, with its last place
-(`over`).
+thread of the tick. What somebody would miss after a crash is written sooner: a session that began,
+was resumed or sat down (`touch`) within TOUCH_S, which is before an edit of theirs can be durable,
+and one that ended, with its last place (`over`), in the next step.
 
 After a whole sweep, sessions that neither it nor the one before has met are over in the store. So
 nothing can stay there by mistake, even where the bounded set of endings was full; and one that has
@@ -46,6 +46,8 @@ from atrium_shared.limits import SESSIONS_PER_WORLD_MAX
 
 SWEEP_S: Final = 5.0
 STEP_S: Final = 0.1
+TOUCH_S: Final = 0.02
+"""Those who come within this are written together."""
 SOURCE_ROWS_MAX: Final = 50
 """Rows that are made at once in the thread of the tick."""
 
@@ -117,6 +119,7 @@ class SessionWriter:
         self._last_began_s = 0.0
         self._newest_s = 0.0
         self._closing = trio.Event()
+        self._wake = trio.Event()
         self._life = trio.CancelScope(shield=True)
         self._error: Exception | None = None
 
@@ -126,6 +129,7 @@ class SessionWriter:
         """This session is to be written soon."""
         if len(self._touched) < SESSIONS_PER_WORLD_MAX:  # else the sweep comes by
             self._touched[number] = None
+            self._wake.set()
 
     def over(self, row: SessionRow) -> None:
         """This session has ended; the source does not know it any more."""
@@ -136,6 +140,7 @@ class SessionWriter:
     def close(self) -> None:
         """Write all once more, and let `run` return."""
         self._closing.set()
+        self._wake.set()
 
     # --- the task --------------------------------------------------------------------------
 
@@ -147,7 +152,7 @@ class SessionWriter:
                 try:
                     await self._closing.wait()
                 finally:
-                    self._closing.set()
+                    self.close()
                     self._life.deadline = trio.current_time() + FLUSH_S_MAX
         finally:
             if self._error is not None:
@@ -170,8 +175,10 @@ class SessionWriter:
             due = max(due + STEP_S, trio.current_time())
             if backoff_s:
                 due = trio.current_time() + backoff_s * chance.uniform(0.5, 1.0)
-            with trio.move_on_at(due):
-                await self._closing.wait()
+            if not await self._wait(due, is_well=not backoff_s):
+                backoff_s = _longer(backoff_s)
+                continue
+            if self._closing.is_set():
                 break
             if self._sweep_began is None:
                 self._begin_sweep()
@@ -180,6 +187,22 @@ class SessionWriter:
             backoff_s = 0.0 if await self._step(int(count)) else _longer(backoff_s)
             if not self._sweep and not backoff_s and not await self._end_sweep():
                 backoff_s = _longer(backoff_s)
+
+    async def _wait(self, due: float, *, is_well: bool) -> bool:
+        """Until `due` or the end, and write meanwhile who is touched, if the store `is_well`; False
+        when it is not any more.
+        """
+        while not self._closing.is_set():
+            with trio.move_on_at(due) as patience:
+                await self._wake.wait()
+            if patience.cancelled_caught or self._closing.is_set():
+                break
+            self._wake = trio.Event()
+            if is_well:
+                await trio.sleep(TOUCH_S)
+                if not await self._step(0):
+                    return False
+        return True
 
     def _begin_sweep(self) -> None:
         self._sweep.extend(self._source.numbers())
