@@ -7,7 +7,7 @@ among all objects that could be part of one. It begins when enough of them were 
 the middle of whatever makes many: a busy tick. So the search is switched off, and the door is
 opened for a moment right after a tick (`look`), when there is the most time until the next one.
 The interpreter then decides by its own rules whether something is due, and how much of it: the
-youngest objects often, all of them only when they have become a quarter more.
+youngest objects often, all of them seldom, and only when they have become a quarter more.
 
 What was made before clients are let in lives as long as the process and is never looked at. And
 what there is most of (messages, props, edits) is declared `gc=False`: frozen trees, which can be
@@ -26,15 +26,18 @@ YOUNG_OBJECTS = 5_000
 """So many more made than freed are looked through."""
 MIDDLE_EVERY = 10
 """After so many looks at the youngest those that were left are looked through once more."""
-ALL_EVERY = 20
-"""After so many of the second kind all may be looked through."""
+ALL_EVERY = 2
+"""After so many of the second kind all are looked through, if there is a quarter more of them than
+the last time."""
 LOOK_S = 0.25
 
 
 class _Looks:
-    """How often it was looked so far."""
+    """How often it was looked so far, and how many servers of this process want it so."""
 
     count = 0
+    servers = 0
+    usual = gc.get_threshold()
 
 
 def look() -> None:
@@ -62,11 +65,13 @@ async def search_between_ticks(
     """Search for garbage only in `look`, until cancelled. Has started when all that is there now
     has been searched and set aside.
     """
-    thresholds = gc.get_threshold()
+    if not _Looks.servers:
+        _Looks.usual = gc.get_threshold()
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, MIDDLE_EVERY, ALL_EVERY)
     gc.disable()
+    _Looks.servers += 1
     try:
         task_status.started()
         while True:
@@ -75,6 +80,8 @@ async def search_between_ticks(
             if _Looks.count == before:
                 look()
     finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
-        gc.enable()
+        _Looks.servers -= 1
+        if not _Looks.servers:
+            gc.set_threshold(*_Looks.usual)
+            gc.unfreeze()
+            gc.enable()

@@ -174,6 +174,7 @@ class WorldHost:
         self._messenger.durable(
             (int(self._connection_of[session.slot]), asked) for session, asked in of
             if session is not None and session.slot >= 0 <= self._connection_of[session.slot]
+            and self.world.building.awaits(session.session_id, asked)
         )
 
     def _count(self, poses: int, corrections: dict[str, int]) -> None:

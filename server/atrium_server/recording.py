@@ -188,8 +188,10 @@ class Recorder:
         self._bytes += len(record)
         self._bytes_since += len(record)
         self._forget()
-        if self._leaving and not self._leaving[0][0].let_go(self._leaving[0][1]):
-            self._leaving.popleft()
+        if self._leaving:
+            held, each = self._leaving[0]
+            if not held.let_go(each * len(self._leaving)):
+                self._leaving.popleft()
         if self._writer is not None:
             self._writer.put(record)
             self._writer.start()

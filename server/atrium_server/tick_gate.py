@@ -10,8 +10,11 @@ work of such a thread is never as urgent. So it waits at the gate before each sm
 and opens it as the tick ends, neither of which ever waits.
 
 A piece that has begun when the tick begins would go on beside it: so nobody passes any more in the
-last EARLY_S before a tick is due, and pieces are to be no longer. And nobody waits longer than
-WAIT_S_MAX, whatever becomes of a tick.
+last EARLY_S before a tick is due, and pieces are to be no longer. Each tick hangs up a lock of its
+own, so who has just been let go by one tick has nothing that the next one needs.
+
+Where ticks take nearly all the time others must live too: who has waited for WAIT_S_MAX in vain
+passes, and all pass freely for the FREE_S after that.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from contextlib import contextmanager
 from typing import Final
 
 WAIT_S_MAX: Final = 0.025
+FREE_S: Final = 0.025
 EARLY_S: Final = 0.002
 _BEGUN_S: Final = 0.0005
 """By then a tick that is not late has shut the gate."""
@@ -33,9 +37,11 @@ class TickGate:
     """Shut and opened by one thread, passed by all others."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._tick: threading.Lock | None = None
+        """Locked as long as this tick is under way; None between two."""
         self._due: dict[str, float] = {}
         """When each world's next tick comes, by `time.perf_counter`."""
+        self._free_until = 0.0
 
     def expect(self, world: str, in_s: float) -> None:
         """The next tick of a world is due in so many seconds."""
@@ -48,22 +54,29 @@ class TickGate:
     @contextmanager
     def shut(self) -> Generator[None]:
         """Keep others waiting while the block runs; it may not await anything."""
-        # Somebody may be passing in this moment: then it stays open for once.
-        is_shut = self._lock.acquire(blocking=False)
-        try:
-            yield
-        finally:
-            if is_shut:
-                self._lock.release()
+        tick = threading.Lock()
+        with tick:
+            self._tick = tick
+            try:
+                yield
+            finally:
+                self._tick = None
 
     def wait(self) -> None:
         """Pass the gate; not in the thread that shuts it."""
         now = time.perf_counter()
+        if now < self._free_until:
+            return
+        until = now + WAIT_S_MAX
         early_s = [due - now for due in [*self._due.values()] if 0 < due - now < EARLY_S]
         if early_s:
             time.sleep(max(early_s) + _BEGUN_S)
-        if self._lock.acquire(timeout=WAIT_S_MAX):
-            self._lock.release()
+        while (tick := self._tick) is not None:
+            left_s = until - time.perf_counter()
+            if left_s <= 0 or not tick.acquire(timeout=left_s):
+                self._free_until = time.perf_counter() + FREE_S
+                return
+            tick.release()  # for the next one who waits for it
 
 
 GATE: Final = TickGate()

@@ -142,6 +142,23 @@ async def test_an_author_hears_that_an_edit_is_safe_before_the_next_tick(
     assert yard.host().world.tick == tick
 
 
+async def test_of_an_edit_that_this_world_does_not_know_nothing_is_said(
+    yard: House, autojump_clock: MockClock
+) -> None:
+    """It was of an earlier stay of the same session: what was asked since has its own answers."""
+    ann = await Builder.join(yard)
+    await ann.ask(create(1))
+    assert (await ann.answer()).state is m.EditState.ACCEPTED
+    assert (await ann.answer()).state is m.EditState.DURABLE
+    await trio.sleep(0.2)  # the world knows by now that it is durable
+    host = yard.host()
+    key = uuid.UUID(bytes=host.state.sessions[ann.welcome.session_id].uuid)
+    host._tell_durable([(key, 1), (key, 77), (uuid.UUID(int=5), 1)])
+    with trio.move_on_after(0.5) as patience:
+        await ann.answer()
+    assert patience.cancelled_caught
+
+
 async def test_nothing_else_is_said_of_an_edit_that_is_safe(
     yard: House, autojump_clock: MockClock
 ) -> None:

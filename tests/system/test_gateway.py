@@ -4,8 +4,10 @@ notices. The honest neighbour of `harness.Witness` is in the same world all the 
 
 from __future__ import annotations
 
+import gc
 import random
 import struct
+import weakref
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -493,6 +495,29 @@ async def test_who_stops_reading_is_closed_as_slow_and_costs_nobody_anything(
     assert (ended.code, ended.error.code) == (4010, ErrorCode.SLOW)
     assert house.host().seats.count(SeatState.RESUMABLE) == 1
     await witness.still_served()
+
+
+async def test_what_a_dropped_connection_had_is_freed_at_once(
+    house: House, autojump_clock: MockClock
+) -> None:
+    """Also what it had sent of a frame: nobody searches for rings of garbage meanwhile."""
+    peer = house.peer()
+    await peer.join("Ann")
+    connection = next(iter(house.gateway._all))
+    protocol = weakref.ref(connection.protocol)
+    await peer.write(b"\x82\xfe\x3f\xff" + bytes(4 + 9_000))  # the rest never comes
+    await trio.sleep(0.5)
+    assert len(protocol().reader.buffer) > 8_000  # type: ignore[union-attr]
+    gc.collect()
+    gc.disable()
+    try:
+        del connection
+        house.gateway._endings.drop(next(iter(house.gateway._all)))
+        await trio.sleep(0.1)
+        assert house.connections == 0
+        assert protocol() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("seed", range(8))

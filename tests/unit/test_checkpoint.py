@@ -389,6 +389,8 @@ def test_what_is_held_is_let_go_in_pieces_and_the_world_stays(references: int) -
         crowd.signs += out.signs
     before = checkpoint.save(world)
     held = checkpoint.hold(world)
+    edits_of = [len(edit) for _, *stacks in held.past for stack in stacks for edit in stack]
+    assert held.size_bytes > len(held.fixed) + checkpoint.REFERENCE_BYTES * sum(edits_of)
     assert all((held.props, held.past, held.ledgers))
     pieces = 1
     while held.let_go(references):

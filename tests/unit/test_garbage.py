@@ -84,6 +84,36 @@ async def test_older_garbage_is_found_in_time(searching: None) -> None:
     assert trace() is None
 
 
+async def test_the_oldest_garbage_is_found_in_time(searching: None) -> None:
+    """Also what has been looked at twice: it is among all that there is. Of these a quarter must be
+    new, so there is a crowd that comes and goes.
+    """
+    looks = 5 * garbage.ALL_EVERY * garbage.MIDDLE_EVERY
+    size = gc.get_freeze_count() // (2 * garbage.ALL_EVERY * garbage.MIDDLE_EVERY)
+    kept = [Ring()]
+    trace = weakref.ref(kept[0])
+    for turn in range(looks):
+        kept += [Ring() for _ in range(size)]
+        rings(garbage.YOUNG_OBJECTS + 1)
+        garbage.look()
+        if turn == 2 * garbage.MIDDLE_EVERY + 5:
+            kept.clear()
+    assert trace() is None
+
+
+async def test_the_last_of_two_servers_gives_the_search_back(autojump_clock: MockClock) -> None:
+    before = gc.get_threshold()
+    async with trio.open_nursery() as first:
+        await first.start(garbage.search_between_ticks)
+        async with trio.open_nursery() as second:
+            await second.start(garbage.search_between_ticks)
+            second.cancel_scope.cancel()
+        assert not gc.isenabled()
+        first.cancel_scope.cancel()
+    assert gc.isenabled()
+    assert gc.get_threshold() == before
+
+
 async def test_the_interpreter_searches_by_itself_before_and_after(
     autojump_clock: MockClock,
 ) -> None:

@@ -57,14 +57,67 @@ def test_it_opens_when_a_tick_fails(patient: None) -> None:
     Passing(gate).join()
 
 
-def test_a_tick_never_waits_for_who_passes(patient: None) -> None:
+def test_the_next_tick_is_shut_too_for_who_waited_for_the_one_before(patient: None) -> None:
     gate = TickGate()
-    assert gate._lock.acquire(timeout=1)  # somebody is passing in this very moment
     with gate.shut():
-        pass
-    gate._lock.release()
-    with gate.shut():
-        assert gate._lock.locked()
+        first = gate._tick
+        one = Passing(gate)
+        one._passed.wait(0.05)
+    assert first is not None
+    with gate.shut():  # at once: it may have been let go, and not have come to run yet
+        second = gate._tick
+        assert second is not None
+        assert second is not first
+        assert second.locked()
+    one.join()
+
+
+def test_who_is_let_go_looks_again(patient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = TickGate()
+    passed = threading.Event()
+
+    class Tick:
+        """Is over when it is waited for, and the next one has begun by then."""
+
+        def acquire(self, timeout: float) -> bool:
+            gate._tick = third  # type: ignore[assignment]
+            return True
+
+        def release(self) -> None: ...
+
+    class Last(Tick):
+        def acquire(self, timeout: float) -> bool:
+            gate._tick = None
+            passed.set()
+            return True
+
+    third = Last()
+    gate._tick = Tick()  # type: ignore[assignment]
+    gate.wait()
+    assert passed.is_set()
+
+
+def test_where_ticks_take_all_the_time_others_get_their_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate, now, waits = TickGate(), 100.0, 0
+
+    class Endless:
+        def acquire(self, timeout: float) -> bool:
+            nonlocal now, waits
+            waits += 1
+            now += timeout
+            return False
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    gate._tick = Endless()  # type: ignore[assignment]
+    turns = 0
+    while now < 101.0:
+        gate.wait()
+        now += 0.001  # a turn
+        turns += 1
+    assert waits == pytest.approx(1.0 / (tick_gate.WAIT_S_MAX + tick_gate.FREE_S), abs=1)
+    assert turns > 400
 
 
 def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

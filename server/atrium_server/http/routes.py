@@ -7,9 +7,7 @@ from `Service`, which is handed to the Litestar app once; there is no other stat
 from __future__ import annotations
 
 import logging
-import zlib
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from litestar import Litestar, Request, Response, get
@@ -19,6 +17,7 @@ from litestar.exceptions import (
     HTTPException,
     NotFoundException,
     PermissionDeniedException,
+    ServiceUnavailableException,
     ValidationException,
 )
 from litestar.openapi.config import OpenAPIConfig
@@ -36,6 +35,7 @@ from atrium_server.http.asset_routes import HANDLERS as ASSET_HANDLERS
 from atrium_server.http.assets import Asset, WebAssets
 from atrium_server.http.guard import Admission
 from atrium_server.http.json_request import JsonRequest
+from atrium_server.http.scene_pieces import Unpacking
 from atrium_server.http.status import ServerStatus, WorldStatus
 from atrium_server.http.world_routes import HANDLERS as WORLD_HANDLERS
 from atrium_server.http.world_routes import Rewinder
@@ -47,9 +47,6 @@ from atrium_shared.limits import HTTP_BODY_BYTES_MAX
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
 REVALIDATE: Final = "no-cache"
 SHOWN_CHARS_MAX: Final = 64
-UNPACKED_BYTES: Final = 65_536
-"""Of a scene, for a client that does not take gzip, this much at a time."""
-_GZIP_FORM: Final = 31
 """How much of a name from a request is repeated in an answer."""
 
 _log = logging.getLogger("atrium.http")
@@ -69,6 +66,7 @@ class Service:
     """The same."""
     rewinder: Rewinder | None = None
     """None where the server keeps no history."""
+    unpacking: Unpacking = field(default_factory=Unpacking)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +171,13 @@ async def scene(
     answer = _answer(request, asset, IMMUTABLE)
     if answer.status_code == 304 or "content-encoding" in answer.headers:
         return answer
-    return Stream(_unpacked(content), headers=answer.headers, media_type=asset.media_type)
+    if not service.unpacking.has_room:
+        raise ServiceUnavailableException(
+            "Too many ask for this without gzip just now: send 'Accept-Encoding: gzip'.",
+            headers={"Retry-After": "5"},
+        )
+    pieces = service.unpacking.pieces(content)
+    return Stream(pieces, headers=answer.headers, media_type=asset.media_type)
 
 
 @get(["/", "/map"], include_in_schema=False, sync_to_thread=False)
@@ -211,14 +215,6 @@ def _answer(request: AnyRequest, asset: Asset, cache_control: str) -> Response[b
         headers["content-encoding"] = "gzip"
         return Response(asset.compressed, headers=headers)
     return Response(asset.body, headers=headers)
-
-
-async def _unpacked(data: bytes) -> AsyncGenerator[bytes]:
-    """What gzip has packed, in pieces: a slow reader does not hold all of it."""
-    inflate = zlib.decompressobj(_GZIP_FORM)
-    while not inflate.eof:
-        yield inflate.decompress(data, UNPACKED_BYTES)
-        data = inflate.unconsumed_tail
 
 
 def _takes_gzip(accepted: str) -> bool:

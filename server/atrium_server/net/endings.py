@@ -140,6 +140,9 @@ class Endings:
         connection.endpoint.close()
         self._connections.remove(connection)
         self._addresses.leave(connection.address)
+        # Its generator refers to the protocol object, which has it: a ring with all that a peer has
+        # sent of a frame, and nobody would search for it for a long time.
+        connection.protocol.parser.close()
 
     def _leave(self, connection: Connection) -> None:
         """The session is over, not only the link."""

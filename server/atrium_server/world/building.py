@@ -114,6 +114,12 @@ class Building:
         person = self.people.get(session_id)
         return -1 if person is None else person.ledger.highest
 
+    def awaits(self, session_id: int, request_id: int) -> bool:
+        """Whether a session has been told that this edit is accepted, and no more."""
+        person = self.people.get(session_id)
+        status = person.ledger.get(request_id) if person is not None else None
+        return status is not None and status.state is EditState.ACCEPTED
+
     def entitle(self, session_id: int, rights: int) -> None:
         """What a session may do has changed."""
         person = self.people[session_id]

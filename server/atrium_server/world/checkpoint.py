@@ -158,8 +158,9 @@ class Held:
             _, outcomes = self.ledgers.pop()
             references -= 1 + len(outcomes)
         while references > 0 and self.past:
-            _, done, undone = self.past.pop()
-            references -= 1 + len(done) + len(undone)
+            _, done, undone = self.past[-1]
+            stack = done or undone
+            references -= 1 + len(stack.pop() if stack else self.past.pop())
         while references > 0 and self.props:
             self.props.popitem()
             references -= 1
@@ -182,7 +183,7 @@ def hold(world: World) -> Held:
     fixed, props, past = _save_fixed(world), building.props.save(), building.editor.pasts.save()
     ledgers = [person.ledger.save() for person in building.people.values()]
     shared = (
-        len(props) + sum(len(done) + len(undone) for _, done, undone in past)
+        len(props) + building.editor.pasts.changes
         + sum(len(outcomes) for _, outcomes in ledgers)
     )
     return Held(fixed, props, past, ledgers, len(fixed) + REFERENCE_BYTES * shared)

@@ -33,8 +33,8 @@ class Past:
 
     done: deque[MadeEdit] = field(default_factory=_no_edits)
     undone: deque[MadeEdit] = field(default_factory=_no_edits)
-    _changes: int = 0
-    """All that is in `done`."""
+    changes: int = 0
+    """All that is in both."""
 
     @classmethod
     def restored(cls, done: Iterable[MadeEdit], undone: Iterable[MadeEdit]) -> Past:
@@ -42,7 +42,7 @@ class Past:
         past = cls()
         past.done.extend(done)
         past.undone.extend(undone)
-        past._changes = sum(map(len, past.done))
+        past.changes = sum(map(len, [*past.done, *past.undone]))
         return past
 
     def of(self, kind: str) -> deque[MadeEdit]:
@@ -51,26 +51,19 @@ class Past:
 
     def did(self, edit: MadeEdit) -> None:
         """A new edit: what was taken back before it cannot be done again."""
+        self.changes -= sum(map(len, self.undone))
         self.undone.clear()
-        self._put(edit)
-        while self._changes > limits.UNDO_CHANGES_MAX and len(self.done) > 1:
-            self._changes -= len(self.done.popleft())
+        self._put(self.done, edit)
 
     def turned(self, kind: str, edit: MadeEdit) -> None:
         """The newest was taken back or done again, by `edit`."""
         self.drop(kind)
-        if kind == "undo":
-            self.undone.append(edit)
-        else:
-            self._put(edit)
+        self._put(self.undone if kind == "undo" else self.done, edit)
 
     def drop(self, kind: str) -> None:
         """The newest will never be turned again. After a start the oldest are not known."""
-        if not self.of(kind):
-            return
-        gone = self.of(kind).pop()
-        if kind == "undo":
-            self._changes -= len(gone)
+        if self.of(kind):
+            self.changes -= len(self.of(kind).pop())
 
     def replaced(self, new: Change) -> None:
         """Another state was put in the place of one that may have been written here."""
@@ -79,11 +72,14 @@ class Past:
                 if any(one.prop_id == new.prop_id for one in edit):
                     edits[place] = tuple(_with_other_end(one, new) for one in edit)
 
-    def _put(self, edit: MadeEdit) -> None:
-        if len(self.done) == limits.UNDO_EDITS_MAX:
-            self._changes -= len(self.done[0])
-        self.done.append(edit)
-        self._changes += len(edit)
+    def _put(self, stack: deque[MadeEdit], edit: MadeEdit) -> None:
+        """The newest of a stack. When both are too much the oldest of this one go."""
+        if len(stack) == limits.UNDO_EDITS_MAX:
+            self.changes -= len(stack.popleft())
+        stack.append(edit)
+        self.changes += len(edit)
+        while self.changes > limits.UNDO_CHANGES_MAX and len(stack) > 1:
+            self.changes -= len(stack.popleft())
 
 
 class Pasts:
@@ -117,6 +113,11 @@ class Pasts:
     def forget(self, account: str) -> None:
         """An author is gone, with all that could be taken back."""
         self._of.pop(account, None)
+
+    @property
+    def changes(self) -> int:
+        """How many changes all of them hold."""
+        return sum(past.changes for past in self._of.values())
 
     def save(self) -> list[SavedPast]:
         """All of it, for a checkpoint."""
