@@ -277,7 +277,7 @@ def import_(
             )
 
         past = WorldHistory(place.database)
-        if dry_run and not any(one.slug == world for one in await past.worlds()):
+        if await files.is_new(past, world, imported, wanted) and dry_run:
             say(f"The world {world} would be made, with {len(imported.props):,} props.")
             return 0
         if not dry_run:

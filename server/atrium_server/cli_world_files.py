@@ -36,7 +36,7 @@ from atrium_server.persistence.history import WorldHistory
 from atrium_server.persistence.store import WorldStore
 from atrium_server.telemetry import Registry
 from atrium_server.world.props import Prop
-from atrium_server.world_history import present_props
+from atrium_server.world_history import check_new, present_props
 from atrium_shared import limits
 
 PIECE_BYTES: Final = 65_536
@@ -210,6 +210,18 @@ async def keep_models(place: Place, imported: Imported) -> None:
                 except InterchangeError as error:
                     raise Refused(f"A model of the file is not taken: {error}") from None
                 tell(number / len(imported.files))
+
+
+async def is_new(past: WorldHistory, world: str, imported: Imported, wanted: How) -> bool:
+    """Whether the world is still to be made. Raises Refused where the file can be no world, so that
+    a refusal leaves nothing behind.
+    """
+    if not any(one.slug == world for one in await past.worlds()):
+        await check_new(past, imported.props)
+        return True
+    if wanted.title:
+        say(f"Note: the world {world} is there, and keeps its title: --title is for new ones.")
+    return False
 
 
 async def ensure_world(store: WorldStore, history: WorldHistory, world: str, title: str) -> None:

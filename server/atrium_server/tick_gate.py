@@ -26,8 +26,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
-WAIT_S_MAX: Final = 0.025
-FREE_S: Final = 0.025
+WAIT_S_MAX: Final = 0.04
+FREE_S: Final = 0.02
 EARLY_S: Final = 0.002
 _BEGUN_S: Final = 0.0005
 """By then a tick that is not late has shut the gate."""

@@ -37,6 +37,8 @@ from atrium_shared import limits
 from atrium_shared.props import PropError
 
 RELEASE_S_MAX: Final = 2.0
+_NO_WORLD: Final = 0
+"""Worlds are counted from 1."""
 Tell = Callable[[float], None]
 """Is told which part is done, from 0 to 1."""
 
@@ -121,21 +123,35 @@ async def plan_import(
 ) -> Planned:
     """What puts these props into a world, or (`replace`) in the place of all that is in it."""
     world = await history.world(slug)
+    await _needs_free(history, world.world_id, props)
+    version, now = await present_props(history, slug, tell)
+    then = dict(props) if replace else {**now, **props}
+    _needs_fitting(then)
+    return Planned(version, difference(now, then))
+
+
+async def check_new(history: WorldHistory, props: Mapping[bytes, Prop]) -> None:
+    """Whether these props can be a world that is still to be made. Raises Refused."""
+    await _needs_free(history, _NO_WORLD, props)
+    _needs_fitting(dict(props))
+
+
+async def _needs_free(history: WorldHistory, world_id: int, props: Mapping[bytes, Prop]) -> None:
     ids = [uuid.UUID(bytes=prop_id) for prop_id in props]
-    if taken := await history.elsewhere(world.world_id, ids):
+    if taken := await history.elsewhere(world_id, ids):
         raise Refused(
             f"{taken:,} props of the file are in another world already: say --new-ids to make"
             " copies of them."
         )
-    version, now = await present_props(history, slug, tell)
-    then = dict(props) if replace else {**now, **props}
-    if len(then) > limits.PROPS_PER_WORLD_MAX:
+
+
+def _needs_fitting(props: dict[bytes, Prop]) -> None:
+    if len(props) > limits.PROPS_PER_WORLD_MAX:
         raise Refused(f"The world would have over {limits.PROPS_PER_WORLD_MAX:,} props.")
-    if misplaced(then):
+    if misplaced(props):
         raise Refused(
             "Groups of the world and of the file do not fit together: say --replace, or --new-ids."
         )
-    return Planned(version, difference(now, then))
 
 
 async def _read(history: WorldHistory, slug: str, since: datetime, walk: _Walk) -> int:

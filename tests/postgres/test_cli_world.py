@@ -301,6 +301,24 @@ def test_copies_go_beside_the_originals(
     assert props(url) == WORLD
 
 
+def test_a_refused_import_leaves_no_world_behind(
+    postgres: Any, url: str, atrium_world: Callable[..., Answer], tmp_path: Path
+) -> None:
+    file, where = tmp_path / "a.glb", ("--database-url", url)
+    atrium_world("export", "plaza", file, *where)
+    before = state_of(postgres, url)
+    for more in ((), ("--dry-run",)):
+        status, out, err = atrium_world("import", file, "park", *more, *where)
+        assert (status, out) == (1, "")
+        assert "--new-ids" in err
+    assert state_of(postgres, url) == before
+    assert "park" not in atrium_world("list", *where)[1]
+    status, out, _ = atrium_world("import", file, "park", "--new-ids", "--title", "Park", *where)
+    assert (status, "Note" in out) == (0, False)
+    _, out, _ = atrium_world("import", file, "park", "--new-ids", "--title", "Wood", *where)
+    assert "keeps its title" in out
+
+
 def test_a_file_of_another_program_becomes_models(
     url: str, files: Files, atrium_world: Callable[..., Answer], tmp_path: Path
 ) -> None:

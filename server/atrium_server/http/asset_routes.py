@@ -138,7 +138,9 @@ async def upload(request: AnyRequest, service: ServiceParameter) -> Response[Ass
     claimed = claimed_type(request.headers.get("content-type", ""))
     if claimed is None:
         raise UploadRefused(
-            Reason.WRONG_TYPE, f"Files of this type are not taken. Taken are {TAKEN}."
+            Reason.WRONG_TYPE,
+            f"Files of this type are not taken. Taken are {TAKEN}: the file alone as the body of"
+            " the request, and its type in Content-Type, such as image/png.",
         )
     offer = Offer(announced_bytes(request.scope["headers"]), claimed, person.account)
     asset, is_new = await uploads.receive(offer, request.stream())
