@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
 from atrium_server import cli_world_files as files
 from atrium_server import world_history
@@ -37,7 +37,6 @@ from atrium_server.world_history import Planned
 
 ACTOR: Final = "console"
 """Whom the audit log names: whoever can run this command on this machine."""
-EDITS_DEFAULT: Final = 50
 
 HELP = """Look after what is in the worlds: list, export, import, history, restore, roll-back.
 
@@ -118,6 +117,7 @@ the session, which the history shows.
 
 World = Annotated[str, Parameter(help="The name of the world.")]
 AsJson = Annotated[bool, Parameter(name="--json", help="As JSON, for programs.", negative=())]
+Limit = Annotated[int, Parameter(help="How many at most.", validator=validators.Number(gte=1))]
 DryRun = Annotated[bool, Parameter(help="Only say what would be done.", negative=())]
 Plan = Callable[[WorldHistory, Callable[[float], None]], Awaitable[Planned]]
 
@@ -163,7 +163,7 @@ def history(
     world: World,
     *,
     which: Which | None = None,
-    limit: Annotated[int, Parameter(help="How many edits at most.")] = EDITS_DEFAULT,
+    limit: Limit = 50,
     as_json: AsJson = False,
     where: Where | None = None,
 ) -> int:

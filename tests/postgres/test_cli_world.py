@@ -301,6 +301,15 @@ def test_copies_go_beside_the_originals(
     assert props(url) == WORLD
 
 
+@pytest.mark.parametrize("limit", ["0", "-3"])
+def test_a_history_of_no_edits_is_refused(
+    url: str, atrium_world: Callable[..., Answer], limit: str
+) -> None:
+    status, out, err = atrium_world("history", "plaza", "--limit", limit, "--database-url", url)
+    assert status != 0
+    assert "Must be >= 1" in out + err
+
+
 def test_a_refused_import_leaves_no_world_behind(
     postgres: Any, url: str, atrium_world: Callable[..., Answer], tmp_path: Path
 ) -> None:

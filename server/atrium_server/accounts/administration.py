@@ -98,6 +98,8 @@ class Administration:
 
     async def create(self, handle: str, password: str, roles: Sequence[str]) -> uuid.UUID:
         """Make an account. Raises NotAcceptable, Taken, NotFound (a role)."""
+        for role in roles:
+            await self._check(None, role)
         try:
             made = await new_account(self._store, self._passwords, handle, password, roles)
         except Refused as error:
