@@ -41,8 +41,8 @@ YIELD_S: Final = 0.0002
 PROPS_AT_START_MAX: Final = 200
 """So many are written at once, without a thread."""
 GZIP_LEVEL: Final = 6
-_GZIP_FORM: Final = 31
-"""zlib's word for gzip with the largest window."""
+GZIP_WBITS: Final = 16 + zlib.MAX_WBITS
+"""How zlib is told that gzip is meant."""
 
 
 class _SceneProp(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -169,7 +169,7 @@ def make_scene(
     head |= {"version": version, "revision": revision}
     begin = json.dumps(head, sort_keys=True, separators=(",", ":")).encode()[:-1]
     # It lets others have the interpreter while it works, and writes no time into the head.
-    deflate = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, _GZIP_FORM)
+    deflate = zlib.compressobj(GZIP_LEVEL, wbits=GZIP_WBITS)
     parts = [deflate.compress(begin + b',"props":[')]
     items = iter(props.items())
     for start in range(0, len(props), PROPS_AT_ONCE):

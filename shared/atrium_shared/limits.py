@@ -258,6 +258,8 @@ SCENE_S_MIN = 2.0
 """From one scene of a world to the next."""
 SCENE_AGE_S_MAX = 30.0
 """What was changed is in the scene after this, for who looks at nothing else."""
+SCENES_UNPACKED_AT_ONCE_MAX = 8
+"""Scenes are kept by gzip; for so many clients at a time that do not take it they are unpacked."""
 SCENES_KEPT_S = 60.0
 """How long an older scene is served to who was told of it."""
 HANDS_MAX = 2

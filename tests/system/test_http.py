@@ -231,6 +231,24 @@ async def test_a_scene_may_be_kept_forever(web: assets.WebAssets) -> None:
     assert (again.status, again.body) == (304, b"")
 
 
+async def test_scenes_are_unpacked_for_a_few_at_a_time(
+    web: assets.WebAssets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "/api/worlds/plaza/scene@7f"
+    monkeypatch.setattr(limits, "SCENES_UNPACKED_AT_ONCE_MAX", 0)
+    async with opened(web) as (browser, _):
+        refused = await browser.get(url)
+        packed = await browser.get(url, accept_encoding="gzip")
+        monkeypatch.setattr(limits, "SCENES_UNPACKED_AT_ONCE_MAX", 1)
+        plain = [await browser.get(url) for _ in range(3)]  # there is room again after each
+    told = json.loads(refused.body)
+    assert (refused.status, told["code"]) == (503, "unavailable")
+    assert "Accept-Encoding: gzip" in told["sentence"]
+    assert refused.headers["retry-after"] == "5"
+    assert packed.status == 200
+    assert [one.body for one in plain] == [SCENE] * 3
+
+
 @pytest.mark.parametrize(
     ("path", "words"),
     [

@@ -7,12 +7,8 @@ import random
 
 import pytest
 
-from atrium_server.http.scene_pieces import (
-    PACKED_BYTES,
-    PIECE_BYTES_MAX,
-    UNPACKINGS_MAX,
-    Unpacking,
-)
+from atrium_server.http.scene_pieces import PACKED_BYTES, PIECE_BYTES_MAX, Unpacking
+from atrium_shared import limits
 
 
 def scene(size: int) -> bytes:
@@ -42,7 +38,7 @@ async def test_what_packs_very_well_comes_in_pieces_too() -> None:
 async def test_there_is_room_again_when_a_reader_is_gone() -> None:
     unpacking = Unpacking()
     packed = gzip.compress(scene(3_000_000))
-    readers = [unpacking.pieces(packed) for _ in range(UNPACKINGS_MAX)]
+    readers = [unpacking.pieces(packed) for _ in range(limits.SCENES_UNPACKED_AT_ONCE_MAX)]
     for reader in readers:
         assert unpacking.has_room
         await anext(reader)

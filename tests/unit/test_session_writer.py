@@ -134,7 +134,7 @@ async def test_what_was_touched_is_written_in_the_next_step(autojump_clock: Mock
         assert 3 not in crowd.store.numbers()
 
 
-async def test_who_comes_is_written_before_an_edit_can_be_durable(
+async def test_who_comes_is_written_sooner_than_the_next_tick(
     autojump_clock: MockClock,
 ) -> None:
     crowd = Crowd(0)

@@ -2,8 +2,8 @@
 
 Scenes are kept packed. Nearly everybody takes them so; for the others a worker thread unpacks one
 piece after the other, as fast as it is read. So a slow reader holds one piece and not a scene of
-tens of megabytes; and there are at most UNPACKINGS_MAX of them at a time, because each takes more
-of the processor than a request should.
+tens of megabytes; and there are at most SCENES_UNPACKED_AT_ONCE_MAX of them at a time, because each
+takes more of the processor than a request should.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Final
 
 import trio
 
+from atrium_server.scenes import GZIP_WBITS
+from atrium_shared import limits
+
 PACKED_BYTES: Final = 16_384
 PIECE_BYTES_MAX: Final = 131_072
-UNPACKINGS_MAX: Final = 8
-_GZIP_FORM: Final = 31
-"""zlib's word for gzip with the largest window."""
 
 
 class Unpacking:
@@ -30,13 +30,13 @@ class Unpacking:
     @property
     def has_room(self) -> bool:
         """Whether `pieces` may be called."""
-        return self._under_way < UNPACKINGS_MAX
+        return self._under_way < limits.SCENES_UNPACKED_AT_ONCE_MAX
 
     async def pieces(self, packed: bytes) -> AsyncGenerator[bytes]:
         """What gzip has packed."""
         self._under_way += 1
         try:
-            inflate = zlib.decompressobj(_GZIP_FORM)
+            inflate = zlib.decompressobj(GZIP_WBITS)
             for start in range(0, len(packed), PACKED_BYTES):
                 data = packed[start : start + PACKED_BYTES]
                 while data:

@@ -6,8 +6,9 @@ In each SWEEP_S every session of the world is written once, a few of them in eac
 the tick nor the database ever sees all of them at once. The rows are asked of a source (the host)
 right before they are written, SOURCE_ROWS_MAX between two checkpoints, because they are made in the
 thread of the tick. What somebody would miss after a crash is written sooner: a session that began,
-was resumed or sat down (`touch`) within TOUCH_S, which is before an edit of theirs can be durable,
-and one that ended, with its last place (`over`), in the next step.
+was resumed or sat down (`touch`) after TOUCH_S, which is sooner than the next tick and so, as a
+rule, than an edit of theirs is durable; and one that ended, with its last place (`over`), in the
+next step.
 
 After a whole sweep, sessions that neither it nor the one before has met are over in the store. So
 nothing can stay there by mistake, even where the bounded set of endings was full; and one that has
