@@ -1,4 +1,4 @@
-"""Writes `src/protocol.generated.js`: the wire as the browser needs it, from the one definition.
+"""Writes `src/core/protocol.generated.js`: the wire for the browser, from the one definition.
 
 The messages, enums, limits and the protocol hash live in `atrium_shared`. A browser cannot import
 Python, so this script reads the types through `msgspec.inspect` and writes them as frozen tables
@@ -21,11 +21,12 @@ import msgspec
 
 from atrium_shared import codec, edits, errors, limits, messages, pose, props, snapshot
 
-TARGET = Path(__file__).parent / "src" / "protocol.generated.js"
+TARGET = Path(__file__).parent / "src" / "core" / "protocol.generated.js"
 
 ENUMS: tuple[type[enum.IntEnum] | type[enum.IntFlag], ...] = (
     messages.ClientKind, messages.EntityKind, messages.ChatChannel, messages.ChatState,
     messages.TeleportTarget, messages.EditState, messages.SignState, messages.SaveState,
+    messages.ReportReason, messages.SignalKind, messages.VoiceMode, messages.Relation,
     messages.Rights, messages.MoveReason, errors.ErrorCode, errors.CloseCode,
     pose.Parts, pose.Flags, snapshot.Form,
 )
@@ -34,7 +35,9 @@ LIMITS = (
     "MESSAGE_BYTES_MAX", "NAME_CHARS_MAX", "CHAT_CHARS_MAX", "CHAT_BYTES_MAX", "INDEXES_MAX",
     "WORLD_EXTENT_M_MAX", "BYTES_PER_S_DEFAULT", "TICK_RATE_HZ_DEFAULT", "PROP_SCALE_MIN",
     "PROP_SCALE_MAX", "PROP_BYTES_MAX", "EDIT_PER_S_MAX", "EDIT_BURST_MAX", "EDIT_PROPS_MAX",
-    "EDITS_UNANSWERED_MAX", "GRAB_RANGE_M_MAX", "RELEASE_M_PER_S_MAX",
+    "EDITS_UNANSWERED_MAX", "GRAB_RANGE_M_MAX", "RELEASE_M_PER_S_MAX", "AVATAR_CHARS_MAX",
+    "REPORT_CHARS_MAX", "SIGNAL_BYTES_MAX", "GRIP_M_MAX", "PROP_TITLE_CHARS_MAX", "SIGN_CHARS_MAX",
+    "CHAT_HISTORY_MAX", "UNDO_EDITS_MAX",
 )
 LAYOUT = (
     "FLAGS_OF_CLIENT", "PARTS_ALL", "YAW_STEPS", "ROOT_BYTES", "POINT_BYTES", "EXTRA_BYTES",
@@ -138,7 +141,7 @@ def _fields(struct: type[msgspec.Struct], *, with_defaults: bool = False) -> str
 
 
 def _wire_kind(kind: msgspec.inspect.Type) -> Kind:
-    """How `src/codec.js` reads and writes a field: the name of a case, or one with its bounds."""
+    """How `codec.js` reads and writes a field: the name of a case, or one with its bounds."""
     i = msgspec.inspect
     if isinstance(kind, i.EnumType | i.StructType):
         return kind.cls.__name__

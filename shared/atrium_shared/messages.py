@@ -19,7 +19,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from atrium_shared import limits
+from atrium_shared import limits, social
 from atrium_shared.edits import Edit, Flight, OwnerId, PropId, PropMove, PropState
 from atrium_shared.enums import ChatChannel as ChatChannel
 from atrium_shared.enums import ChatState as ChatState
@@ -31,23 +31,35 @@ from atrium_shared.enums import Rights as Rights
 from atrium_shared.enums import SaveState as SaveState
 from atrium_shared.enums import SignState as SignState
 from atrium_shared.enums import TeleportTarget as TeleportTarget
+from atrium_shared.fields import U8, U16, U32, Avatar, Metres, Radians
+from atrium_shared.fields import Message as Message
 from atrium_shared.props import Position, Rotation, Transform, Velocity, WorldName
+from atrium_shared.social import Appearance as Appearance
+from atrium_shared.social import AvatarSubmit as AvatarSubmit
+from atrium_shared.social import IceServer as IceServer
+from atrium_shared.social import Marker as Marker
+from atrium_shared.social import MarkerSubmit as MarkerSubmit
+from atrium_shared.social import Relate as Relate
+from atrium_shared.social import Relation as Relation
+from atrium_shared.social import RelationEntry as RelationEntry
+from atrium_shared.social import Relations as Relations
+from atrium_shared.social import Report as Report
+from atrium_shared.social import ReportReason as ReportReason
+from atrium_shared.social import RtcPeer as RtcPeer
+from atrium_shared.social import RtcPeers as RtcPeers
+from atrium_shared.social import RtcServers as RtcServers
+from atrium_shared.social import RtcSignal as RtcSignal
+from atrium_shared.social import RtcSignalled as RtcSignalled
+from atrium_shared.social import SafeZone as SafeZone
+from atrium_shared.social import SignalKind as SignalKind
+from atrium_shared.social import Sit as Sit
+from atrium_shared.social import VoiceMode as VoiceMode
+from atrium_shared.social import VoiceSet as VoiceSet
 
-U8 = Annotated[int, Meta(ge=0, le=255)]
-U16 = Annotated[int, Meta(ge=0, le=65_535)]
-U32 = Annotated[int, Meta(ge=0, le=4_294_967_295)]
-Metres = Annotated[float, Meta(ge=-limits.WORLD_EXTENT_M_MAX, le=limits.WORLD_EXTENT_M_MAX)]
-Name = Annotated[str, Meta(max_length=limits.NAME_CHARS_MAX)]
 ChatText = Annotated[str, Meta(min_length=1, max_length=limits.CHAT_CHARS_MAX)]
-Avatar = Annotated[str, Meta(max_length=limits.AVATAR_CHARS_MAX)]
 Token = Annotated[str, Meta(max_length=limits.TOKEN_CHARS_MAX)]
 Sentence = Annotated[str, Meta(max_length=limits.SENTENCE_CHARS_MAX)]
 Feature = Annotated[str, Meta(max_length=limits.FEATURE_CHARS_MAX)]
-
-
-class Message(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
-    """Base: an array whose first element is the op. Messages are trees: the garbage collector need
-    not look at the hundreds of thousands that may be remembered."""
 
 
 class Capabilities(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -121,7 +133,7 @@ class Teleport(Message, tag=7, frozen=True):
     x: Metres
     y: Metres
     z: Metres
-    yaw: Annotated[float, Meta(ge=-64.0, le=64.0)]
+    yaw: Radians
 
 
 class Travel(Message, tag=8, frozen=True):
@@ -162,14 +174,6 @@ class Release(Message, tag=12, frozen=True):
     transform: Transform
     """In the world."""
     velocity_m_per_s: Velocity
-
-
-class RtcSignal(Message, tag=48, frozen=True):
-    """Reserved for voice: answered with RESERVED."""
-
-    target: U32
-    kind: U8
-    data: Annotated[bytes, Meta(max_length=8_192)]
 
 
 # --- server to client --------------------------------------------------------------------
@@ -357,22 +361,24 @@ class Saving(Message, tag=82, frozen=True):
 
 ClientMessage = (
     Hello | ClockPing | Pose | Ack | ChatSubmit | EmoteSubmit | Teleport | Travel | Bye
-    | EditSubmit | Grab | Release | RtcSignal
+    | EditSubmit | Grab | Release | AvatarSubmit | Sit | Relate | Report | SafeZone | MarkerSubmit
+    | RtcSignal | VoiceSet
 )
 ServerMessage = (
     Welcome | ClockPong | Snapshot | Enter | Leave | Correction | ChatStatus | ChatPublished
     | ChatRetract | Emote | Result | Error | Notice | EditStatus | PropsChanged | PropHeld
-    | PropsFlown | SignStatus | Saving
+    | PropsFlown | SignStatus | Saving | Appearance | Relations | Marker | RtcSignalled | RtcPeers
+    | RtcServers
 )
 
 CLIENT_MESSAGES: tuple[type[Message], ...] = (
     Hello, ClockPing, Pose, Ack, ChatSubmit, EmoteSubmit, Teleport, Travel, Bye,
-    EditSubmit, Grab, Release, RtcSignal,
+    EditSubmit, Grab, Release, *social.CLIENT_MESSAGES,
 )
 SERVER_MESSAGES: tuple[type[Message], ...] = (
     Welcome, ClockPong, Snapshot, Enter, Leave, Correction, ChatStatus, ChatPublished,
     ChatRetract, Emote, Result, Error, Notice, EditStatus, PropsChanged, PropHeld,
-    PropsFlown, SignStatus, Saving,
+    PropsFlown, SignStatus, Saving, *social.SERVER_MESSAGES,
 )
 
 

@@ -7,6 +7,7 @@ import struct
 
 import editing_cases as editing
 import numpy as np
+import social_cases as social
 import wire_reference as reference
 
 from atrium_shared import codec, messages, pose
@@ -71,7 +72,7 @@ def client_messages() -> dict[str, messages.ClientMessage]:
         "travel": m.Travel(8, "arena"),
         "bye": m.Bye(),
         **editing.client_messages(),
-        "rtc_signal": m.RtcSignal(17, 1, b"\x00\x01\x02"),
+        **social.client_messages(),
     }
 
 
@@ -118,6 +119,7 @@ def server_messages() -> dict[str, messages.ServerMessage]:
         "error": m.Error(ErrorCode.VERSION, "This server speaks another version.", 0),
         "notice": m.Notice(ErrorCode.DRAINING, "The server restarts; you will be reconnected."),
         **editing.server_messages(),
+        **social.server_messages(),
     }
 
 

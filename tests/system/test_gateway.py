@@ -223,7 +223,12 @@ MESSAGES: dict[str, m.Message] = {
     "Hello": hello("Twice"), "ClockPing": m.ClockPing(5), "Pose": A_POSE, "Ack": m.Ack(1),
     "ChatSubmit": m.ChatSubmit(1, m.ChatChannel.WORLD, 0, "hi"), "EmoteSubmit": m.EmoteSubmit(3),
     "Teleport": m.Teleport(1, m.TeleportTarget.SPAWN, 0, 0.0, 0.0, 0.0, 0.0),
-    "Travel": m.Travel(1, "nowhere"), "Bye": m.Bye(), "RtcSignal": m.RtcSignal(1, 0, b""),
+    "Travel": m.Travel(1, "nowhere"), "Bye": m.Bye(),
+    **{type(message).__name__: message for message in (
+        m.AvatarSubmit(1, ""), m.Sit(1, bytes(16)), m.Relate(1, 1, "", 0), m.SafeZone(1, True),
+        m.Report(1, 1, m.ReportReason.SPAM, ""), m.MarkerSubmit((0.0, 0.0, 0.0), 0.0),
+        m.VoiceSet(1, m.VoiceMode.OFF),
+    )},
 }
 """One of each that a client can say."""
 MAY_BE_SAID = {
@@ -416,7 +421,7 @@ async def test_requests_above_their_rate_are_refused_one_by_one(
         if status.state is m.ChatState.REJECTED:
             rejected.append(status.request_id)
     assert rejected == list(range(limits.CHAT_BURST_MAX, 20))
-    await peer.say(m.RtcSignal(1, 0, b""))
+    await peer.say(m.RtcSignal(1, m.SignalKind.OFFER, b""))
     assert (await peer.expect(m.Result)).code == ErrorCode.RESERVED
 
 

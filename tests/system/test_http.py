@@ -132,6 +132,7 @@ def web(tmp_path: Path) -> assets.WebAssets:
     (root / "index.html").write_text(
         '<script type="module" src="./src/main.js"></script><a href="https://example.org/">'
     )
+    (root / "map.html").write_text('<script type="module" src="./src/main.js"></script>')
     (root / "src" / "main.js").write_bytes(SCRIPT)
     (root / "package.json").write_text("{}")
     (root / ".hidden.js").write_text("hidden")
@@ -272,9 +273,9 @@ async def test_what_is_not_there_is_said_in_a_sentence(
 async def test_the_page_names_its_files_by_version(web: assets.WebAssets) -> None:
     script = f"/static/{web.version}/src/main.js"
     async with opened(web) as (browser, _):
-        page, same = await browser.get("/"), await browser.get("/map")
+        page, map_page = await browser.get("/"), await browser.get("/map")
         answer = await browser.get(script)
-    assert page.body == same.body
+    assert map_page.body == f'<script type="module" src="{script}"></script>'.encode()
     assert f'src="{script}"'.encode() in page.body
     assert b'href="https://example.org/"' in page.body
     assert page.headers["content-type"].startswith("text/html")
@@ -880,6 +881,13 @@ def test_a_page_with_a_link_out_of_its_folder_is_not_loaded(tmp_path: Path) -> N
     (root / "link.js").symlink_to(tmp_path / "secret.js")
     with pytest.raises(AtriumStartError, match=r"link that leads out"):
         assets.load_assets(root)
+
+
+async def test_without_a_map_the_world_is_served_alone(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("the world")
+    async with opened(assets.load_assets(tmp_path)) as (browser, _):
+        assert (await browser.get("/")).body == b"the world"
+        assert (await browser.get("/map")).status == 404
 
 
 def test_a_changed_file_changes_the_version(tmp_path: Path) -> None:

@@ -147,6 +147,7 @@ def test_enumerations() -> None:
     kinds: tuple[type[enum.IntEnum], ...] = (
         messages.ClientKind, messages.EntityKind, messages.ChatChannel, messages.ChatState,
         messages.TeleportTarget, messages.EditState, messages.SignState, messages.SaveState,
+        messages.ReportReason, messages.SignalKind, messages.VoiceMode,
     )
     assert table("enumerations") == [
         [kind.__name__, ", ".join(f"{m.name}={m.value}" for m in kind)] for kind in kinds

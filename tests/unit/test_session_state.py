@@ -18,9 +18,12 @@ ONE_OF_EACH: tuple[m.Message, ...] = (
     m.Hello("", m.ClientKind.BOT, "", "", "", CAPABILITIES, "", "", 0), m.ClockPing(1),
     m.Pose(0, 0, 0, bytes(12)), m.Ack(1), m.ChatSubmit(1, m.ChatChannel.WORLD, 0, "x"),
     m.EmoteSubmit(1), m.Teleport(1, m.TeleportTarget.SPAWN, 0, 0, 0, 0, 0), m.Travel(1, ""),
-    m.Bye(), m.RtcSignal(0, 0, b""), m.EditSubmit(1, Undo()),
+    m.Bye(), m.RtcSignal(0, m.SignalKind.OFFER, b""), m.EditSubmit(1, Undo()),
     m.Grab(1, bytes(16), 0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)),
     m.Release(1, bytes(16), Transform(), (0.0, 0.0, 0.0)),
+    m.AvatarSubmit(1, ""), m.Sit(1, bytes(16)), m.Relate(1, 1, "", 0), m.SafeZone(1, True),
+    m.Report(1, 1, m.ReportReason.SPAM, ""), m.MarkerSubmit((0.0, 0.0, 0.0), 0.0),
+    m.VoiceSet(1, m.VoiceMode.OFF),
 )
 
 

@@ -97,9 +97,9 @@ def test_the_page_passes_its_tests(suite: str) -> None:
 
 
 def test_the_page_needs_no_inline_code_and_no_other_host() -> None:
-    page = (WEB / "index.html").read_text("utf-8")
-    assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", page)
-    assert not re.search(r"<script(?![^>]*\ssrc=)", page)
+    for page in (path.read_text("utf-8") for path in WEB.glob("*.html")):
+        assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", page)
+        assert not re.search(r"<script(?![^>]*\ssrc=)", page)
     for path in [*WEB.rglob("*.js"), *WEB.rglob("*.css"), *WEB.rglob("*.html")]:
         hosts = re.findall(r"(?:https?:)?//[\w.-]+\.\w+/", path.read_text("utf-8"))
         assert set(hosts) <= {"http://www.w3.org/"}, path
@@ -107,13 +107,14 @@ def test_the_page_needs_no_inline_code_and_no_other_host() -> None:
 
 def test_texts_of_others_never_become_markup() -> None:
     forbidden = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(")
-    for path in (WEB / "src").glob("*.js"):
+    for path in (WEB / "src").rglob("*.js"):
         assert not forbidden.search(path.read_text("utf-8")), path
 
 
 def test_every_import_of_the_page_names_a_file() -> None:
-    for path in (WEB / "src").glob("*.js"):
+    for path in (WEB / "src").rglob("*.js"):
         for name in re.findall(r"""(?:from|import\()\s*["'](.+?)["']""", path.read_text("utf-8")):
             assert (path.parent / name).is_file(), f"{path.name} imports {name}"
-    for name in re.findall(r'(?:src|href)="\./([^"]+)"', (WEB / "index.html").read_text("utf-8")):
-        assert (WEB / name).is_file(), f"index.html names {name}"
+    for page in WEB.glob("*.html"):
+        for name in re.findall(r'(?:src|href)="\./([^"]+)"', page.read_text("utf-8")):
+            assert (WEB / name).is_file(), f"{page.name} names {name}"

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Account, Refusal } from "../../clients/web/src/account.js";
+import { Account, Refusal } from "../../clients/web/src/net/account.js";
 
 const TICKET = { token: "atrium_a_secret", name: "Ada", expires_in_s: 9, account: "1" };
 

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { decodeServer, encode } from "../../clients/web/src/codec.js";
-import { decode, WireError, Writer } from "../../clients/web/src/msgpack.js";
-import { Op, PROTOCOL_HASH } from "../../clients/web/src/protocol.generated.js";
+import { decodeServer, encode } from "../../clients/web/src/core/codec.js";
+import { decode, WireError, Writer } from "../../clients/web/src/core/msgpack.js";
+import { Op, PROTOCOL_HASH } from "../../clients/web/src/core/protocol.generated.js";
 import { bytesOf, fromHex, plain, seeded, toHex, unplain, VECTORS } from "./golden.js";
 
 test("the page speaks the protocol of the vectors", () => {

@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { encode } from "../../clients/web/src/codec.js";
-import { Link } from "../../clients/web/src/link.js";
-import { decode } from "../../clients/web/src/msgpack.js";
-import { ErrorCode, Op } from "../../clients/web/src/protocol.generated.js";
+import { encode } from "../../clients/web/src/core/codec.js";
+import { Link } from "../../clients/web/src/net/link.js";
+import { decode } from "../../clients/web/src/core/msgpack.js";
+import { ErrorCode, Op } from "../../clients/web/src/core/protocol.generated.js";
 import { unplain, VECTORS } from "./golden.js";
 
 const WELCOME = message("welcome");

@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { ServerClock } from "../../clients/web/src/clock.js";
-import { decodeBody, encodeBody, X, Z } from "../../clients/web/src/pose.js";
-import { OwnAvatar } from "../../clients/web/src/predict.js";
-import { COLUMNS, MoveReason, Parts } from "../../clients/web/src/protocol.generated.js";
-import { readScene, standAt } from "../../clients/web/src/scene.js";
+import { ServerClock } from "../../clients/web/src/core/clock.js";
+import { decodeBody, encodeBody, X, Z } from "../../clients/web/src/core/pose.js";
+import { OwnAvatar } from "../../clients/web/src/core/predict.js";
+import { COLUMNS, MoveReason, Parts } from "../../clients/web/src/core/protocol.generated.js";
+import { readScene, standAt } from "../../clients/web/src/core/scene.js";
 
 const FRAME_S = 1 / 60;
 const EAST = { east: 1, south: 0, run: false };

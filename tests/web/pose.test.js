@@ -3,15 +3,15 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { decodeServer } from "../../clients/web/src/codec.js";
-import { WireError } from "../../clients/web/src/msgpack.js";
+import { decodeServer } from "../../clients/web/src/core/codec.js";
+import { WireError } from "../../clients/web/src/core/msgpack.js";
 import {
   decodeBody, decodeRotation, encodeBody, encodeRotation, FLAGS, quantiseYaw, X, Y, YAW, yawOf, Z,
-} from "../../clients/web/src/pose.js";
+} from "../../clients/web/src/core/pose.js";
 import {
   COLUMNS, Op, POINT_COLUMNS, POINT_PART, ROOT_COLUMNS,
-} from "../../clients/web/src/protocol.generated.js";
-import { Held } from "../../clients/web/src/snapshot.js";
+} from "../../clients/web/src/core/protocol.generated.js";
+import { Held } from "../../clients/web/src/core/snapshot.js";
 import { fromHex, seeded, toHex, VECTORS } from "./golden.js";
 
 const POINTS = ["head", "left_hand", "right_hand", "hips", "left_foot", "right_foot"];

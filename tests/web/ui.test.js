@@ -53,8 +53,8 @@ const KINDS = ["HTMLElement", "HTMLOListElement", "HTMLUListElement", "HTMLParag
 for (const kind of KINDS) globalThis[kind] = Node;
 globalThis.window = { innerWidth: 1000 };
 
-const { ChatChannel, Op } = await import("../../clients/web/src/protocol.generated.js");
-const { Ui } = await import("../../clients/web/src/ui.js");
+const { ChatChannel, Op } = await import("../../clients/web/src/core/protocol.generated.js");
+const { Ui } = await import("../../clients/web/src/map/ui.js");
 
 function opened() {
   const nodes = new Map();

@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { encodeBody, encodeRotation, FLAGS, X, YAW, Z } from "../../clients/web/src/pose.js";
+import { encodeBody, encodeRotation, FLAGS, X, YAW, Z } from "../../clients/web/src/core/pose.js";
 import {
   COLUMNS, Flags, POINT_COLUMNS, ROOT_COLUMNS,
-} from "../../clients/web/src/protocol.generated.js";
-import { Figure, shortestArc, View } from "../../clients/web/src/view.js";
+} from "../../clients/web/src/core/protocol.generated.js";
+import { Figure, shortestArc, View } from "../../clients/web/src/core/view.js";
 
 const TICK_MS = 50;
 /** The delay of an entity that is sent every tick: one tick and the allowance for jitter. */

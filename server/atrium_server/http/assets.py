@@ -1,13 +1,13 @@
-"""The files of the page, read once at the start and served from memory.
+"""The pages and their files, read once at the start and served from memory.
 
 Theory of operation
 -------------------
 A request names a key of a dict and never a path, so there is no way out of the folder. All files
 together have one version, the hash of their contents, which is part of their address:
 `/static/{version}/src/main.js` may be kept by browsers forever, and modules that import each
-other by relative paths always get each other from the same version. The page itself is small and
-never kept; the addresses in its `src` and `href` attributes are given the version when it is
-loaded, in whichever way the page names the file (`src/main.js`, `./src/main.js`,
+other by relative paths always get each other from the same version. The pages themselves are small
+and never kept; the addresses in their `src` and `href` attributes are given the version when they
+are loaded, in whichever way a page names the file (`src/main.js`, `./src/main.js`,
 `/static/any/src/main.js`).
 """
 
@@ -26,6 +26,8 @@ from atrium_server.config import AtriumStartError
 ASSET_BYTES_MAX: Final = 8 * 1024 * 1024
 ASSETS_MAX: Final = 1_000
 VERSION_CHARS: Final = 16
+PAGES: Final = ("index.html", "map.html")
+"""The world, and the map of it."""
 COMPRESS_BYTES_MIN: Final = 512
 """Below this, compression saves less than its header costs."""
 
@@ -70,10 +72,11 @@ class Asset:
 
 @dataclass(frozen=True, slots=True)
 class WebAssets:
-    """The page and its files, by path below the folder, with `/` between the parts."""
+    """The pages by name, and their files by path below the folder, with `/` between the parts."""
 
     version: str
-    page: Asset
+    pages: Mapping[str, Asset]
+    """Those of PAGES that there are, the first at least."""
     files: Mapping[str, Asset]
 
     def paths(self) -> frozenset[str]:
@@ -99,7 +102,7 @@ def web_root() -> Path:
 
 
 def load_assets(root: Path) -> WebAssets:
-    """Read `root/index.html` and all files below `root` that have a known suffix.
+    """Read the pages in `root` and all files below `root` that have a known suffix.
 
     Raises:
         AtriumStartError: a file is too large, there are too many, or one cannot be read.
@@ -111,16 +114,19 @@ def load_assets(root: Path) -> WebAssets:
             contents[relative.as_posix()] = _read(path, root)
         if len(contents) > ASSETS_MAX:
             raise AtriumStartError(f"The folder {root} has more than {ASSETS_MAX:,} files.")
-    if "index.html" not in contents:
-        raise AtriumStartError(f"The folder {root} has no index.html.")
+    if PAGES[0] not in contents:
+        raise AtriumStartError(f"The folder {root} has no {PAGES[0]}.")
     digest = hashlib.sha256()
     for name, content in contents.items():
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
     version = digest.hexdigest()[:VERSION_CHARS]
-    page = _with_version(contents.pop("index.html"), version, set(contents))
+    pages = {name: contents.pop(name) for name in PAGES if name in contents}
     return WebAssets(
         version=version,
-        page=Asset.of(page, MEDIA_TYPES[".html"]),
+        pages={
+            name: Asset.of(_with_version(page, version, set(contents)), MEDIA_TYPES[".html"])
+            for name, page in pages.items()
+        },
         files={
             name: Asset.of(content, MEDIA_TYPES[Path(name).suffix])
             for name, content in contents.items()

@@ -180,10 +180,19 @@ async def scene(
     return Stream(pieces, headers=answer.headers, media_type=asset.media_type)
 
 
-@get(["/", "/map"], include_in_schema=False, sync_to_thread=False)
-def page(request: AnyRequest, service: ServiceParameter) -> Response[bytes]:
-    """The map page."""
-    return _answer(request, service.assets.page, REVALIDATE)
+@get("/", include_in_schema=False, sync_to_thread=False)
+def world_page(request: AnyRequest, service: ServiceParameter) -> Response[bytes]:
+    """The world, for desktop, phone and headset."""
+    return _answer(request, service.assets.pages["index.html"], REVALIDATE)
+
+
+@get("/map", include_in_schema=False, sync_to_thread=False)
+def map_page(request: AnyRequest, service: ServiceParameter) -> Response[bytes]:
+    """The map of the world, for machines that cannot draw it in three dimensions."""
+    asset = service.assets.pages.get("map.html")
+    if asset is None:
+        raise NotFoundException("This server shows no map.")
+    return _answer(request, asset, REVALIDATE)
 
 
 @get("/static/{version:str}/{name:path}", include_in_schema=False, sync_to_thread=False)
@@ -267,8 +276,8 @@ def _on_bug(request: AnyRequest, error: Exception) -> Response[dict[str, str]]:
 def make_app(service: Service) -> Litestar:
     """The Litestar app of one server."""
     return Litestar(
-        [healthz, readyz, metrics, worlds, scene, page, static, *ACCOUNT_HANDLERS, *ASSET_HANDLERS,
-         *WORLD_HANDLERS],
+        [healthz, readyz, metrics, worlds, scene, world_page, map_page, static, *ACCOUNT_HANDLERS,
+         *ASSET_HANDLERS, *WORLD_HANDLERS],
         dependencies={"service": Provide(lambda: service, use_cache=True, sync_to_thread=False)},
         request_class=JsonRequest,
         state=State({"service": service}),

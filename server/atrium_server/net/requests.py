@@ -23,7 +23,7 @@ from atrium_server.net.outgoing import Outgoing
 from atrium_server.net.session_state import SessionState, check
 from atrium_server.world.commands import AnyCommand, Build, Gesture, Jump, LetGo, Say, Take
 from atrium_server.world.text import clean_name
-from atrium_shared import codec
+from atrium_shared import codec, social
 from atrium_shared import messages as m
 from atrium_shared.errors import ErrorCode, Overload, ProtocolError, RequestRefused
 
@@ -166,8 +166,8 @@ class Requests:
         try:
             if not in_rate:
                 raise RequestRefused(ErrorCode.RATE_LIMITED, "Not so fast.", 1_000)
-            if isinstance(message, m.RtcSignal):
-                raise RequestRefused(ErrorCode.RESERVED, "Voice is not here yet.")
+            if isinstance(message, social.CLIENT_MESSAGES):
+                raise RequestRefused(ErrorCode.RESERVED, "This is not here yet.")
             if isinstance(message, m.Travel):
                 # Nothing else is asked before the answer, as on the way into the first world.
                 connection.state = SessionState.JOINING
@@ -223,8 +223,7 @@ def _refusal_of(message: m.ClientMessage, refused: RequestRefused) -> m.Message:
             message.request_id, m.EditState.REFUSED, refused.code, refused.sentence,
             refused.retry_ms,
         )
-    has_id = isinstance(message, m.Teleport | m.Travel | m.Grab)
-    request_id = message.request_id if has_id else 0
+    request_id: int = getattr(message, "request_id", 0)
     return m.Result(request_id, refused.code, refused.sentence, refused.retry_ms)
 
 

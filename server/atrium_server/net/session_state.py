@@ -34,7 +34,8 @@ ALLOWED: dict[SessionState, frozenset[type[m.Message]]] = {
     SessionState.JOINING: _ALWAYS | {m.Pose, m.Ack},
     SessionState.ACTIVE: _ALWAYS | {
         m.Pose, m.Ack, m.ChatSubmit, m.EmoteSubmit, m.Teleport, m.Travel, m.EditSubmit, m.Grab,
-        m.Release, m.RtcSignal,
+        m.Release, m.AvatarSubmit, m.Sit, m.Relate, m.Report, m.SafeZone, m.MarkerSubmit,
+        m.RtcSignal, m.VoiceSet,
     },
     # What the peer sent before it saw our close is nobody's fault.
     SessionState.CLOSING: frozenset(m.CLIENT_MESSAGES),
@@ -81,7 +82,14 @@ _RATES: dict[type[m.Message], tuple[float, float]] = {
     m.ClockPing: (limits.CLOCK_PER_S_MAX, limits.CLOCK_BURST_MAX),
     m.Grab: (limits.GRAB_PER_S_MAX, limits.GRAB_BURST_MAX),
     m.EditSubmit: (limits.EDIT_PER_S_MAX, limits.EDIT_BURST_MAX),
-    m.RtcSignal: (limits.REQUEST_PER_S_MAX, limits.REQUEST_BURST_MAX),
+    m.AvatarSubmit: (limits.REQUEST_PER_S_MAX, limits.REQUEST_BURST_MAX),
+    m.Sit: (limits.REQUEST_PER_S_MAX, limits.REQUEST_BURST_MAX),
+    m.Relate: (limits.REQUEST_PER_S_MAX, limits.REQUEST_BURST_MAX),
+    m.Report: (limits.REQUEST_PER_S_MAX, limits.REQUEST_BURST_MAX),
+    m.SafeZone: (limits.REQUEST_PER_S_MAX, limits.REQUEST_BURST_MAX),
+    m.MarkerSubmit: (limits.EMOTE_PER_S_MAX, limits.EMOTE_BURST_MAX),
+    m.VoiceSet: (limits.REQUEST_PER_S_MAX, limits.REQUEST_BURST_MAX),
+    m.RtcSignal: (limits.SIGNAL_PER_S_MAX, limits.SIGNAL_BURST_MAX),
 }
 
 _COUNTED_AS: dict[type[m.Message], type[m.Message]] = {

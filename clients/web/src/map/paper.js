@@ -10,9 +10,9 @@
 import { hash, seeded, trace, TURN } from "./ink.js";
 import { box, chair, disc, FOUNTAIN, shadow } from "./solids.js";
 
-/** @typedef {import("./scene.js").Scene} Scene */
-/** @typedef {import("./scene.js").Zone} Zone */
-/** @typedef {import("./scene.js").Seat} Seat */
+/** @typedef {import("../core/scene.js").Scene} Scene */
+/** @typedef {import("../core/scene.js").Zone} Zone */
+/** @typedef {import("../core/scene.js").Seat} Seat */
 /** @typedef {import("./theme.js").Theme} Theme */
 /** @typedef {import("./ink.js").Pen} Pen */
 /** @typedef {{minX: number, minZ: number, maxX: number, maxZ: number}} Area metres */
@@ -135,7 +135,7 @@ function stoneJoints(path, left, right, top, bottom, random) {
 /**
  * Around a fountain the stones lie in rings.
  * @param {Pen} pen
- * @param {import("./scene.js").Cylinder} fountain
+ * @param {import("../core/scene.js").Cylinder} fountain
  */
 function rings({ ctx, theme, random, px }, { x, z, radius }) {
   const count = 4;

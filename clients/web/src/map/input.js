@@ -5,7 +5,7 @@
  * While a field of text has the focus, keys belong to it.
  */
 
-/** @typedef {import("./predict.js").Push} Push */
+/** @typedef {import("../core/predict.js").Push} Push */
 /**
  * @typedef {object} Wishes
  * @property {(x: number, y: number, jump: boolean) => void} go a click, CSS pixels on the canvas

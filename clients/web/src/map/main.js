@@ -8,21 +8,21 @@
 
 import {
   ChatChannel, EntityKind, ErrorCode, Flags, Limits, Op, TeleportTarget,
-} from "./protocol.generated.js";
-import { Account } from "./account.js";
-import { ServerClock } from "./clock.js";
+} from "../core/protocol.generated.js";
+import { Account } from "../net/account.js";
+import { ServerClock } from "../core/clock.js";
 import { EMOTES } from "./figures.js";
 import { Input } from "./input.js";
-import { canResume, Link } from "./link.js";
+import { canResume, Link } from "../net/link.js";
 import { MapCanvas } from "./map.js";
-import { OwnAvatar } from "./predict.js";
-import { emptyScene, readScene } from "./scene.js";
+import { OwnAvatar } from "../core/predict.js";
+import { emptyScene, readScene } from "../core/scene.js";
 import { colourOf, themeOf } from "./theme.js";
 import { element, Ui } from "./ui.js";
-import { Figure, View } from "./view.js";
+import { Figure, View } from "../core/view.js";
 
-/** @typedef {import("./protocol.generated.js").ServerMessage} ServerMessage */
-/** @typedef {import("./protocol.generated.js").Welcome} Welcome */
+/** @typedef {import("../core/protocol.generated.js").ServerMessage} ServerMessage */
+/** @typedef {import("../core/protocol.generated.js").Welcome} Welcome */
 /** @typedef {import("./figures.js").Person} Person */
 
 const POSE_MS = 50;
@@ -112,7 +112,7 @@ class Page {
   }
 
   /**
-   * @param {import("./link.js").LinkState} state
+   * @param {import("../net/link.js").LinkState} state
    * @param {string} sentence
    */
   #linkState(state, sentence) {

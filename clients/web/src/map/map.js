@@ -8,16 +8,16 @@
  * back where on the ground a pointer was.
  */
 
-import { EntityKind, Flags } from "./protocol.generated.js";
+import { EntityKind, Flags } from "../core/protocol.generated.js";
 import {
   drawBurst, drawGaze, drawNames, drawPerson, drawSpeech, drawTyping,
 } from "./figures.js";
 import { drawScene } from "./paper.js";
-import { emptyScene } from "./scene.js";
+import { emptyScene } from "../core/scene.js";
 import { themeOf } from "./theme.js";
 
 /** @typedef {import("./figures.js").Person} Person */
-/** @typedef {import("./scene.js").Scene} Scene */
+/** @typedef {import("../core/scene.js").Scene} Scene */
 
 const SCALE_MIN = 5;
 const SCALE_MAX = 90;

@@ -2,9 +2,9 @@
 
 import { inkLine, ring, trace, TURN } from "./ink.js";
 
-/** @typedef {import("./scene.js").Box} Box */
-/** @typedef {import("./scene.js").Cylinder} Cylinder */
-/** @typedef {import("./scene.js").Seat} Seat */
+/** @typedef {import("../core/scene.js").Box} Box */
+/** @typedef {import("../core/scene.js").Cylinder} Cylinder */
+/** @typedef {import("../core/scene.js").Seat} Seat */
 /** @typedef {import("./ink.js").Pen} Pen */
 
 /** Light comes from the north-west; a shadow is this part of a height long. */

@@ -15,12 +15,12 @@
 
 import {
   ChatChannel, ClientKind, CloseCode, ErrorCode, Limits, Op, Parts, PROTOCOL_HASH, SUBPROTOCOL,
-} from "./protocol.generated.js";
-import { decodeServer, encode, encodePose } from "./codec.js";
-import { WireError } from "./msgpack.js";
+} from "../core/protocol.generated.js";
+import { decodeServer, encode, encodePose } from "../core/codec.js";
+import { WireError } from "../core/msgpack.js";
 
-/** @typedef {import("./protocol.generated.js").ServerMessage} ServerMessage */
-/** @typedef {import("./protocol.generated.js").ClientMessage} ClientMessage */
+/** @typedef {import("../core/protocol.generated.js").ServerMessage} ServerMessage */
+/** @typedef {import("../core/protocol.generated.js").ClientMessage} ClientMessage */
 /** @typedef {"connecting" | "joining" | "live" | "lost" | "ended"} LinkState */
 /**
  * @typedef {object} Events

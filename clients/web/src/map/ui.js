@@ -7,9 +7,9 @@
  * own, the figures have none.
  */
 
-import { ChatChannel, ChatState, Limits } from "./protocol.generated.js";
+import { ChatChannel, ChatState, Limits } from "../core/protocol.generated.js";
 
-/** @typedef {import("./link.js").LinkState} LinkState */
+/** @typedef {import("../net/link.js").LinkState} LinkState */
 /** @typedef {{id: number, name: string, colour: string, place: string, own: boolean,
  *   away: boolean}} Row */
 /** @typedef {{item: HTMLLIElement, tag: HTMLElement, text: string, own: boolean}} Line */
@@ -134,7 +134,7 @@ export class Ui {
   }
 
   /**
-   * @param {import("./protocol.generated.js").ChatPublished} message
+   * @param {import("../core/protocol.generated.js").ChatPublished} message
    * @param {boolean} own
    */
   published(message, own) {
@@ -157,7 +157,7 @@ export class Ui {
 
   /**
    * What became of a line of one's own.
-   * @param {import("./protocol.generated.js").ChatStatus} status
+   * @param {import("../core/protocol.generated.js").ChatStatus} status
    */
   chatStatus(status) {
     const line = this.#pending.get(status.request_id);

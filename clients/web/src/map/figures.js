@@ -5,12 +5,12 @@
  * keep a readable size at every zoom.
  */
 
-import { EntityKind, Flags, Parts } from "./protocol.generated.js";
+import { EntityKind, Flags, Parts } from "../core/protocol.generated.js";
 import { TURN } from "./ink.js";
 import { colourOf } from "./theme.js";
 
 /** @typedef {import("./theme.js").Theme} Theme */
-/** @typedef {import("./view.js").Figure} Figure */
+/** @typedef {import("../core/view.js").Figure} Figure */
 
 /**
  * @typedef {object} Person everything that is drawn of one entity in one frame
