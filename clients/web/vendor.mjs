@@ -1,0 +1,115 @@
+/**
+ * Makes `vendor/`: third-party code as a few ready ES modules, so that nobody who runs, installs or
+ * reads Atrium needs Node.
+ *
+ *     npm ci && node vendor.mjs            write them anew (after an upgrade in package.json)
+ *     npm ci && node vendor.mjs --check    fail when what is there differs from what would be written
+ *
+ * Versions come from package-lock.json and nowhere else. `three.js` holds all of three; the others
+ * import it by a relative path, so that there is one three in the page and no import map is needed.
+ * Beside each module lie its licence and a `.d.ts` that tells the type checker where its types are.
+ */
+
+import { readFile, readdir, writeFile } from "node:fs/promises";
+import { build } from "esbuild";
+
+const FOLDER = new URL("./vendor/", import.meta.url);
+
+/** Modules to make: what they export, and the packages that are in them. */
+const MODULES = [
+  {
+    name: "three",
+    source: 'export * from "three";',
+    types: 'export * from "three";',
+    packages: ["three"],
+  },
+  {
+    name: "gltf",
+    source: `export { GLTFLoader } from "three/examples/jsm/loaders/GLTFLoader.js";
+      export { clone as cloneSkinned } from "three/examples/jsm/utils/SkeletonUtils.js";`,
+    types: `export { GLTFLoader } from "three/examples/jsm/loaders/GLTFLoader.js";
+export { clone as cloneSkinned } from "three/examples/jsm/utils/SkeletonUtils.js";`,
+    packages: ["three"],
+  },
+  {
+    name: "gizmo",
+    source: 'export { TransformControls } from "three/examples/jsm/controls/TransformControls.js";',
+    types: 'export { TransformControls } from "three/examples/jsm/controls/TransformControls.js";',
+    packages: ["three"],
+  },
+  {
+    name: "vrm",
+    source: 'export { VRMLoaderPlugin, VRMUtils } from "@pixiv/three-vrm";',
+    types: 'export { VRM, VRMLoaderPlugin, VRMUtils } from "@pixiv/three-vrm";',
+    packages: ["@pixiv/three-vrm"],
+  },
+];
+
+/** `three` itself is never bundled into another module. */
+const threeBeside = {
+  name: "three-beside",
+  /** @param {import("esbuild").PluginBuild} plan */
+  setup(plan) {
+    plan.onResolve({ filter: /^three$/ }, ({ importer, kind }) => (
+      kind === "entry-point" || importer === "three.entry.js"
+        ? undefined : { path: "./three.js", external: true }));
+  },
+};
+
+/** @param {{name: string, source: string}} module */
+async function bundle({ name, source }) {
+  const made = await build({
+    stdin: { contents: source, resolveDir: import.meta.dirname, sourcefile: `${name}.entry.js` },
+    bundle: true, format: "esm", target: "es2022", minify: true, write: false,
+    legalComments: "none", plugins: name === "three" ? [] : [threeBeside],
+  });
+  return made.outputFiles[0].text;
+}
+
+/** @param {string} name */
+async function licenceOf(name) {
+  const folder = new URL(`./node_modules/${name}/`, import.meta.url);
+  const { version, license } = JSON.parse(await readFile(new URL("package.json", folder), "utf8"));
+  const file = (await readdir(folder)).find((each) => /^licen[cs]e/i.test(each));
+  if (!file) throw new Error(`${name} has no licence file`);
+  const text = await readFile(new URL(file, folder), "utf8");
+  return `${name} ${version} (${license})\n\n${text.trim()}\n`;
+}
+
+/** All files of the folder, by name. */
+async function render() {
+  /** @type {Map<string, string>} */
+  const files = new Map();
+  for (const module of MODULES) {
+    files.set(`${module.name}.js`, await bundle(module));
+    files.set(`${module.name}.d.ts`, `${module.types}\n`);
+    const licences = await Promise.all(module.packages.map(licenceOf));
+    files.set(`${module.name}.LICENSE.txt`, licences.join("\n"));
+  }
+  return files;
+}
+
+/** @param {Map<string, string>} files @returns {Promise<string[]>} names of those that differ */
+async function differing(files) {
+  const present = new Set(await readdir(FOLDER));
+  const wrong = [...present].filter((name) => !files.has(name));
+  for (const [name, text] of files) {
+    const same = present.has(name) && await readFile(new URL(name, FOLDER), "utf8") === text;
+    if (!same) wrong.push(name);
+  }
+  return wrong;
+}
+
+const files = await render();
+if (process.argv.includes("--check")) {
+  const wrong = await differing(files);
+  if (wrong.length) {
+    console.error(`vendor/ is not what package-lock.json says: ${wrong.join(", ")}. `
+      + "Run: npm ci && node vendor.mjs");
+    process.exitCode = 1;
+  }
+} else {
+  for (const [name, text] of files) await writeFile(new URL(name, FOLDER), text);
+  console.log([...files].filter(([name]) => name.endsWith(".js"))
+    .map(([name, text]) => `${name} ${Math.round(text.length / 1024)} kB`).join("\n"));
+}

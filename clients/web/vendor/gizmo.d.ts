@@ -1,0 +1,1 @@
+export { TransformControls } from "three/examples/jsm/controls/TransformControls.js";

@@ -1,0 +1,1 @@
+export { VRM, VRMLoaderPlugin, VRMUtils } from "@pixiv/three-vrm";
