@@ -20,6 +20,23 @@ ENTER_TAIL_BYTES_MAX = 5 + 1 + 2 + 4 * limits.NAME_CHARS_MAX + 3 + 4 * limits.AV
 """Room for an entity's entry in an `enter` message, less its index."""
 
 
+VEILED, ALONE = 1, 2
+"""Bits of `Apart.state`: there are entities that this viewer may not know; it is to see nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """Between whom not everything may pass, by slot (viewers have the slot of their entity)."""
+
+    state: npt.NDArray[np.uint8]
+    """Bits of each viewer."""
+    veils: npt.NDArray[np.uint8]
+    """Shape (slots, slots / 8): bit `e & 7` of `veils[v, e >> 3]` is set where v is shown a
+    silhouette of e. Looked at for VEILED viewers only."""
+    version: int
+    """Another one whenever anything of this has changed."""
+
+
 @dataclass(frozen=True, slots=True)
 class PublishedFrame:
     """Tables of one world after one tick; arrays are indexed by entity slot."""
@@ -41,6 +58,8 @@ class PublishedFrame:
     enter_tails: npt.NDArray[np.uint8]
     """Shape (slots, ENTER_TAIL_BYTES_MAX): each entity's entry of `enter`, after the index."""
     enter_lengths: npt.NDArray[np.int32]
+    apart: Apart | None = None
+    """None while nobody is kept apart from anybody."""
 
 
 def enter_tail(entity_id: int, kind: EntityKind, name: str, avatar: str) -> bytes:

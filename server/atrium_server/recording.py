@@ -10,7 +10,7 @@ oldest checkpoint with the ticks up to the next one: what is left is always a wh
 a file it also writes everything from the first tick on, through a thread, so that no tick waits for
 a disk. A recording is MessagePack: a header, then one array per tick::
 
-    {"format": 4, "manifest": TOML text, "source": its name, "seed": n, "tick": ticks before it,
+    {"format": 6, "manifest": TOML text, "source": its name, "seed": n, "tick": ticks before it,
      "checkpoint": the state after those ticks, if it is not that of manifest and seed}
     [server_ms, commands, slots, seqs, parts, narrow, wide, extras, digest tick, digest]
 
@@ -50,7 +50,7 @@ from atrium_shared import limits
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 5
+FORMAT = 6
 LEAVING_TICKS = 60
 """An old checkpoint is freed within about so many ticks."""
 DIGEST_TICKS = 20

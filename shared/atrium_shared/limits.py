@@ -52,6 +52,28 @@ SIGNAL_BURST_MAX = 240
 CLOCK_PER_S_MAX = 4.0
 CLOCK_BURST_MAX = 12
 
+# --- people ------------------------------------------------------------------------------
+RELATIONS_MAX = 200
+"""People about whom one may do something at once."""
+GUEST_RELATIONS_MAX = 32
+"""As many for a guest: they are kept in the row of the session."""
+LEFT_REMEMBERED_MAX = 256
+"""Avatars that went lately and can still be muted and reported."""
+RELATIONS_TOLD_S = 2.0
+"""That somebody in one's relations came or went is told no more often than this."""
+RELATIONS_TOLD_PER_TICK_MAX = 4
+"""Such lists, each some 20 kB at most, that one tick tells."""
+AVATAR_CHANGE_S_MIN = 2.0
+"""Between two changes of one's looks."""
+MARKER_RANGE_M_MAX = 50.0
+"""From one's root to what one points at."""
+REPORT_PER_S_MAX = 0.05
+REPORT_BURST_MAX = 3
+REPORT_EVIDENCE_S = 60.0
+"""How far back the evidence of a report goes: lines and places of the two, and nothing else."""
+HISTORY_LINES_MAX = 32
+"""WORLD lines that a newcomer is told."""
+
 # --- connections -------------------------------------------------------------------------
 CONNECTIONS_MAX = 12_000
 CONNECTIONS_PER_ADDRESS_MAX = 64

@@ -42,6 +42,7 @@ from atrium_server.world.editing import Author
 from atrium_server.world.ledger import Ledger, SavedLedger
 from atrium_server.world.past import SavedPast
 from atrium_server.world.props import Prop
+from atrium_server.world.relations import SavedRelations
 from atrium_server.world.tables import Tables
 from atrium_server.world.telling import News
 from atrium_server.world.world import World
@@ -88,6 +89,7 @@ class _Saved(msgspec.Struct, frozen=True):
     seq_at_join: dict[int, int]
     waiting: list[Join]
     chat: _Chat
+    relations: SavedRelations
     paid_to: list[int]
     """Of the budgets, in the order of `_budgets`."""
     built: _Built
@@ -199,6 +201,7 @@ def _save_fixed(world: World) -> bytes:
         arrays=[array.astype(_little(array)).tobytes() for array in _arrays(world, t.high)],
         names=t.names[: t.high], avatars=t.avatars[: t.high],
         seq_at_join=world._seq_at_join, waiting=world._waiting, chat=_save_chat(world.chat),
+        relations=world.relations.save(t.high),
         paid_to=[budget.paid_to for budget in _budgets(world)],
         built=_save_built(world),
     ))
@@ -227,6 +230,7 @@ def restore(world: World, data: bytes) -> None:
     world._slot_of_session.update(zip(t.sessions[alive].tolist(), alive, strict=True))
     world._seq_at_join = saved.seq_at_join
     world._waiting = saved.waiting
+    world.relations.restore(saved.relations)
     _restore_chance(world.places.random, saved.chance)
     _restore_built(world, saved.built, whole)
     _restore_chat(world.chat, saved.chat)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from atrium_server.world.props import Change, Prop
+from atrium_server.world.relations import Regard
 from atrium_shared.edits import Edit
 from atrium_shared.messages import ChatChannel, Message, SaveState, TeleportTarget
 from atrium_shared.props import Position, Rotation, Transform, Velocity
@@ -49,6 +50,15 @@ class Join(Command, tag="join", frozen=True):
     back: Back | None = None
     floor: int = -1
     """No request for an edit up to this number is a new one: it was asked in another world."""
+    regards: tuple[Regard, ...] = ()
+    """What it does about others, from its first tick on."""
+    is_safe: bool = False
+    """Whether it is in the safe zone."""
+
+    @property
+    def person(self) -> str:
+        """Who it is to the relations; one of its own where nobody knows."""
+        return self.author or f"session:{self.session_id}"
 
 
 class Leave(Command, tag="leave", frozen=True):

@@ -28,6 +28,7 @@ from atrium_server.world.flight import Flights
 from atrium_server.world.manifest import Manifest
 from atrium_server.world.movement import MoveRules, PoseBatch
 from atrium_server.world.places import LONG_AGO, Places
+from atrium_server.world.relations import Relations
 from atrium_server.world.stage import Stage
 from atrium_server.world.tables import Tables
 from atrium_shared import pose
@@ -52,6 +53,7 @@ class World:
         self.server_ms = 0
         self.tables = Tables(manifest.capacity)
         self.rules = MoveRules.of(manifest)
+        self.relations = Relations(manifest.capacity)
         self.chat = ChatRules()
         self.building = Building(manifest.tick_rate_hz)
         self._colliders = build_colliders(manifest)
@@ -198,6 +200,7 @@ class World:
         # What the slot's last owner did is no concern of this one.
         self.places.jump_tick[slot] = self._told_tick[slot] = LONG_AGO
         self._seq_at_join[command.session_id] = self.chat.last_seq
+        self.relations.enter(slot, command.person, command.regards, command.is_safe)
         self._stage.enter(command.session_id, slot)
         self.building.enter(command)
         self.places.arrive(slot, command.back)
@@ -212,6 +215,8 @@ class World:
         self._returned.discard(slot)
         self.chat.leave(session_id)
         self.building.leave(session_id)
+        entity_id, name = int(self.tables.entity_ids[slot]), self.tables.names[slot]
+        self.relations.leave(slot, entity_id, name)
         self.tables.remove(slot)
 
     def news_for(self, session_id: int) -> list[Message]:
