@@ -7,7 +7,8 @@
 # make clean  remove what the others made
 #
 # Everything is installed into .venv. An empty file there (a stamp) remembers that an installation
-# is done; it is done again when pyproject.toml changes.
+# is done; it is done again when pyproject.toml changes. The tools for the page's modules go into
+# clients/web/node_modules, whose own list of what it holds is the stamp there.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,6 +18,10 @@ ARGS ?=
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$each -c '$(IS_NEW_ENOUGH)' 2>/dev/null && echo $$each && break; done)
+
+WEB := clients/web
+NODE_MODULES := $(WEB)/node_modules/.package-lock.json
+WEB_TOOLS := $(BIN)/python $(WEB)/tools.py
 
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
@@ -31,10 +36,11 @@ test: lint
 	@echo "Running all tests."
 	@$(BIN)/pytest --numprocesses auto --maxprocesses 4 $(ARGS)
 
-lint: $(VENV)/stamp-test
-	@echo "Checking style and types."
+lint: $(VENV)/stamp-test $(NODE_MODULES)
+	@echo "Checking style and types, of the page's modules with $$($(WEB_TOOLS) which)."
 	@$(BIN)/ruff check
 	@$(BIN)/pyright
+	@$(WEB_TOOLS) tsc
 
 chaos: $(VENV)/stamp-test
 	@cd tests/postgres && exec $(CURDIR)/$(BIN)/python -m chaos $(ARGS)
@@ -46,7 +52,7 @@ bench-building: $(VENV)/stamp-run
 	@exec $(BIN)/python -m atrium_loadtest.builders $(ARGS)
 
 clean:
-	@rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(WEB)/node_modules dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	@echo "Removed the installation and all caches."
 
 $(VENV)/stamp-venv:
@@ -67,3 +73,9 @@ $(VENV)/stamp-test: $(VENV)/stamp-venv pyproject.toml hatch_build.py
 	@echo "Installing Atrium and its test tools into $(VENV); the first time takes a few minutes."
 	@$(PIP_INSTALL) --editable ".[test]"
 	@touch $@ $(VENV)/stamp-run
+
+# The Node is the machine's own or comes with the test tools, so these are installed before.
+$(NODE_MODULES): $(WEB)/package-lock.json $(WEB)/package.json | $(VENV)/stamp-test
+	@echo "Installing the tools for the page's modules into $(WEB)/node_modules."
+	@$(WEB_TOOLS) install
+	@touch $@

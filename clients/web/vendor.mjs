@@ -10,7 +10,10 @@
  * Beside each module lie its licence and a `.d.ts` that tells the type checker where its types are.
  */
 
+import { existsSync } from "node:fs";
 import { readFile, readdir, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join } from "node:path";
 import { build } from "esbuild";
 
 const FOLDER = new URL("./vendor/", import.meta.url);
@@ -66,13 +69,21 @@ async function bundle({ name, source }) {
   return made.outputFiles[0].text;
 }
 
+/** Where a package lies: in the nearest node_modules that has it. @param {string} name */
+function folderOf(name) {
+  const places = createRequire(import.meta.url).resolve.paths(name) ?? [];
+  const found = places.map((each) => join(each, name)).find((each) => existsSync(each));
+  if (!found) throw new Error(`${name} is not installed. Run: npm ci`);
+  return found;
+}
+
 /** @param {string} name */
 async function licenceOf(name) {
-  const folder = new URL(`./node_modules/${name}/`, import.meta.url);
-  const { version, license } = JSON.parse(await readFile(new URL("package.json", folder), "utf8"));
+  const folder = folderOf(name);
+  const { version, license } = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
   const file = (await readdir(folder)).find((each) => /^licen[cs]e/i.test(each));
   if (!file) throw new Error(`${name} has no licence file`);
-  const text = await readFile(new URL(file, folder), "utf8");
+  const text = await readFile(join(folder, file), "utf8");
   return `${name} ${version} (${license})\n\n${text.trim()}\n`;
 }
 

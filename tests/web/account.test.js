@@ -1,7 +1,7 @@
 /** Signing in, with a server and a storage of the test's own. */
 
 import assert from "node:assert/strict";
-import test from "node:test";
+import { test } from "vitest";
 
 import { Account, Refusal } from "../../clients/web/src/net/account.js";
 

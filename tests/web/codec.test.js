@@ -1,7 +1,7 @@
 /** Messages: the golden vectors, and bytes that must be refused. */
 
 import assert from "node:assert/strict";
-import test from "node:test";
+import { test } from "vitest";
 
 import { decodeServer, encode } from "../../clients/web/src/core/codec.js";
 import { decode, WireError, Writer } from "../../clients/web/src/core/msgpack.js";

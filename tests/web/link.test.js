@@ -1,7 +1,7 @@
 /** The link's decisions, with a socket and a storage of the test's own. */
 
 import assert from "node:assert/strict";
-import test from "node:test";
+import { afterEach, test, vi } from "vitest";
 
 import { encode } from "../../clients/web/src/core/codec.js";
 import { Link } from "../../clients/web/src/net/link.js";
@@ -11,7 +11,6 @@ import { unplain, VECTORS } from "./golden.js";
 
 const WELCOME = message("welcome");
 const LINE = message("chat_published");
-const RETRY_MS = 20_000;
 /** Places of the fields of a Hello in its array. */
 const AUTH_TOKEN = 7;
 const RESUME_TOKEN = 8;
@@ -58,8 +57,8 @@ class FakeSocket extends EventTarget {
 }
 
 /** A link that has dialled once, on timers that only the test moves. */
-function dialled(t, world = "") {
-  t.mock.timers.enable({ apis: ["setTimeout"] });
+function dialled(world = "") {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   const kept = new Map();
   FakeSocket.opened = [];
   globalThis.WebSocket = FakeSocket;
@@ -75,91 +74,93 @@ function dialled(t, world = "") {
   return { link, told };
 }
 
+afterEach(() => vi.useRealTimers());
+
 function newest() {
   return FakeSocket.opened.at(-1);
 }
 
-test("a resume asks for the lines that were missed", (t) => {
-  const { link } = dialled(t);
+test("a resume asks for the lines that were missed", () => {
+  const { link } = dialled();
   newest().accept();
   newest().hear({ ...WELCOME, resumed: false });
   newest().hear({ ...LINE, chat_seq: 40 });
   newest().lose(1006);
-  t.mock.timers.tick(RETRY_MS);
+  vi.advanceTimersToNextTimer();
   const hello = newest().accept();
   assert.deepEqual([hello[RESUME_TOKEN], hello[LAST_CHAT_SEQ]], [WELCOME.resume_token, 40]);
   newest().hear({ ...WELCOME, resumed: true });
   assert.equal(link.lastChatSeq, 40);
 });
 
-test("a welcome acknowledges nothing", (t) => {
-  const { link } = dialled(t);
+test("a welcome acknowledges nothing", () => {
+  const { link } = dialled();
   newest().accept();
   newest().hear({ ...WELCOME, resumed: false });
   assert.equal(link.ackTick, 0);
   link.acknowledge(WELCOME.tick + 1);
   newest().lose(1006);
-  t.mock.timers.tick(RETRY_MS);
+  vi.advanceTimersToNextTimer();
   newest().accept();
   newest().hear({ ...WELCOME, resumed: true });
   assert.equal(link.ackTick, 0);
 });
 
-test("another world counts its lines anew", (t) => {
-  const { link } = dialled(t);
+test("another world counts its lines anew", () => {
+  const { link } = dialled();
   newest().accept();
   newest().hear({ ...WELCOME, resumed: false });
   newest().hear({ ...LINE, chat_seq: 40 });
   newest().lose(1006);
-  t.mock.timers.tick(RETRY_MS);
+  vi.advanceTimersToNextTimer();
   newest().accept();
   newest().hear({ ...WELCOME, world: "tower", resumed: true });
   assert.equal(link.lastChatSeq, 0);
 });
 
-test("a new session counts its lines anew", (t) => {
-  const { link } = dialled(t);
+test("a new session counts its lines anew", () => {
+  const { link } = dialled();
   newest().accept();
   newest().hear({ ...WELCOME, resumed: false });
   newest().hear({ ...LINE, chat_seq: 40 });
   newest().lose(1001);
-  t.mock.timers.tick(RETRY_MS);
+  vi.advanceTimersToNextTimer();
   // The server has begun again: it does not know the token.
   newest().accept();
   newest().hear({ op: Op.Error, code: ErrorCode.RESUME_INVALID, sentence: "Gone.", retry_ms: 0 });
   newest().lose(4005);
-  t.mock.timers.tick(RETRY_MS);
+  vi.advanceTimersToNextTimer();
   assert.equal(newest().accept()[RESUME_TOKEN], "");
   newest().hear({ ...WELCOME, resumed: false });
   newest().hear({ ...LINE, chat_seq: 2 });
   assert.equal(link.lastChatSeq, 2);
 });
 
-test("a join that a rule forbids ends with the server's sentence", (t) => {
-  const { told } = dialled(t, "typo");
+test("a join that a rule forbids ends with the server's sentence", () => {
+  const { told } = dialled("typo");
   newest().accept();
   const sentence = "There is no world with that name.";
   newest().hear({ op: Op.Error, code: ErrorCode.NOT_FOUND, sentence, retry_ms: 0 });
   newest().lose(4001);
   assert.deepEqual(told.at(-1), ["ended", sentence]);
-  t.mock.timers.tick(RETRY_MS);
+  vi.runAllTimers();
   assert.equal(FakeSocket.opened.length, 1);
 });
 
-test("a join that may succeed later is tried again", (t) => {
-  const { told } = dialled(t, "plaza");
+test("a join that may succeed later is tried again", () => {
+  const { told } = dialled("plaza");
   newest().accept();
   newest().hear({ op: Op.Error, code: ErrorCode.WORLD_FULL, sentence: "Full.", retry_ms: 5_000 });
   newest().lose(4001);
   assert.equal(told.at(-1)[0], "lost");
-  t.mock.timers.tick(4_999);
+  vi.advanceTimersByTime(4_999);
   assert.equal(FakeSocket.opened.length, 1);
-  t.mock.timers.tick(1);
+  vi.advanceTimersByTime(1);
   assert.equal(FakeSocket.opened.length, 2);
 });
 
-test("the token of an account goes into every hello, and a guest has none", (t) => {
-  const { link } = dialled(t);
+test("the token of an account goes into every hello, and a guest has none", () => {
+  const { link } = dialled();
   assert.equal(FakeSocket.opened[0].accept()[AUTH_TOKEN], "");
   link.open("Ada", "", "atrium_a_secret");
   assert.equal(FakeSocket.opened.at(-1).accept()[AUTH_TOKEN], "atrium_a_secret");

@@ -1,7 +1,7 @@
 /** The clock, the own avatar and the scene: pure parts of the page. */
 
 import assert from "node:assert/strict";
-import test from "node:test";
+import { test } from "vitest";
 
 import { ServerClock } from "../../clients/web/src/core/clock.js";
 import { decodeBody, encodeBody, X, Z } from "../../clients/web/src/core/pose.js";

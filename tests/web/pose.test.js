@@ -1,7 +1,7 @@
 /** Poses and snapshots against the golden vectors. */
 
 import assert from "node:assert/strict";
-import test from "node:test";
+import { test } from "vitest";
 
 import { decodeServer } from "../../clients/web/src/core/codec.js";
 import { WireError } from "../../clients/web/src/core/msgpack.js";

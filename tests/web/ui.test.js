@@ -1,7 +1,7 @@
 /** The log of the chat, over as much of a document as it touches. */
 
 import assert from "node:assert/strict";
-import test from "node:test";
+import { test } from "vitest";
 
 class Node extends EventTarget {
   children = [];

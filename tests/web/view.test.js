@@ -1,7 +1,7 @@
 /** Interpolation: what is shown between, after and across samples. */
 
 import assert from "node:assert/strict";
-import test from "node:test";
+import { test } from "vitest";
 
 import { encodeBody, encodeRotation, FLAGS, X, YAW, Z } from "../../clients/web/src/core/pose.js";
 import {
