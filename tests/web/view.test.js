@@ -5,7 +5,7 @@ import { test } from "vitest";
 
 import { encodeBody, encodeRotation, FLAGS, X, YAW, Z } from "../../clients/web/src/core/pose.js";
 import {
-  COLUMNS, Flags, POINT_COLUMNS, ROOT_COLUMNS,
+  COLUMNS, EXTRA_BYTES, Flags, Parts, POINT_COLUMNS, ROOT_COLUMNS,
 } from "../../clients/web/src/core/protocol.generated.js";
 import { Figure, shortestArc, View } from "../../clients/web/src/core/view.js";
 
@@ -65,12 +65,64 @@ test("a turn across north takes the short way", () => {
   assert.ok(Math.abs(shortestArc(shownAt(view, 1025).pose[3])) < 1e-9);
 });
 
-test("after the newest sample it stays, and before the oldest as well", () => {
+test("before the oldest sample it stays", () => {
   const view = newView();
   view.snapshot(20, 1000, full({ x: 10 }));
   view.snapshot(21, 1050, full({ x: 20 }));
   assert.equal(shownAt(view, 900).pose[0], 0.01);
-  assert.equal(shownAt(view, 1500).pose[0], 0.02);
+});
+
+test("when snapshots fail to come it goes on for a quarter of a second, and holds", () => {
+  const view = newView();
+  view.snapshot(20, 1000, full({ x: 10, yaw: 4095 }));
+  view.snapshot(21, 1050, full({ x: 20, yaw: 0 }));
+  assert.ok(Math.abs(shownAt(view, 1100).pose[0] - 0.03) < 1e-9);
+  assert.ok(Math.abs(shownAt(view, 1100).pose[3] - (2 * Math.PI) / 4096) < 1e-9);
+  assert.ok(Math.abs(shownAt(view, 1300).pose[0] - 0.07) < 1e-9);
+  assert.ok(Math.abs(shownAt(view, 5000).pose[0] - 0.07) < 1e-9);
+});
+
+test("who is left out of a newer snapshot has stopped, and does not go on", () => {
+  const view = newView();
+  view.snapshot(20, 1000, full({ x: 10 }));
+  view.snapshot(21, 1050, full({ x: 20 }));
+  view.snapshot(22, 1100, new Uint8Array());
+  view.snapshot(23, 1150, new Uint8Array());
+  assert.equal(shownAt(view, 1149).pose[0], 0.02);
+});
+
+test("nobody goes on after a jump", () => {
+  const view = newView();
+  view.snapshot(20, 1000, full({ x: 10 }));
+  view.snapshot(21, 1050, full({ x: 2000, flags: Flags.DISCONTINUITY }));
+  assert.equal(shownAt(view, 1149).pose[0], 2);
+});
+
+test("the delay follows the lateness that nearly all snapshots keep", () => {
+  const view = newView();
+  assert.equal(view.jitterMs, 45);
+  for (let i = 0; i < 64; i++) {
+    view.snapshot(20 + i, 1000 + 50 * i, full({ x: i }), 1000 + 50 * i + (i % 10 ? 20 : 130));
+  }
+  assert.equal(view.jitterMs, 130);
+  for (let i = 64; i < 128; i++) {
+    view.snapshot(20 + i, 1000 + 50 * i, full({ x: i }), 1000 + 50 * i + (i === 70 ? 2000 : 20));
+  }
+  assert.equal(view.jitterMs, 20);
+});
+
+test("fingers and joints are kept as they came", () => {
+  const view = newView();
+  const row = new Int32Array(COLUMNS);
+  for (const point of [0, 1, 2]) {
+    row[ROOT_COLUMNS + POINT_COLUMNS * point + 3] = encodeRotation(0, 0, 0, 1);
+  }
+  const extra = Uint8Array.from({ length: EXTRA_BYTES }, (_, k) => k % 251);
+  const parts = Parts.HEAD | Parts.HANDS | Parts.FINGERS | Parts.JOINTS;
+  const body = encodeBody(row, parts, extra);
+  view.snapshot(20, 1000, new Uint8Array([parts, 1, INDEX, 0, ...body.subarray(2)]));
+  const shown = shownAt(view, 1000);
+  assert.deepEqual(shown.extra.subarray(0, 210), extra.subarray(0, 210));
 });
 
 test("who was not mentioned for long stood still until just before the next record", () => {

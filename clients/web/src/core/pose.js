@@ -43,13 +43,14 @@ export function rootAndPointsLength(parts) {
 }
 
 /**
- * The body of one row; parts beyond the six points are not written by this client.
+ * The body of one row.
  * @param {Int32Array} row
- * @param {number} parts of HEAD, HANDS and BODY
+ * @param {number} parts
+ * @param {Uint8Array} [extra] EXTRA_BYTES of fingers, joints and face, where EXTRA_PART says
  * @returns {Uint8Array}
  */
-export function encodeBody(row, parts) {
-  checkRange(row, parts);
+export function encodeBody(row, parts, extra) {
+  checkRange(row);
   const body = new Uint8Array(bodyLength(parts));
   const view = new DataView(body.buffer);
   body[0] = parts;
@@ -66,15 +67,17 @@ export function encodeBody(row, parts) {
     view.setInt32(at + 6, row[from + 3], true);
     at += POINT_BYTES;
   }
+  for (const [part, from, bytes] of EXTRA_PART) {
+    if (!(parts & part)) continue;
+    if (!extra) throw new RangeError("these parts have bytes of their own");
+    body.set(extra.subarray(from, from + bytes), at);
+    at += bytes;
+  }
   return body;
 }
 
-/**
- * @param {Int32Array} row
- * @param {number} parts
- */
-function checkRange(row, parts) {
-  if (parts & ~7) throw new RangeError("only head, hands and body can be encoded here");
+/** @param {Int32Array} row */
+function checkRange(row) {
   let fits = isInt24(row[X]) && isInt24(row[Z]) && isInt16(row[Y]);
   for (let at = ROOT_COLUMNS; at < COLUMNS; at += POINT_COLUMNS) {
     fits &&= isInt16(row[at]) && isInt16(row[at + 1]) && isInt16(row[at + 2]);

@@ -7,21 +7,28 @@
  * everything since is moved by the same amount. A jump (teleport, seat) is taken as it is.
  * What a small correction changed is spread over some frames in `shown`, so that nobody twitches.
  *
- * Pure: time, input and scene come as arguments.
+ * Here is the root; head, hands and fingers are in `own_body`. Pure: time, input and scene come as
+ * arguments.
  */
 
-import {
-  COLUMNS, Flags, MoveReason, Parts, POINT_COLUMNS, ROOT_COLUMNS,
-} from "./protocol.generated.js";
-import {
-  decodeBody, decodeRotation, encodeBody, encodeRotation, FLAGS, quantiseYaw, X, Y, YAW, yawOf, Z,
-} from "./pose.js";
-import { standAt } from "./scene.js";
-import { POINT_STRIDE, shortestArc } from "./view.js";
+import { COLUMNS, Flags, MoveReason } from "./protocol.generated.js";
+import { OwnBody } from "./own_body.js";
+import { decodeBody, encodeBody, FLAGS, quantiseYaw, X, Y, YAW, yawOf, Z } from "./pose.js";
+import { groundAt, standAt } from "./scene.js";
+import { shortestArc } from "./view.js";
 
 /** @typedef {import("./scene.js").Scene} Scene */
 /** @typedef {import("./view.js").Figure} Figure */
-/** @typedef {{east: number, south: number, run: boolean}} Push how the person wants to move */
+/** @typedef {import("./own_body.js").Point} Point */
+/**
+ * How the person wants to move.
+ * @typedef {object} Push
+ * @property {number} east -1..1, along +X of the world
+ * @property {number} south -1..1, along +Z
+ * @property {boolean} run
+ * @property {boolean} [jump]
+ * @property {number | null} [facing] the yaw to face while walking any way; else one faces that way
+ */
 
 const WALK_M_PER_S = 1.9;
 const RUN_M_PER_S = 3.6;
@@ -29,41 +36,40 @@ const RUN_M_PER_S = 3.6;
 const HONEST = 0.9;
 const ACCELERATION_M_PER_S2 = 9;
 const TURN_RAD_PER_S = 7;
-const STRIDE_M = 0.75;
+const FACING_RAD_PER_S = 14;
+const GRAVITY_M_PER_S2 = 9.81;
 const ARRIVED_M = 0.12;
 const STUCK_S = 0.8;
 const HISTORY = 128;
 const JUMP = MoveReason.TELEPORT | MoveReason.SEATED;
 const EASE_PER_S = 12;
 const EASED_M_MAX = 3;
-const HEAD_TURN_RAD_MAX = 1.35;
-const HEAD_PER_S = 10;
-const GAZE_S = 4;
+/** Flags that the own client says and the server only passes on. */
+const SAID = Flags.SNAP | Flags.EPOCH;
 
 export class OwnAvatar {
   x = 0;
   y = 0;
   z = 0;
   yaw = 0;
+  /** As the server told them. */
   flags = 0;
   seq = 0;
-  /** By how much the head is turned from the body, radians. */
-  headTurn = 0;
   typing = false;
-  /** Where the map draws the avatar: its place and what is left of a correction. */
-  shown = { x: 0, z: 0 };
+  speaking = false;
+  body = new OwnBody();
+  /** Where the avatar is drawn: its place and what is left of a correction. */
+  shown = { x: 0, y: 0, z: 0 };
   /** @type {{x: number, z: number} | null} where a click told it to go */
   goal = null;
-  row = new Int32Array(COLUMNS);
-  #residueX = 0;
-  #residueZ = 0;
+  #said = 0;
+  #residue = [0, 0, 0];
   #vx = 0;
+  #vy = 0;
   #vz = 0;
-  #walkedM = 0;
-  #gaze = 0;
-  #gazeS = 0;
   #stuckS = 0;
   #pastX = new Float64Array(HISTORY);
+  #pastY = new Float64Array(HISTORY);
   #pastZ = new Float64Array(HISTORY);
   #scratch = new Int32Array(COLUMNS);
   #yMetres = 0.001;
@@ -74,6 +80,10 @@ export class OwnAvatar {
 
   get speed() {
     return Math.hypot(this.#vx, this.#vz);
+  }
+
+  get row() {
+    return this.body.row;
   }
 
   /**
@@ -87,6 +97,16 @@ export class OwnAvatar {
     this.#jump();
   }
 
+  /** Another Welcome on the same connection: poses of before must not move us in the new world. */
+  nextEpoch() {
+    this.#said ^= Flags.EPOCH;
+  }
+
+  /** A new connection: its poses are of the first epoch again. */
+  firstEpoch() {
+    this.#said &= ~Flags.EPOCH;
+  }
+
   /** @param {Uint8Array} body */
   #take(body) {
     decodeBody(body, this.#scratch);
@@ -98,12 +118,18 @@ export class OwnAvatar {
 
   #jump() {
     this.yaw = yawOf(this.#scratch[YAW]);
-    this.#vx = this.#vz = 0;
+    this.#vx = this.#vy = this.#vz = 0;
     this.goal = null;
-    this.#residueX = this.#residueZ = 0;
+    this.#residue.fill(0);
     this.#ease(0);
-    this.#pastX.fill(this.x);
-    this.#pastZ.fill(this.z);
+    this.#remember(this.x, this.y, this.z);
+  }
+
+  /** All of the past is here. @param {number} x @param {number} y @param {number} z */
+  #remember(x, y, z) {
+    this.#pastX.fill(x);
+    this.#pastY.fill(y);
+    this.#pastZ.fill(z);
   }
 
   /**
@@ -113,17 +139,22 @@ export class OwnAvatar {
    * @param {Uint8Array} body
    */
   correct(seq, reasons, body) {
-    const [x, z] = [this.x, this.z];
+    const [x, y, z] = [this.x, this.y, this.z];
     this.#take(body);
     if (reasons & JUMP || this.seq - seq >= HISTORY) return this.#jump();
-    const dx = this.x - this.#pastX[seq % HISTORY];
-    const dz = this.z - this.#pastZ[seq % HISTORY];
+    const slot = seq % HISTORY;
+    const [dx, dy, dz] = [this.x - this.#pastX[slot], this.y - this.#pastY[slot],
+      this.z - this.#pastZ[slot]];
     this.x = x + dx;
+    this.y = y + dy;
     this.z = z + dz;
-    this.#residueX -= dx;
-    this.#residueZ -= dz;
+    this.#residue[0] -= dx;
+    this.#residue[1] -= dy;
+    this.#residue[2] -= dz;
+    if (dy) this.#vy = 0;
     for (let k = 0; k < HISTORY; k++) {
       this.#pastX[k] += dx;
+      this.#pastY[k] += dy;
       this.#pastZ[k] += dz;
     }
   }
@@ -135,27 +166,77 @@ export class OwnAvatar {
    * @param {Scene} scene
    */
   step(dt, push, scene) {
-    const wanted = this.seated ? { x: 0, z: 0 }
-      : this.#wanted(push, HONEST * scene.movement.speed);
+    const [x, z] = [this.x, this.z];
+    if (this.seated) this.#vx = this.#vz = 0;
+    else {
+      this.#accelerate(dt, push, scene);
+      if (this.speed > 0.01) this.moveBy(this.#vx * dt, this.#vz * dt, scene);
+      this.#rise(dt, push.jump === true, scene);
+    }
+    this.#face(dt, push.facing ?? null);
+    const walked = Math.hypot(this.x - x, this.z - z);
+    this.#giveUp(dt, walked);
+    this.#ease(dt);
+    this.body.reachM = scene.movement.reach;
+    this.body.step(dt, walked, this.yaw);
+  }
+
+  /** @param {number} dt @param {Push} push @param {Scene} scene */
+  #accelerate(dt, push, scene) {
+    const wanted = this.#wanted(push, HONEST * scene.movement.speed);
     const most = Math.min(ACCELERATION_M_PER_S2, HONEST * scene.movement.acceleration) * dt;
     const [ax, az] = [wanted.x - this.#vx, wanted.z - this.#vz];
     const part = Math.min(1, most / (Math.hypot(ax, az) || 1));
     this.#vx += ax * part;
     this.#vz += az * part;
-    const [x, z] = [this.x, this.z];
-    if (this.speed > 0.01 && !this.seated) {
-      const free = standAt(scene, x + this.#vx * dt, z + this.#vz * dt, this.y);
-      this.x = free.x;
-      this.y = free.y;
-      this.z = free.z;
+  }
+
+  /**
+   * Moves over the ground as far as nothing is in the way.
+   * @param {number} dx metres
+   * @param {number} dz
+   * @param {Scene} scene
+   */
+  moveBy(dx, dz, scene) {
+    const free = standAt(scene, this.x + dx, this.z + dz, this.y);
+    this.x = free.x;
+    this.z = free.z;
+    if (free.y > this.y) this.y = free.y;
+  }
+
+  /** Jumps, falls, stands. @param {number} dt @param {boolean} jump @param {Scene} scene */
+  #rise(dt, jump, scene) {
+    const ground = groundAt(scene, this.x, this.z, this.y);
+    const stands = this.y <= ground + 0.001 && this.#vy <= 0;
+    if (stands && !jump) {
+      this.#vy = 0;
+      this.y = ground;
+      return;
+    }
+    if (stands) this.#vy = Math.sqrt(2 * GRAVITY_M_PER_S2 * HONEST * HONEST * scene.movement.jump);
+    this.#vy -= GRAVITY_M_PER_S2 * dt;
+    this.y = Math.max(ground, this.y + this.#vy * dt);
+  }
+
+  /** @param {number} dt @param {number | null} facing */
+  #face(dt, facing) {
+    if (facing !== null) {
+      this.yaw += clamp(shortestArc(facing - this.yaw), FACING_RAD_PER_S * dt);
+    } else if (this.speed > 0.01) {
       const heading = Math.atan2(-this.#vx, -this.#vz);
       this.yaw += clamp(shortestArc(heading - this.yaw), TURN_RAD_PER_S * dt);
     }
-    const walked = Math.hypot(this.x - x, this.z - z);
-    this.#walkedM += walked;
-    this.#giveUp(dt, walked);
-    this.#ease(dt);
-    this.#turnHead(dt);
+  }
+
+  /** Turns on the spot. @param {number} radians */
+  turn(radians) {
+    this.yaw = shortestArc(this.yaw + radians);
+  }
+
+  /** Turns by a step, which others are not to see as a turn. @param {number} radians */
+  snapTurn(radians) {
+    this.turn(radians);
+    this.#said ^= Flags.SNAP;
   }
 
   /**
@@ -175,8 +256,9 @@ export class OwnAvatar {
     }
     const length = Math.hypot(east, south);
     if (!length) return { x: 0, z: 0 };
-    // Close to a goal the steps become small, or the avatar would swing around it.
-    const near = this.goal ? Math.min(1, length / 0.6 + 0.15) : 1;
+    // Close to a goal the steps become small, or the avatar would swing around it; a stick that is
+    // half pushed walks half as fast.
+    const near = this.goal ? Math.min(1, length / 0.6 + 0.15) : Math.min(1, length);
     const speed = Math.min(push.run ? RUN_M_PER_S : WALK_M_PER_S, fastest) * near;
     return { x: (east / length) * speed, z: (south / length) * speed };
   }
@@ -193,12 +275,12 @@ export class OwnAvatar {
 
   /** @param {number} dt */
   #ease(dt) {
-    const far = Math.hypot(this.#residueX, this.#residueZ) > EASED_M_MAX;
-    const left = far ? 0 : Math.exp(-EASE_PER_S * dt);
-    this.#residueX *= left;
-    this.#residueZ *= left;
-    this.shown.x = this.x + this.#residueX;
-    this.shown.z = this.z + this.#residueZ;
+    const [x, y, z] = this.#residue;
+    const left = Math.hypot(x, y, z) > EASED_M_MAX ? 0 : Math.exp(-EASE_PER_S * dt);
+    for (let k = 0; k < 3; k++) this.#residue[k] *= left;
+    this.shown.x = this.x + this.#residue[0];
+    this.shown.y = this.y + this.#residue[1];
+    this.shown.z = this.z + this.#residue[2];
   }
 
   /**
@@ -208,35 +290,32 @@ export class OwnAvatar {
   skipTo(seq) {
     if (seq <= this.seq) return;
     this.seq = seq;
-    this.#pastX.fill(this.x);
-    this.#pastZ.fill(this.z);
+    this.#remember(this.x, this.y, this.z);
   }
 
   /**
-   * Turns the head towards a direction, as far as a neck goes; with nothing said for a while it
-   * looks ahead again.
+   * Turns the head towards a direction for a while.
    * @param {number} gaze radians, as a yaw
+   * @param {number} [nod] radians, up is positive
    */
-  look(gaze) {
-    this.#gaze = gaze;
-    this.#gazeS = GAZE_S;
+  look(gaze, nod = 0) {
+    this.body.look(gaze, nod);
   }
 
-  /** @param {number} dt */
-  #turnHead(dt) {
-    this.#gazeS -= dt;
-    const turn = this.#gazeS > 0 ? shortestArc(this.#gaze - this.yaw) : 0;
-    const wanted = Math.min(Math.max(turn, -HEAD_TURN_RAD_MAX), HEAD_TURN_RAD_MAX);
-    this.headTurn += (wanted - this.headTurn) * (1 - Math.exp(-HEAD_PER_S * dt));
+  /** By a headset: see `OwnBody.track`. @param {Point | null} head */
+  track(head, /** @type {Point | null} */ left, /** @type {Point | null} */ right) {
+    this.body.track(head, left, right);
   }
 
   /** The next pose to send: its `seq` is in `this.seq` afterwards. */
   nextBody() {
     this.seq += 1;
-    this.#pastX[this.seq % HISTORY] = this.x;
-    this.#pastZ[this.seq % HISTORY] = this.z;
+    const slot = this.seq % HISTORY;
+    this.#pastX[slot] = this.x;
+    this.#pastY[slot] = this.y;
+    this.#pastZ[slot] = this.z;
     this.updateRow();
-    return encodeBody(this.row, Parts.HEAD | Parts.HANDS);
+    return encodeBody(this.row, this.body.parts, this.body.extra);
   }
 
   /**
@@ -244,53 +323,25 @@ export class OwnAvatar {
    * @param {Figure} figure
    */
   writeFigure(figure) {
-    const { row } = this;
-    figure.parts = Parts.HEAD | Parts.HANDS;
-    figure.flags = this.flags | row[FLAGS];
+    figure.flags = this.flags | this.row[FLAGS];
     figure.pose[0] = this.shown.x;
-    figure.pose[1] = this.y;
+    figure.pose[1] = this.shown.y;
     figure.pose[2] = this.shown.z;
     figure.pose[3] = this.yaw;
-    for (let point = 0; point < 3; point++) {
-      const from = ROOT_COLUMNS + POINT_COLUMNS * point;
-      const to = 4 + POINT_STRIDE * point;
-      for (let axis = 0; axis < 3; axis++) figure.pose[to + axis] = row[from + axis] / 1000;
-      decodeRotation(row[from + 3], figure.pose, to + 3);
-    }
+    this.body.writeFigure(figure);
   }
 
-  /** Brings `row` up to date: the root, the head that looks, the hands that swing. */
+  /** Brings `row` up to date: the root, and the body's points. */
   updateRow() {
     const { row } = this;
     row[X] = Math.round(this.x * 1000);
     row[Y] = Math.round(this.y / this.#yMetres);
     row[Z] = Math.round(this.z * 1000);
     row[YAW] = quantiseYaw(this.yaw);
-    row[FLAGS] = this.typing ? Flags.TYPING : 0;
-    const half = this.headTurn / 2;
-    setPoint(row, 0, 0, 1620, -40, encodeRotation(0, Math.sin(half), 0, Math.cos(half)));
-    const pace = Math.min(1, this.speed / WALK_M_PER_S);
-    const swing = Math.sin((this.#walkedM / STRIDE_M) * Math.PI) * 260 * pace;
-    const upright = encodeRotation(0, 0, 0, 1);
-    setPoint(row, 1, -290, 960, Math.round(-120 - swing), upright);
-    setPoint(row, 2, 290, 960, Math.round(-120 + swing), upright);
+    row[FLAGS] = (this.#said & SAID) | (this.typing ? Flags.TYPING : 0)
+      | (this.speaking ? Flags.SPEAKING : 0);
+    this.body.update(this.speed, this.seated);
   }
-}
-
-/**
- * @param {Int32Array} row
- * @param {number} point
- * @param {number} x millimetres in the root's frame, as y and z
- * @param {number} y
- * @param {number} z
- * @param {number} code
- */
-function setPoint(row, point, x, y, z, code) {
-  const at = ROOT_COLUMNS + POINT_COLUMNS * point;
-  row[at] = x;
-  row[at + 1] = y;
-  row[at + 2] = z;
-  row[at + 3] = code;
 }
 
 /**

@@ -1,21 +1,25 @@
 /**
- * The static scene as the map draws it and walks in it.
+ * The static scene as pages draw it and walk in it.
  *
  * The server's scene JSON is read tolerantly: what is missing or of another shape is left out, so
- * that a map of an older page still shows a newer world. Points are [x, y, z] or [x, z] arrays or
- * objects with x and z; only the ground plane matters here. Pure.
+ * that an older page still shows a newer world. Points are [x, y, z] or [x, z] arrays or objects
+ * with x and z. Pure.
  */
 
 /** @typedef {{name: string, x: number, z: number, wide: number, deep: number, bottom: number,
  *   top: number, yaw: number}} Box */
 /** @typedef {{name: string, x: number, z: number, radius: number, bottom: number, top: number}}
  *   Cylinder */
-/** @typedef {{id: number, name: string, x: number, z: number, yaw: number}} Seat */
-/** @typedef {{name: string, kind: string, x: number, z: number, wide: number, deep: number}}
- *   Zone */
-/** @typedef {{speed: number, acceleration: number, bodyRadius: number}} Movement */
-/** @typedef {{name: string, minX: number, minZ: number, maxX: number, maxZ: number, floor: number,
- *   boxes: Box[], cylinders: Cylinder[], seats: Seat[], zones: Zone[], spawns: Seat[],
+/** @typedef {{id: number, name: string, x: number, y: number, z: number, yaw: number,
+ *   radius: number}} Seat also a spawn, whose radius is that of its disc */
+/** @typedef {{name: string, kind: string, x: number, z: number, wide: number, deep: number,
+ *   bottom: number, top: number}} Zone */
+/** @typedef {{speed: number, acceleration: number, bodyRadius: number, jump: number, reach: number,
+ *   teleportRange: number}} Movement metres and seconds, as the server enforces them */
+/** @typedef {{name: string, minX: number, minZ: number, maxX: number, maxZ: number,
+ *   minY: number, maxY: number, floor: number, radius: number, nearby: number,
+ *   boxes: Box[], moreBoxes: Box[], cylinders: Cylinder[], seats: Seat[],
+ *   zones: Zone[], spawns: Seat[],
  *   movement: Movement}} Scene */
 /** @typedef {Record<string, unknown>} Raw */
 
@@ -42,8 +46,14 @@ export function readScene(json) {
     minZ: Math.min(min.z, max.z),
     maxX: Math.max(min.x, max.x),
     maxZ: Math.max(min.z, max.z),
+    minY: height(extent.min_m, -50),
+    maxY: height(extent.max_m, 50),
     floor: number(raw.floor_m),
+    radius: number(raw.interest_radius_m, 30),
+    nearby: number(raw.nearby_m, 20),
     boxes: each(raw.boxes, readBox),
+    // What people have put there and what collides; kept up to date by whoever keeps the props.
+    moreBoxes: [],
     cylinders: each(raw.cylinders, readCylinder),
     seats: each(raw.seats, readSeat),
     zones: each(raw.zones, readZone),
@@ -52,6 +62,9 @@ export function readScene(json) {
       speed: number(movement.speed_m_per_s_max, 4),
       acceleration: number(movement.acceleration_m_per_s2_max, 10),
       bodyRadius: number(movement.body_radius_m, 0.3),
+      jump: number(movement.jump_m_max, 1),
+      reach: number(movement.reach_m_max, 1.5),
+      teleportRange: number(movement.teleport_range_m_max, 10),
     },
   };
 }
@@ -107,11 +120,16 @@ function yawOf(raw) {
   return typeof raw.yaw_deg === "number" ? (raw.yaw_deg * Math.PI) / 180 : number(raw.yaw);
 }
 
-/** Lowest and highest point. @param {Raw} raw @param {number} height */
-function span(raw, height) {
+/** The height in a point of three numbers. @param {unknown} point @param {number} [usual] */
+function height(point, usual = 0) {
+  return Array.isArray(point) && point.length > 2 ? number(point[1], usual) : usual;
+}
+
+/** Lowest and highest point. @param {Raw} raw @param {number} high */
+function span(raw, high) {
   const middle = Array.isArray(raw.center) && raw.center.length > 2 ? number(raw.center[1])
-    : height / 2;
-  return { bottom: middle - height / 2, top: middle + height / 2 };
+    : high / 2;
+  return { bottom: middle - high / 2, top: middle + high / 2 };
 }
 
 /** @param {Raw} raw @returns {Box | null} */
@@ -136,7 +154,7 @@ function readCylinder(raw) {
 function readSeat(raw, at) {
   const point = place(raw);
   return point && { id: number(raw.id, raw.number, at), name: text(raw.name), ...point,
-    yaw: yawOf(raw) };
+    y: height(raw.position), yaw: yawOf(raw), radius: number(raw.radius_m) };
 }
 
 /** @param {Raw} raw @returns {Zone | null} */
@@ -145,7 +163,7 @@ function readZone(raw) {
   const size = Array.isArray(raw.size) ? raw.size : [];
   if (!at || size.length < 2) return null;
   return { name: text(raw.name), kind: text(raw.kind), ...at, wide: number(size[0]),
-    deep: number(size[size.length - 1]) };
+    deep: number(size[size.length - 1]), ...span(raw, size.length > 2 ? number(size[1]) : 2) };
 }
 
 /**
@@ -161,20 +179,34 @@ export function standAt(scene, x, z, y) {
   for (const solid of scene.cylinders) {
     if (blocks(solid, y)) [x, z] = pushOutOfCylinder(solid, x, z, radius);
   }
-  for (const box of scene.boxes) {
-    if (blocks(box, y)) [x, z] = pushOutOfBox(box, x, z, radius);
+  for (const boxes of [scene.boxes, scene.moreBoxes]) {
+    for (const box of boxes) if (blocks(box, y)) [x, z] = pushOutOfBox(box, x, z, radius);
   }
   x = Math.min(Math.max(x, scene.minX), scene.maxX);
   z = Math.min(Math.max(z, scene.minZ), scene.maxZ);
+  return { x, z, y: groundAt(scene, x, z, y) };
+}
+
+/**
+ * The highest ground under a body at x and z that its feet at y can stand on.
+ * @param {Scene} scene
+ * @param {number} x
+ * @param {number} z
+ * @param {number} y
+ */
+export function groundAt(scene, x, z, y) {
+  const radius = scene.movement.bodyRadius;
   let ground = scene.floor;
-  for (const box of scene.boxes) {
-    if (box.top <= y + STEP_UP_M && inBox(box, x, z, radius)) ground = Math.max(ground, box.top);
+  for (const boxes of [scene.boxes, scene.moreBoxes]) {
+    for (const box of boxes) {
+      if (box.top <= y + STEP_UP_M && inBox(box, x, z, radius)) ground = Math.max(ground, box.top);
+    }
   }
   for (const solid of scene.cylinders) {
     const over = Math.hypot(x - solid.x, z - solid.z) < solid.radius + radius;
     if (solid.top <= y + STEP_UP_M && over) ground = Math.max(ground, solid.top);
   }
-  return { x, z, y: ground };
+  return ground;
 }
 
 /** @param {Box | Cylinder} solid @param {number} y */

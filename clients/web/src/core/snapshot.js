@@ -4,14 +4,15 @@
  * A section is `code u8 | count u8 | index u8 * count | record * count` with
  * `code = form << 6 | parts`. A FULL record replaces a row; DELTA and WIDE records add 8-bit or
  * 16-bit steps of the root and 8-bit steps of each point. Both sides add the same integers, so
- * the sum is exact however long the chain. Fingers, joints and face are carried whole; a map
- * shows none of them, so they are measured and passed over.
+ * the sum is exact however long the chain. Fingers, joints and face are carried whole, and kept
+ * as the bytes that they are.
  *
  * Records are read with one DataView into one Int32Array: nothing is allocated per record.
  */
 
 import {
-  COLUMNS, EXTRA_PART, Form, Limits, POINT_COLUMNS, POINT_PART, POINTS_MAX, ROOT_COLUMNS,
+  COLUMNS, EXTRA_BYTES, EXTRA_PART, Form, Limits, POINT_COLUMNS, POINT_PART, POINTS_MAX,
+  ROOT_COLUMNS,
   YAW_STEPS,
 } from "./protocol.generated.js";
 import { WireError } from "./msgpack.js";
@@ -30,6 +31,12 @@ export function recordLength(form, parts) {
   if (form === Form.FULL) return 1 + rootAndPointsLength(parts);
   let length = form === Form.DELTA ? 4 : 8;
   for (const part of POINT_PART) if (parts & part) length += POINT_STEP_BYTES;
+  return length + extraLength(parts);
+}
+
+/** Bytes of fingers, joints and face in a record or a body. @param {number} parts */
+export function extraLength(parts) {
+  let length = 0;
   for (const [part, , bytes] of EXTRA_PART) if (parts & part) length += bytes;
   return length;
 }
@@ -37,6 +44,8 @@ export function recordLength(form, parts) {
 /** What the client holds: a row for each index, exactly as the server knows it. */
 export class Held {
   rows = new Int32Array(INDEXES_MAX * COLUMNS);
+  /** Fingers, joints and face of each index, where EXTRA_PART says; as far as `parts` has them. */
+  extras = new Uint8Array(INDEXES_MAX * EXTRA_BYTES);
   /** Tick of the newest record of each index; -1 where the next record must be full. */
   ticks = new Float64Array(INDEXES_MAX).fill(-1);
   /** Parts of the newest record of each index. */
@@ -79,6 +88,7 @@ export class Held {
       const count = body[at + 1];
       if (form > Form.WIDE) throw new WireError("a snapshot section has an unknown form");
       const length = recordLength(form, parts);
+      const extra = length - extraLength(parts);
       const records = at + 2 + count;
       const end = records + count * length;
       if (end > body.length) throw new WireError("a snapshot ends inside a section");
@@ -86,10 +96,25 @@ export class Held {
         const index = body[at + 2 + i];
         this.#name(index);
         this.#record(form, parts, index, view, records + i * length);
+        if (extra < length) this.#keepExtra(parts, index, body, records + i * length + extra);
         this.ticks[index] = tick;
         this.parts[index] = parts;
       }
       at = end;
+    }
+  }
+
+  /**
+   * @param {number} parts
+   * @param {number} index
+   * @param {Uint8Array} body
+   * @param {number} at
+   */
+  #keepExtra(parts, index, body, at) {
+    for (const [part, to, bytes] of EXTRA_PART) {
+      if (!(parts & part)) continue;
+      for (let k = 0; k < bytes; k++) this.extras[index * EXTRA_BYTES + to + k] = body[at + k];
+      at += bytes;
     }
   }
 
