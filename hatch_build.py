@@ -13,9 +13,12 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SUFFIXES = {
-    ".css", ".glb", ".html", ".ico", ".jpg", ".js", ".png", ".svg", ".webp", ".woff2",
+    ".css", ".glb", ".html", ".ico", ".jpg", ".js", ".json", ".png", ".svg", ".txt", ".webp",
+    ".woff2",
 }
+"""Licences of what is vendored are text files: they are served, and so they are here."""
 FOLDERS_LEFT_OUT = {"node_modules", "test", "tests"}
+FILES_LEFT_OUT = {"jsconfig.json", "package-lock.json", "package.json", "tsconfig.json"}
 
 
 class PageHook(BuildHookInterface[Any]):
@@ -31,7 +34,7 @@ class PageHook(BuildHookInterface[Any]):
         source = Path(self.root) / "clients" / "web"
         for path in sorted(source.rglob("*")):
             relative = path.relative_to(source)
-            served = path.suffix in SUFFIXES and not FOLDERS_LEFT_OUT.intersection(relative.parts)
-            if path.is_file() and served:
+            left_out = FOLDERS_LEFT_OUT.intersection(relative.parts) or path.name in FILES_LEFT_OUT
+            if path.suffix in SUFFIXES and not left_out and path.is_file():
                 target = f"atrium_server/web/{relative.as_posix()}"
                 build_data["force_include"][str(path)] = target

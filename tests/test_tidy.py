@@ -319,6 +319,7 @@ def test_the_wheel_gets_the_files_that_the_server_serves() -> None:
     }
     assert constants["SUFFIXES"] == set(assets.MEDIA_TYPES)
     assert constants["FOLDERS_LEFT_OUT"] == assets.FOLDERS_LEFT_OUT
+    assert constants["FILES_LEFT_OUT"] == assets.FILES_LEFT_OUT
 
 
 def test_the_first_commands_of_the_readme_are_run_and_test() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import ipaddress
 import json
+import re
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from atrium_server.config import AtriumStartError
-from atrium_server.http import assets, service
+from atrium_server.http import assets, guard, service
 from atrium_server.http.guard import Admission
 from atrium_server.http.status import WorldStatus
 from atrium_server.net.addresses import Addresses, AddressRules
@@ -309,11 +310,31 @@ async def test_every_answer_has_the_security_headers(web: assets.WebAssets) -> N
     for answer in answers:
         assert "default-src 'self'" in answer.headers["content-security-policy"]
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["permissions-policy"] == guard.PERMISSIONS_POLICY
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "server" not in answer.headers
     assert answers[1].headers["cache-control"] == "no-store"
     assert answers[3].status == 405
     assert json.loads(answers[3].body)["sentence"] == "This address does not take DELETE requests."
+
+
+def test_the_page_gets_what_it_uses_and_nothing_runs_that_is_not_ours() -> None:
+    rules = {
+        name: set(sources)
+        for name, *sources in (
+            rule.split() for rule in guard.CONTENT_SECURITY_POLICY.split("; ")
+        )
+    }
+    assert {"blob:", "data:", "ws:", "wss:"} <= rules["connect-src"]
+    assert rules["media-src"] == rules["worker-src"] == {"'self'", "blob:"}
+    assert rules["default-src"] == {"'self'"}
+    assert "script-src" not in rules, "scripts are under default-src"
+    assert not re.search(r"unsafe|\*", guard.CONTENT_SECURITY_POLICY)
+    permissions = dict(each.split("=") for each in guard.PERMISSIONS_POLICY.split(", "))
+    assert permissions == {
+        "microphone": "(self)", "xr-spatial-tracking": "(self)", "fullscreen": "(self)",
+        "gamepad": "(self)", "camera": "()", "geolocation": "()",
+    }
 
 
 async def test_head_is_get_without_the_body(web: assets.WebAssets) -> None:

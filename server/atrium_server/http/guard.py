@@ -67,12 +67,23 @@ _SLASHES: Final = re.compile(r"//+")
 Headers = Iterable[tuple[bytes, bytes]]
 
 CONTENT_SECURITY_POLICY: Final = (
-    "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data: blob:; "
+    "default-src 'self'; connect-src 'self' ws: wss: blob: data:; img-src 'self' data: blob:; "
+    "media-src 'self' blob:; worker-src 'self' blob:; "
     "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+"""Code comes from here and nowhere else. A model carries its pictures and sounds inside of it, and
+three.js fetches them from there under addresses that are blob: or data:; a decoder of pictures may
+run in a worker that is made of our own code."""
+
+PERMISSIONS_POLICY: Final = (
+    "camera=(), fullscreen=(self), gamepad=(self), geolocation=(), microphone=(self), "
+    "xr-spatial-tracking=(self)"
+)
+"""What the page may ask people for, and no frame within it."""
 
 DEFAULT_HEADERS: Final = (
     (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    (b"permissions-policy", PERMISSIONS_POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
