@@ -18,7 +18,9 @@ SUFFIXES = {
 }
 """Licences of what is vendored are text files: they are served, and so they are here."""
 FOLDERS_LEFT_OUT = {"node_modules", "test", "tests"}
-FILES_LEFT_OUT = {"jsconfig.json", "package-lock.json", "package.json", "tsconfig.json"}
+FILES_LEFT_OUT = {
+    "jsconfig.core.json", "jsconfig.json", "package-lock.json", "package.json",
+}
 
 
 class PageHook(BuildHookInterface[Any]):

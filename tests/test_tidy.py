@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from atrium_server.http.module_graph import code_only, static_imports
+
 ROOT = Path(__file__).parents[1]
 LINE_COLUMNS_MAX = 100
 MODULE_LINES_MAX = 400
@@ -288,6 +290,138 @@ def test_a_sleep_without_a_mock_clock_is_found() -> None:
     assert run_by_pytest(function)
     assert sleeps(function)
     assert not parameters(function) & MOCK_CLOCKS
+
+
+WEB = ROOT / "clients" / "web"
+JS_HEADS_OF_BLOCKS = {"if", "for", "await", "while", "switch", "catch", "with"}
+"""What stands before the bracket of a block that is no function (`for await (...)`)."""
+JS_IMPURE = (
+    "window", "document", "performance", "Date", "Math.random", "fetch", "WebSocket", "navigator",
+    "localStorage", "sessionStorage", "indexedDB", "crypto", "globalThis", "self", "process",
+    "console", "setTimeout", "setInterval", "requestAnimationFrame", "queueMicrotask", "eval",
+    "Function", "Intl", "WeakRef", "FinalizationRegistry", "Atomics", "import.meta",
+)
+"""What the core may not name. The type checker denies it every other global (jsconfig.core.json);
+clock and chance of the language itself are denied here alone."""
+JS_IMPURE_NAME = re.compile(
+    r"(?<![\w$.#])(?:" + "|".join(map(re.escape, JS_IMPURE)) + r")(?![\w$])|\bimport\s*\("
+)
+
+
+def js_modules() -> dict[str, str]:
+    """The page's own modules, by path."""
+    found = {shown(path): path.read_text() for path in sorted((WEB / "src").rglob("*.js"))}
+    assert len(found) > 10, "the modules of the page were not found"
+    return found
+
+
+def js_functions(source: str) -> Iterator[tuple[int, int]]:
+    """First line and number of lines of each function, told by its brackets: a body is a `{` after
+    `=>`, or after a `(...)` that is the head of no other block."""
+    code = code_only(source)
+    opened: list[tuple[int, int | None]] = []
+    partner: dict[int, int] = {}
+    for match in re.finditer(r"[()\[\]{}]", code):
+        at = match.start()
+        if match[0] in "([{":
+            opened.append((at, js_head(code, at, partner) if match[0] == "{" else None))
+            continue
+        partner[at], head = opened.pop()
+        if head is not None:
+            yield code.count("\n", 0, head) + 1, code.count("\n", head, at) + 1
+    assert not opened, "brackets are not in pairs"
+
+
+def js_head(code: str, brace: int, partner: dict[int, int]) -> int | None:
+    """Where the head of the function begins whose body this brace opens; None for other braces."""
+    before = code[:brace].rstrip()
+    is_arrow = before.endswith("=>")
+    before = before.removesuffix("=>").rstrip()
+    if not before.endswith(")"):
+        return len(before) - 1 if is_arrow else None
+    start = partner[len(before) - 1]
+    word = re.search(r"([\w$]*)\s*\Z", code[:start])
+    is_block = not is_arrow and word is not None and word[1] in JS_HEADS_OF_BLOCKS
+    return None if is_block else start
+
+
+def test_functions_of_the_page_are_counted_right() -> None:
+    source = """
+function plain(a, { b, c }, d = [1, 2], ) {
+  if (a) { return `}{${b}`; }
+  for await (const x of c) { x(); }
+}
+class A {
+  #held = { a: 1 };
+  get b() { return /[{(]/; }
+  async method(
+    a, b = (c, d) => { c(d); },
+  ) {
+    while (a) { a(); }
+  }
+}
+const arrow = x => {
+  switch (x) { case 1: try { x(); } catch (error) { throw error; } }
+};
+"""
+    assert sorted(js_functions(source)) == [(2, 4), (8, 1), (9, 5), (10, 1), (15, 3)]
+
+
+def test_modules_and_functions_of_the_page_are_short() -> None:
+    wrong: list[str] = []
+    for name, source in js_modules().items():
+        lines = len(source.splitlines())
+        if lines > MODULE_LINES_MAX and not name.endswith(".generated.js"):
+            wrong.append(f"{name} has {lines} lines")
+        wrong += [
+            f"{name}:{line}: a function of {count} lines"
+            for line, count in js_functions(source)
+            if count > FUNCTION_LINES_MAX
+        ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_module_of_the_page_says_what_it_is() -> None:
+    silent = [
+        name
+        for name, source in js_modules().items()
+        if not re.match(r"/\*\*[\s*]+\w", source) and not name.endswith(".generated.js")
+    ]
+    assert not silent, "\n".join(silent)
+
+
+def js_impurities(name: str, source: str) -> list[str]:
+    """What a module of the core imports or names and may not; names in comments are none."""
+    core = (WEB / "src" / "core").resolve()
+    foreign = [
+        f"imports {each}"
+        for each in static_imports(source)
+        if not each.startswith((".", "/"))
+        or not ((ROOT / name).parent / each).resolve().is_relative_to(core)
+    ]
+    return foreign + [f"names {match[0]}" for match in JS_IMPURE_NAME.finditer(code_only(source))]
+
+
+def test_the_core_of_the_page_is_pure() -> None:
+    core = {name: text for name, text in js_modules().items() if "/src/core/" in name}
+    assert len(core) > 5
+    wrong = [f"{name} {what}" for name, text in core.items() for what in js_impurities(name, text)]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        *((f"const x = {name};", 1) for name in JS_IMPURE),
+        ('import { a } from "../net/link.js";', 1),
+        ('import { Mesh } from "three"; export * from "../../vendor/three.js";', 2),
+        ('const { a } = await import("./view.js");', 1),
+        ('import { a } from "./deep/view.js"; const at = b.window + dateOf(this.#self);', 0),
+        ("// Date.now() and window\nconst text = 'fetch'; const documents = 1;", 0),
+    ],
+)
+def test_what_is_impure_is_found(source: str, count: int) -> None:
+    assert len(js_impurities("clients/web/src/core/x.js", source)) == count
 
 
 def test_both_distributions_have_one_version_and_one_licence() -> None:

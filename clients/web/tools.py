@@ -2,7 +2,7 @@
 
     which       say which Node it is
     install     what package-lock.json names, into node_modules (`npm ci`)
-    tsc         the types of the modules
+    tsc         the types of the modules, and that src/core uses nothing but the language
     vitest      the tests in tests/web
     vendor      make vendor/ anew; with --check, compare
 
@@ -27,10 +27,12 @@ WEB = Path(__file__).resolve().parent
 NODE_MIN = (20, 19)
 """The oldest that vitest runs on; package.json says the same."""
 PROGRAMS = {
-    "tsc": ("typescript/bin/tsc", "-p", str(WEB / "jsconfig.json")),
+    "tsc": ("typescript/bin/tsc",),
     "vitest": ("vitest/vitest.mjs", "run", "--config", str(WEB / "vitest.config.mjs")),
 }
 """Where a tool lies in node_modules, and how it is called."""
+PROJECTS = ("jsconfig.json", "jsconfig.core.json")
+"""What is type-checked, each with globals of its own."""
 
 
 class ToolError(Exception):
@@ -109,6 +111,22 @@ def command(tool: str, *arguments: str) -> list[str]:
     return [node, str(_require(package) / path), *fixed, *arguments]
 
 
+def commands(tool: str, *arguments: str) -> list[list[str]]:
+    """All calls of a tool: the type checker takes one project at a time.
+
+    Raises:
+        ToolError: as `command`.
+    """
+    if tool == "tsc" and not arguments:
+        return [command(tool, "-p", str(WEB / project)) for project in PROJECTS]
+    return [command(tool, *arguments)]
+
+
+def run(call: Sequence[str]) -> int:
+    """Call a tool that speaks for itself, and answer with its exit status."""
+    return subprocess.run(call, cwd=WEB, check=False).returncode
+
+
 def _require(package: str) -> Path:
     folder = find_package(package)
     if folder is None:
@@ -153,7 +171,7 @@ def main(arguments: Sequence[str]) -> int:
         elif tool == "install":
             install()
         else:
-            return subprocess.run(command(tool, *rest), cwd=WEB, check=False).returncode
+            return max(run(each) for each in commands(tool, *rest))
     except ToolError as error:
         print(error, file=sys.stderr)
         return 1

@@ -152,9 +152,27 @@ def test_a_failing_test_of_the_page_is_told(tmp_path: Path) -> None:
     assert "the sum is right" in done.stdout + done.stderr
 
 
-def test_the_types_of_the_modules_agree() -> None:
-    done = run_tool("tsc")
+@pytest.mark.parametrize("project", tools.PROJECTS)
+def test_the_types_of_the_modules_agree(project: str) -> None:
+    done = run_tool("tsc", "-p", str(WEB / project))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_core_has_the_language_alone(tmp_path: Path) -> None:
+    deeds = [
+        "document.title;", "performance.now();", "fetch('/');", "new WebSocket('ws:');",
+        "navigator;", "localStorage;", "sessionStorage;", "setTimeout(() => 0);", "console.log();",
+        "process;", "crypto.randomUUID();", "requestAnimationFrame(() => 0);", "window.x;",
+    ]
+    (tmp_path / "src" / "core").mkdir(parents=True)
+    for name in ("jsconfig.json", "jsconfig.core.json", "core.d.ts"):
+        shutil.copy(WEB / name, tmp_path)
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    module = tmp_path / "src" / "core" / "x.js"
+    module.write_text("\n".join(["new TextEncoder().encode(String(Math.PI));", *deeds]))
+    done = run_tool("tsc", "-p", str(tmp_path / "jsconfig.core.json"))
+    refused = {int(line) for line in re.findall(r"x\.js\((\d+),", done.stdout)}
+    assert refused == set(range(2, len(deeds) + 2)), done.stdout
 
 
 @pytest.mark.skipif(

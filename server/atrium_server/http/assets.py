@@ -60,7 +60,9 @@ Licences are text files: who passes on a library must pass on its licence, and t
 _COMPRESSED_TYPES: Final = ("text/", "image/svg", "model/", "application/json")
 COMPRESS_LEVEL: Final = 9
 FOLDERS_LEFT_OUT: Final = {"node_modules", "test", "tests"}
-FILES_LEFT_OUT: Final = {"jsconfig.json", "package-lock.json", "package.json", "tsconfig.json"}
+FILES_LEFT_OUT: Final = {
+    "jsconfig.core.json", "jsconfig.json", "package-lock.json", "package.json",
+}
 """What tools read and no page does."""
 _REFERENCE: Final = re.compile(r'\b(src|href)="(?:\./|/static/[^/"]+/|/)?([^":?#]+)"')
 _MODULE_SCRIPT: Final = re.compile(r'<script\b(?=[^>]*\stype="module")[^>]*\ssrc="[^>]*>')
