@@ -14,6 +14,7 @@ import { ServerClock } from "../core/clock.js";
 import { EMOTES } from "./figures.js";
 import { Input } from "./input.js";
 import { canResume, Link } from "../net/link.js";
+import { lastingStorage, tabStorage } from "../net/storage.js";
 import { MapCanvas } from "./map.js";
 import { OwnAvatar } from "../core/predict.js";
 import { emptyScene, readScene } from "../core/scene.js";
@@ -37,7 +38,7 @@ class Page {
   map = new MapCanvas(element("map", HTMLCanvasElement));
   own = new OwnAvatar();
   clock = new ServerClock();
-  account = new Account((url, asked) => fetch(url, asked), sessionStorage);
+  account = new Account((url, asked) => fetch(url, asked), tabStorage);
   view = new View(Limits.TICK_RATE_HZ_DEFAULT, 1);
   scene = emptyScene();
   entityId = 0;
@@ -72,7 +73,7 @@ class Page {
   }
 
   start() {
-    this.ui.name.value = localStorage.getItem(NAME_KEY) ?? "";
+    this.ui.name.value = lastingStorage.getItem(NAME_KEY) ?? "";
     this.ui.onJoin((name, password, isNew) => void this.#enter(name, password, isNew));
     element("join-sign-out", HTMLButtonElement).addEventListener("click", () => {
       void this.account.signOut();
@@ -104,7 +105,7 @@ class Page {
   /** @param {string} name */
   #join(name) {
     this.name = name;
-    localStorage.setItem(NAME_KEY, name);
+    lastingStorage.setItem(NAME_KEY, name);
     this.ui.closeJoin();
     const world = new URLSearchParams(location.search).get("world") ?? "";
     this.link.open(name, world.slice(0, 32), this.account.token);

@@ -23,7 +23,7 @@ export class Account {
 
   /**
    * @param {typeof fetch} fetching
-   * @param {Storage} storage
+   * @param {Pick<Storage, "getItem" | "setItem" | "removeItem">} storage
    */
   constructor(fetching, storage) {
     this.#fetch = fetching;

@@ -18,14 +18,23 @@ import {
 } from "../core/protocol.generated.js";
 import { decodeServer, encode, encodePose } from "../core/codec.js";
 import { WireError } from "../core/msgpack.js";
+import { tabStorage } from "./storage.js";
 
 /** @typedef {import("../core/protocol.generated.js").ServerMessage} ServerMessage */
 /** @typedef {import("../core/protocol.generated.js").ClientMessage} ClientMessage */
+/**
+ * What this client is and can take.
+ * @typedef {object} Client
+ * @property {number} kind of ClientKind
+ * @property {number} parts of others that it wants
+ * @property {string[]} features names of messages that it understands beyond the first ones
+ */
 /** @typedef {"connecting" | "joining" | "live" | "lost" | "ended"} LinkState */
 /**
  * @typedef {object} Events
  * @property {(message: ServerMessage) => void} message
- * @property {(state: LinkState, sentence: string) => void} state
+ * @property {(state: LinkState, sentence: string, code: number) => void} state the code is one of
+ *   ErrorCode, 0 when there was none
  */
 
 const RETRY_MS_MIN = 400;
@@ -50,6 +59,10 @@ export class Link {
   bytesIn = 0;
   bytesOut = 0;
   lastChatSeq = 0;
+  /** How the person looks: for the next hello. */
+  avatar = "";
+  /** When the next attempt will be made, by performance.now(); 0 while none is planned. */
+  retryAtMs = 0;
   /** @type {WebSocket | null} */
   #socket = null;
   #name = "";
@@ -68,14 +81,23 @@ export class Link {
   #requestId = Date.now() % 2 ** 31;
   #url;
   #events;
+  #client;
 
   /**
    * @param {URL} url
    * @param {Events} events
+   * @param {Client} [client]
    */
-  constructor(url, events) {
+  constructor(url, events, client) {
     this.#url = url;
     this.#events = events;
+    this.#client = client
+      ?? { kind: ClientKind.WEB, parts: Parts.HEAD | Parts.HANDS, features: [] };
+  }
+
+  /** An id above all that were used before, in this tab and session. */
+  get firstRequestId() {
+    return this.#requestId + 1;
   }
 
   /**
@@ -99,23 +121,25 @@ export class Link {
     this.#end("");
   }
 
-  /** @param {string} sentence */
-  #end(sentence) {
+  /** @param {string} sentence @param {number} [code] */
+  #end(sentence, code = 0) {
     this.#wanted = false;
     clearTimeout(this.#timer);
     const socket = this.#socket;
     this.#socket = null;
     socket?.close(1000);
-    this.#become("ended", sentence);
+    this.retryAtMs = 0;
+    this.#become("ended", sentence, code);
   }
 
   /**
    * @param {LinkState} state
    * @param {string} sentence
+   * @param {number} [code]
    */
-  #become(state, sentence) {
+  #become(state, sentence, code = 0) {
     this.state = state;
-    this.#events.state(state, sentence);
+    this.#events.state(state, sentence, code);
   }
 
   #dial() {
@@ -123,7 +147,7 @@ export class Link {
     const socket = new WebSocket(this.#url, SUBPROTOCOL);
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
-    this.#retryMs = 0;
+    this.#retryMs = this.retryAtMs = 0;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => socket.close(), JOIN_MS_MAX);
     socket.addEventListener("open", () => this.#hello());
@@ -138,10 +162,10 @@ export class Link {
   #hello() {
     this.#become("joining", "");
     this.send({
-      op: Op.Hello, protocol_hash: PROTOCOL_HASH, kind: ClientKind.WEB, name: this.#name,
-      avatar: "", world: this.#world,
+      op: Op.Hello, protocol_hash: PROTOCOL_HASH, kind: this.#client.kind, name: this.#name,
+      avatar: this.avatar, world: this.#world,
       capabilities: { avatars_max: Limits.INDEXES_MAX, bytes_per_s: Limits.BYTES_PER_S_DEFAULT,
-        parts: Parts.HEAD | Parts.HANDS, features: [] },
+        parts: this.#client.parts, features: this.#client.features },
       auth_token: this.#authToken, resume_token: stored(), last_chat_seq: this.lastChatSeq,
     });
   }
@@ -170,6 +194,7 @@ export class Link {
         // A new session hears no lines of before, and each world and each run counts from 1.
         if (!message.resumed || message.world !== this.#counted) this.lastChatSeq = 0;
         this.#counted = message.world;
+        this.#world = message.world;
         this.#attempt = this.#pings = 0;
         clearTimeout(this.#timer);
         this.#become("live", "");
@@ -204,12 +229,13 @@ export class Link {
     this.#retryMs = retryMs;
     if (code === ErrorCode.RESUME_INVALID) store("");
     if (code === ErrorCode.REPLACED) {
-      this.#end("This session continues in another tab or window. Join again to be here too.");
+      this.#end("This session continues in another tab or window. Join again to be here too.",
+        code);
       store("");
     } else if (code === ErrorCode.VERSION) {
-      this.#end("This page is from another version of the server. Reload the page.");
-    } else if (FINAL.has(code) || this.#isDenied(code, retryMs)) this.#end(sentence);
-    else this.#become(this.state, sentence);
+      this.#end("This page is from another version of the server. Reload the page.", code);
+    } else if (FINAL.has(code) || this.#isDenied(code, retryMs)) this.#end(sentence, code);
+    else this.#become(this.state, sentence, code);
   }
 
   /**
@@ -232,6 +258,7 @@ export class Link {
     const pause = Math.max(this.#retryMs, jittered);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#dial(), pause);
+    this.retryAtMs = performance.now() + pause;
     this.#become("lost", "");
   }
 
@@ -287,7 +314,7 @@ export class Link {
 }
 
 function stored() {
-  return sessionStorage.getItem(TOKEN_KEY) ?? "";
+  return tabStorage.getItem(TOKEN_KEY) ?? "";
 }
 
 /** Whether this tab was here before and may be given its avatar back. */
@@ -297,6 +324,6 @@ export function canResume() {
 
 /** @param {string} token */
 function store(token) {
-  if (token) sessionStorage.setItem(TOKEN_KEY, token);
-  else sessionStorage.removeItem(TOKEN_KEY);
+  if (token) tabStorage.setItem(TOKEN_KEY, token);
+  else tabStorage.removeItem(TOKEN_KEY);
 }

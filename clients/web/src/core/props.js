@@ -1,0 +1,262 @@
+/**
+ * What people have put into the world: the scene's props and all changes since.
+ *
+ * The scene holds the props up to its revision; each PropsChanged says how some are now. Those that
+ * come before the scene has been fetched are kept, and applied when their revision is higher.
+ * States are absolute, so to apply one twice does no harm. A prop may be held in somebody's hand,
+ * or fly after it was thrown: then its place is worked out for the moment that is shown.
+ *
+ * Places in groups are given in the frame of the group; `worldTransformOf` works outwards. Nothing
+ * from the wire or the scene is trusted to be complete: a prop whose group is missing has no place.
+ * Pure.
+ */
+
+import { MAPS, UNIONS } from "./protocol.generated.js";
+import { keyOf, idOf, keyOfUuid } from "./ids.js";
+import { multiply, normalise, rotate } from "./quaternion.js";
+import { Signal } from "./signal.js";
+
+/** @typedef {import("./protocol.generated.js").Properties} Properties */
+/** @typedef {import("./protocol.generated.js").PropsChanged} PropsChanged */
+/** @typedef {import("./protocol.generated.js").PropHeld} PropHeld */
+/** @typedef {import("./protocol.generated.js").PropsFlown} PropsFlown */
+/** @typedef {import("./protocol.generated.js").Transform} Transform */
+/**
+ * @typedef {object} Prop
+ * @property {Uint8Array} id
+ * @property {string} key
+ * @property {string} group key of the group that it is in, or empty
+ * @property {Transform} transform
+ * @property {Properties} properties
+ * @property {string} owner
+ * @property {boolean} locked
+ */
+/** @typedef {{entityId: number, hand: number, position_m: number[], rotation: number[]}} Grip */
+/** @typedef {{position_m: number[], rotation: number[], velocity: number[], isSliding: boolean,
+ *   serverMs: number}} FlightPath */
+/** @typedef {{key: string, kind: "state" | "move" | "gone" | "held" | "flight" | "reset"}} Change */
+
+const KEPT_MAX = 5_000;
+const DEPTH_MAX = 10;
+const GRAVITY_M_PER_S2 = 9.81;
+const SLOWING_M_PER_S2 = 4.905;
+
+export class PropStore {
+  /** @type {Map<string, Prop>} */
+  props = new Map();
+  /** @type {Map<string, Grip>} */
+  held = new Map();
+  /** @type {Map<string, FlightPath>} */
+  flights = new Map();
+  /** @type {Signal<Change>} */
+  changed = new Signal();
+  revision = 0;
+  #sceneUrl = "";
+  #isWaiting = true;
+  /** @type {PropsChanged[]} */
+  #kept = [];
+  /** @type {Map<string, Set<string>>} keys of what is in each group */
+  #within = new Map();
+
+  /**
+   * A Welcome has come: whether the scene it names must be fetched.
+   * @param {string} sceneUrl
+   */
+  begin(sceneUrl) {
+    this.held.clear();
+    this.flights.clear();
+    if (sceneUrl === this.#sceneUrl && !this.#isWaiting) return false;
+    this.#sceneUrl = sceneUrl;
+    this.#isWaiting = true;
+    this.#kept = [];
+    this.revision = 0;
+    return true;
+  }
+
+  /**
+   * The scene has come.
+   * @param {unknown} json its `props`
+   * @param {unknown} revision
+   */
+  takeScene(json, revision) {
+    this.props.clear();
+    this.#within.clear();
+    this.revision = typeof revision === "number" ? revision : 0;
+    for (const raw of Array.isArray(json) ? json : []) {
+      const prop = readProp(raw);
+      if (prop) this.#put(prop);
+    }
+    this.#isWaiting = false;
+    this.changed.fire({ key: "", kind: "reset" });
+    for (const message of this.#kept.splice(0)) this.change(message);
+  }
+
+  /** @param {PropsChanged} message */
+  change(message) {
+    if (this.#isWaiting) {
+      if (this.#kept.length < KEPT_MAX) this.#kept.push(message);
+      return;
+    }
+    if (message.revision <= this.revision) return;
+    this.revision = message.revision;
+    for (const state of message.states) {
+      const [key, group] = [keyOf(state.prop_id), keyOf(state.group)];
+      const { transform, properties, owner, is_locked: locked } = state;
+      this.#put({ id: state.prop_id, key, group, transform, properties, owner, locked });
+      this.flights.delete(key);
+      this.changed.fire({ key, kind: "state" });
+    }
+    for (const { prop_id, transform } of message.moves) this.#move(keyOf(prop_id), transform);
+    for (const id of message.gone) this.#remove(keyOf(id));
+  }
+
+  /** @param {Prop} prop */
+  #put(prop) {
+    const before = this.props.get(prop.key);
+    if (before) this.#within.get(before.group)?.delete(prop.key);
+    this.props.set(prop.key, prop);
+    const within = this.#within.get(prop.group) ?? new Set();
+    this.#within.set(prop.group, within.add(prop.key));
+  }
+
+  /** @param {string} key @param {Transform} transform */
+  #move(key, transform) {
+    const prop = this.props.get(key);
+    if (!prop) return;
+    prop.transform = transform;
+    this.flights.delete(key);
+    this.changed.fire({ key, kind: "move" });
+  }
+
+  /** @param {string} key */
+  #remove(key) {
+    const prop = this.props.get(key);
+    if (!prop) return;
+    this.#within.get(prop.group)?.delete(key);
+    this.props.delete(key);
+    this.held.delete(key);
+    this.flights.delete(key);
+    this.changed.fire({ key, kind: "gone" });
+  }
+
+  /** @param {PropHeld} message */
+  hold({ prop_id, entity_id: entityId, hand, position_m, rotation }) {
+    const key = keyOf(prop_id);
+    this.flights.delete(key);
+    if (entityId) this.held.set(key, { entityId, hand, position_m, rotation });
+    else this.held.delete(key);
+    this.changed.fire({ key, kind: "held" });
+  }
+
+  /**
+   * @param {PropsFlown} message
+   * @param {number} serverMs its time, extended (see ServerClock.extend)
+   */
+  fly({ flights }, serverMs) {
+    for (const flight of flights) {
+      const key = keyOf(flight.prop_id);
+      this.held.delete(key);
+      this.flights.set(key, { position_m: flight.position_m, rotation: flight.rotation,
+        velocity: flight.velocity_m_per_s, isSliding: flight.is_sliding, serverMs });
+      this.changed.fire({ key, kind: "flight" });
+    }
+  }
+
+  /** Keys of what is in a group, itself not counted. @param {string} group @returns {string[]} */
+  within(group) {
+    return [...this.#within.get(group) ?? []];
+  }
+
+  /**
+   * Where a prop is in the world: 10 numbers of `out` become its place, rotation and scale.
+   * @param {string} key
+   * @param {Float64Array} out
+   * @returns {boolean} false when it or a group that it is in is not there
+   */
+  worldTransformOf(key, out) {
+    let prop = this.props.get(key);
+    if (!prop) return false;
+    put(out, prop.transform);
+    for (let depth = 0; prop.group; depth++) {
+      prop = this.props.get(prop.group);
+      if (!prop || depth > DEPTH_MAX) return false;
+      outwards(out, prop.transform);
+    }
+    return true;
+  }
+
+  /**
+   * Where a prop is that flies or slides: place and rotation in `out`; its scale stays.
+   * @param {string} key
+   * @param {number} serverMs the moment that is shown
+   * @param {Float64Array} out
+   * @returns {boolean} false when it does not fly
+   */
+  flightAt(key, serverMs, out) {
+    const path = this.flights.get(key);
+    if (!path) return false;
+    const t = Math.max(0, serverMs - path.serverMs) / 1000;
+    const speed = Math.hypot(...path.velocity);
+    const u = path.isSliding ? Math.min(t, speed / SLOWING_M_PER_S2) : t;
+    const slowed = path.isSliding && speed > 0 ? (SLOWING_M_PER_S2 * u * u) / (2 * speed) : 0;
+    for (let k = 0; k < 3; k++) out[k] = path.position_m[k] + path.velocity[k] * (u - slowed);
+    if (!path.isSliding) out[1] -= (GRAVITY_M_PER_S2 * t * t) / 2;
+    for (let k = 0; k < 4; k++) out[3 + k] = path.rotation[k];
+    return true;
+  }
+}
+
+/** @param {Float64Array} out @param {Transform} transform */
+function put(out, { position_m, rotation, scale }) {
+  for (let k = 0; k < 3; k++) out[k] = position_m[k];
+  for (let k = 0; k < 4; k++) out[3 + k] = rotation[k];
+  for (let k = 0; k < 3; k++) out[7 + k] = scale[k];
+}
+
+/** From the frame of a group to the one around it. @param {Float64Array} out @param {Transform} group */
+function outwards(out, { position_m, rotation, scale }) {
+  rotate(out, 0, rotation, 0, out[0] * scale[0], out[1] * scale[1], out[2] * scale[2]);
+  for (let k = 0; k < 3; k++) out[k] += position_m[k];
+  multiply(out, 3, rotation, 0, out, 3);
+  for (let k = 0; k < 3; k++) out[7 + k] *= scale[k];
+}
+
+/**
+ * A prop of the scene's JSON; null when it has no shape that could be one.
+ * @param {any} raw
+ * @returns {Prop | null}
+ */
+function readProp(raw) {
+  const key = keyOfUuid(raw?.id);
+  const position_m = numbers(raw?.position_m, 3);
+  const rotation = numbers(raw?.rotation ?? [0, 0, 0, 1], 4);
+  const scale = numbers(raw?.scale ?? [1, 1, 1], 3);
+  const properties = readProperties(raw?.properties);
+  const group = raw?.group === undefined ? "" : keyOfUuid(raw.group);
+  if (!key || !position_m || !rotation || !scale || !properties || group === null) return null;
+  normalise(rotation, 0);
+  return { id: idOf(key), key, group, transform: { position_m, rotation, scale }, properties,
+    owner: typeof raw.owner === "string" ? raw.owner : "", locked: raw.locked === true };
+}
+
+/** @param {any} raw @param {number} count @returns {number[] | null} */
+function numbers(raw, count) {
+  const fits = Array.isArray(raw) && raw.length === count && raw.every(Number.isFinite);
+  return fits ? [...raw] : null;
+}
+
+/**
+ * Properties with what was left out as it is by default; null for a kind that nobody knows.
+ * @param {any} raw
+ * @returns {Properties | null}
+ */
+export function readProperties(raw) {
+  const kind = raw?.kind;
+  if (typeof kind !== "string" || !Object.hasOwn(UNIONS.Properties, kind)) return null;
+  /** @type {Record<string, unknown>} */
+  const properties = { kind };
+  for (const [name, , usual] of MAPS[UNIONS.Properties[kind]]) {
+    properties[name] = typeof raw[name] === typeof usual ? raw[name] : usual;
+  }
+  return /** @type {Properties} */ (/** @type {unknown} */ (properties));
+}
