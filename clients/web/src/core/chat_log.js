@@ -94,7 +94,10 @@ export class ChatLog {
     }
   }
 
-  /** The line of ours that this must be: they come in their order. @param {ChatPublished} message */
+  /**
+   * The line of ours that this must be: they come in their order.
+   * @param {ChatPublished} message
+   */
   #oldestPending({ channel }) {
     return this.lines.find((line) => line.state === "pending" && line.channel === channel);
   }

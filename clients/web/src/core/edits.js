@@ -21,7 +21,8 @@ import { Signal } from "./signal.js";
 /**
  * `waits` for its turn, then `sent`, `accepted`, and at last `durable`, `reverted`, `refused` or
  * `lost`.
- * @typedef {"waits" | "sent" | "accepted" | "durable" | "reverted" | "refused" | "lost"} TicketState
+ * @typedef {"waits" | "sent" | "accepted" | "durable" | "reverted" | "refused" | "lost"}
+ * TicketState
  */
 
 const EDIT_PLACE = 2;
@@ -135,7 +136,8 @@ export class EditQueue {
     if (!ticket) return;
     const tooFast = status.code === ErrorCode.RATE_LIMITED && status.retry_ms > 0;
     if (status.state === EditState.REFUSED && tooFast && ticket.times < AGAIN_MAX) {
-      // What was asked for before has a fate that this does not tell, and what was not may come yet.
+      // What was asked for before has a fate that this does not tell, and what was not may come
+      // yet.
       this.#notBeforeMs = this.#atMs + status.retry_ms;
       if (!this.#toSend.includes(ticket)) this.#toSend.unshift(ticket);
       this.#toSend.sort((a, b) => a.message.request_id - b.message.request_id);

@@ -16,7 +16,10 @@ export const HELD_KEYS = new Map(Object.entries(/** @type {Record<string, Held>}
   ShiftRight: "run", Space: "jump",
 })));
 
-/** What pressing a key does, by the name of a command of the page. @type {ReadonlyMap<string, string>} */
+/**
+ * What pressing a key does, by the name of a command of the page.
+ * @type {ReadonlyMap<string, string>}
+ */
 export const PRESSED_KEYS = new Map(Object.entries({
   Enter: "chat", KeyT: "chat", KeyV: "view", KeyB: "build", KeyM: "map", KeyP: "people",
   KeyO: "settings", KeyX: "stand", KeyG: "grab", KeyZ: "safeZone", KeyN: "mute", KeyI: "whereAmI",

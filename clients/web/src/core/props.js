@@ -34,7 +34,9 @@ import { Signal } from "./signal.js";
 /** @typedef {{entityId: number, hand: number, position_m: number[], rotation: number[]}} Grip */
 /** @typedef {{position_m: number[], rotation: number[], velocity: number[], isSliding: boolean,
  *   serverMs: number}} FlightPath */
-/** @typedef {{key: string, kind: "state" | "move" | "gone" | "held" | "flight" | "reset"}} Change */
+/**
+ * @typedef {{key: string, kind: "state" | "move" | "gone" | "held" | "flight" | "reset"}} Change
+ */
 
 const KEPT_MAX = 5_000;
 const DEPTH_MAX = 10;
@@ -213,7 +215,11 @@ function put(out, { position_m, rotation, scale }) {
   for (let k = 0; k < 3; k++) out[7 + k] = scale[k];
 }
 
-/** From the frame of a group to the one around it. @param {Float64Array} out @param {Transform} group */
+/**
+ * From the frame of a group to the one around it.
+ * @param {Float64Array} out
+ * @param {Transform} group
+ */
 function outwards(out, { position_m, rotation, scale }) {
   rotate(out, 0, rotation, 0, out[0] * scale[0], out[1] * scale[1], out[2] * scale[2]);
   for (let k = 0; k < 3; k++) out[k] += position_m[k];

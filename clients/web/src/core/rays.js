@@ -9,7 +9,9 @@
 /** @typedef {import("./scene.js").Box} Box */
 /** @typedef {import("./scene.js").Cylinder} Cylinder */
 /** @typedef {{x: number, y: number, z: number}} Vector */
-/** @typedef {{distance: number, isGround: boolean}} Hit `isGround`: on top of something or the floor */
+/**
+ * @typedef {{distance: number, isGround: boolean}} Hit `isGround`: on top of something or the floor
+ */
 
 const NEVER = { distance: Infinity, isGround: false };
 

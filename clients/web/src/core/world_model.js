@@ -3,11 +3,11 @@
  *
  * Everything from the server goes through `receive` and ends in one of the stores, each of which is
  * owned here: who is in view (`view`, `people`), oneself (`own`), the place and what was put into
- * it (`place`, `props`), what was said (`chat`), what became of requests and edits. What happened is
- * told by signals; pictures and panels read and listen, and change nothing here but by asking.
+ * it (`place`, `props`), what was said (`chat`), what became of requests and edits. What happened
+ * is told by signals; pictures and panels read and listen, and change nothing here but by asking.
  *
- * Asking sends a message and gives a promise that always settles. Pure: sending, time and random ids
- * come from outside.
+ * Asking sends a message and gives a promise that always settles. Pure: sending, time and random
+ * ids come from outside.
  */
 
 import {

@@ -1,13 +1,13 @@
 /**
  * The stage: renderer, scene, camera and the loop that everything drawn hangs on.
  *
- * One loop for the page and for headsets: three's animation loop, which a WebXR session drives at its
- * own rate. Parts add a function that is called each frame with the page's time; the picture is
+ * One loop for the page and for headsets: three's animation loop, which a WebXR session drives at
+ * its own rate. Parts add a function that is called each frame with the page's time; the picture is
  * drawn after all of them. The camera stands in the `rig`: on a desktop the rig does not move and
  * the camera does, in a headset the rig is where one stands and the headset moves the camera in it.
  *
- * Quality is a pixel ratio and what others make of its name; it falls by itself when frames take too
- * long for a while, and says so by `slowed`.
+ * Quality is a pixel ratio and what others make of its name; it falls by itself when frames take
+ * too long for a while, and says so by `slowed`.
  */
 
 import {
@@ -68,7 +68,8 @@ export class Stage {
       event.preventDefault();
       this.contextChanged.fire({ lost: true });
     });
-    canvas.addEventListener("webglcontextrestored", () => this.contextChanged.fire({ lost: false }));
+    canvas.addEventListener("webglcontextrestored",
+      () => this.contextChanged.fire({ lost: false }));
     new ResizeObserver(() => this.#resize()).observe(canvas);
     this.#resize();
   }
