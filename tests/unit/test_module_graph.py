@@ -29,6 +29,7 @@ MODULES = sorted([*(WEB / "src").rglob("*.js"), *(WEB / "vendor").glob("*.js")])
         ('import from from "./x.js"; import { from } from "./y.js"', ["./x.js", "./y.js"]),
         ('import { "a b" as c } from "./x.js"', ["./x.js"]),
         ('import { $ } from "./x.js"; import $from from "./y.js"', ["./x.js", "./y.js"]),
+        ('import a from /* here */ "./x.js"; import// it\n"./y.js"', ["./x.js", "./y.js"]),
         ('import a from "./x.json" with { type: "json" };', ["./x.json"]),
     ],
 )

@@ -36,6 +36,9 @@ _KEYWORD_END: Final = re.compile(
 _IMPORT: Final = re.compile(
     r"""(?<![\w$.#])(?:import|(?:import|export)\b[\w$\s{},*"']*?(?<![\w$])from)\s*(["'])"""
 )
+_MAY_IMPORT: Final = re.compile(r"""(?<![\w$])(?:import|from)\s*["'/]""")
+"""True of every text with an import, as its keyword stands before a string or a comment; most
+libraries that are one file need not be looked at more closely."""
 _NOT_NEWLINE: Final = re.compile(r"[^\n]")
 
 
@@ -83,6 +86,8 @@ def code_only(source: str) -> str:
 
 def static_imports(source: str) -> Iterator[str]:
     """What a module imports, or exports from elsewhere, as it is written there and in its order."""
+    if not _MAY_IMPORT.search(source):
+        return
     code = code_only(source)
     for match in _IMPORT.finditer(code):
         end = code.find(match[1], match.end())
