@@ -1,0 +1,332 @@
+/**
+ * The world page, wired together; it reads like the way of the data.
+ *
+ *     server -> Link -> WorldModel -> (signals) -> panels
+ *                           |
+ *     keys, sticks, headset -> own avatar -> pose -> Link -> server
+ *                           |
+ *     each frame: move, see (view, gather), look (camera), draw (surroundings, crowd, props)
+ *
+ * Nothing here knows how anything is drawn or decoded. The surroundings and the crowd are loaded
+ * after the first picture; a plain one stands in until then, and stays where they cannot be loaded.
+ */
+
+import { Vector2, Vector3, Raycaster } from "../../vendor/three.js";
+import { ClientKind, Parts } from "../core/protocol.generated.js";
+import { colliders, portalAt, seatNear } from "../core/prop_places.js";
+import { castRay } from "../core/rays.js";
+import { Signal } from "../core/signal.js";
+import { WorldModel } from "../core/world_model.js";
+import { canResume, Link } from "../net/link.js";
+import { PlainCrowd, PlainSurroundings } from "../render/plain.js";
+import { CameraBoom } from "./camera.js";
+import { Controls } from "./controls.js";
+import { Gathering } from "./gather.js";
+
+/** @typedef {import("../render/stage.js").Stage} Stage */
+/** @typedef {import("../net/account.js").Account} Account */
+
+const POSE_MS = 50;
+const SLOW_MS = 250;
+const SEAT_M = 0.9;
+const SCENE_TRIES_MAX = 4;
+const SCENE_PAUSE_MS = 700;
+const FEATURES = ["avatars", "relations", "markers", "voice", "history"];
+const PARTS = Parts.HEAD | Parts.HANDS | Parts.FINGERS | Parts.JOINTS;
+
+export class WorldPage {
+  /** @type {Signal<string>} a command of core/input_map that is not the world's own */
+  commanded = new Signal();
+  /** @type {Signal<{id: number, x: number, y: number}>} somebody was pointed at */
+  personChosen = new Signal();
+  /** @type {Signal<{world: string, title: string}>} one stands in a portal */
+  portalEntered = new Signal();
+  /** @type {Signal<{done: number, of: number, failed: string}>} loading of the scene */
+  loading = new Signal();
+  /** @type {(id: number) => number} */
+  speakingOf = () => 0;
+  /**
+   * What `update(seconds, dt, xrFrame)` is called of in each frame, after moving, before drawing.
+   */
+  /** @type {((seconds: number, dt: number, xrFrame: XRFrame | null) => void)[]} */
+  parts = [];
+  /** Whether a headset moves the camera, and not the boom. */
+  isImmersive = false;
+  #surroundings = /** @type {any} */ (new PlainSurroundings());
+  #crowd = /** @type {any} */ (new PlainCrowd());
+  #portal = "";
+  #raycaster = new Raycaster();
+  #pointer = new Vector2();
+  #aim = new Vector3();
+  #propsMoved = true;
+
+  /**
+   * @param {Stage} stage
+   * @param {HTMLCanvasElement} canvas
+   * @param {Account} account
+   */
+  constructor(stage, canvas, account) {
+    this.stage = stage;
+    this.canvas = canvas;
+    this.account = account;
+    this.link = this.#makeLink();
+    this.model = new WorldModel({
+      send: (message) => this.link.send(message),
+      newId: () => crypto.getRandomValues(new Uint8Array(16)),
+      firstRequestId: this.link.firstRequestId,
+      acknowledge: (tick) => this.link.acknowledge(tick),
+    });
+    this.gathering = new Gathering(this.model, (id) => this.speakingOf(id));
+    this.boom = new CameraBoom(stage.camera);
+    this.controls = new Controls(canvas, {
+      turn: (dx, dy) => this.boom.turn(dx, dy),
+      zoom: (factor) => this.boom.zoom(factor),
+      click: (x, y) => this.#click(x, y),
+      menu: (x, y) => this.#menu(x, y),
+      command: (command) => this.#command(command),
+    });
+    this.#listen();
+    stage.scene.add(this.#surroundings.group, this.#crowd.group);
+    this.#surroundings.attach(stage.scene);
+    stage.addFrame((seconds, dt, xrFrame) => this.#frame(seconds, dt, xrFrame));
+    setInterval(() => this.#sendPose(), POSE_MS);
+    setInterval(() => this.#slowly(), SLOW_MS);
+  }
+
+  #makeLink() {
+    const url = new URL("/ws", location.href);
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    return new Link(url, {
+      message: (message) => this.model.receive(message, performance.now()),
+      state: (state, sentence, code) => this.model.linkChanged(state, sentence, code),
+    }, { kind: ClientKind.WEB, parts: PARTS, features: FEATURES });
+  }
+
+  #listen() {
+    const { model } = this;
+    model.sceneWanted.add((url) => void this.#fetchScene(url));
+    model.placed.add((place) => {
+      this.#surroundings.show(place);
+      this.#propsMoved = true;
+    });
+    model.props.changed.add(() => { this.#propsMoved = true; });
+    model.welcomed.add(() => {
+      this.#portal = "";
+      this.boom.snapBehind(model.own);
+    });
+    model.emoted.add(({ id, emote }) => this.#crowd.emote?.(id, emote, performance.now() / 1000));
+    model.chat.changed.add((line) => {
+      if (line.state !== "published") return;
+      this.#crowd.say?.(line.senderId, line.text, performance.now() / 1000);
+    });
+  }
+
+  // --- coming and going ----------------------------------------------------------------------
+
+  /** Whether this tab was here before and may be given its avatar back. */
+  get canResume() {
+    return canResume();
+  }
+
+  /** @param {string} name @param {string} avatar */
+  join(name, avatar) {
+    this.model.name = name;
+    this.gathering.ownAvatar = this.link.avatar = avatar;
+    const world = new URLSearchParams(location.search).get("world") ?? "";
+    this.link.open(name, world.slice(0, 32), this.account.token);
+    this.canvas.focus({ preventScroll: true });
+  }
+
+  /** @param {string} avatar */
+  async setAvatar(avatar) {
+    this.gathering.ownAvatar = this.link.avatar = avatar;
+    return this.model.state === "live" ? this.model.setAvatar(avatar) : null;
+  }
+
+  leave() {
+    this.link.close();
+  }
+
+  /** @param {string} url */
+  async #fetchScene(url) {
+    for (let tries = 1; url === this.model.sceneUrl; tries++) {
+      this.loading.fire({ done: 0, of: 1, failed: "" });
+      const json = await fetch(new URL(url, location.href))
+        .then((response) => (response.ok ? response.json() : null)).catch(() => null);
+      if (json) {
+        this.model.takeScene(url, json);
+        this.loading.fire({ done: 1, of: 1, failed: "" });
+        return;
+      }
+      if (tries >= SCENE_TRIES_MAX) {
+        this.loading.fire({ done: 0, of: 1, failed: url });
+        return;
+      }
+      await new Promise((wake) => { setTimeout(wake, SCENE_PAUSE_MS * tries); });
+    }
+  }
+
+  /** The surroundings that are shown from now on. @param {any} surroundings */
+  useSurroundings(surroundings) {
+    this.stage.scene.remove(this.#surroundings.group);
+    this.#surroundings.dispose?.();
+    this.#surroundings = surroundings;
+    this.stage.scene.add(surroundings.group);
+    surroundings.attach(this.stage.scene);
+    if (this.model.sceneUrl) surroundings.show(this.model.place);
+  }
+
+  get surroundings() {
+    return this.#surroundings;
+  }
+
+  /** Who draws people from now on. @param {any} crowd */
+  useCrowd(crowd) {
+    this.stage.scene.remove(this.#crowd.group);
+    this.#crowd.dispose?.();
+    this.#crowd = crowd;
+    this.stage.scene.add(crowd.group);
+  }
+
+  get crowd() {
+    return this.#crowd;
+  }
+
+  // --- the frame -----------------------------------------------------------------------------
+
+  /** @param {number} seconds @param {number} dt @param {XRFrame | null} xrFrame */
+  #frame(seconds, dt, xrFrame) {
+    const { model, boom, controls } = this;
+    const now = performance.now();
+    if (model.state === "live" && !this.isImmersive) {
+      controls.step(dt);
+      const push = controls.push(boom.yaw);
+      if (boom.isFirstPerson) push.facing = boom.yaw;
+      if (push.east || push.south || push.jump) this.stand();
+      model.own.step(dt, push, model.place);
+      model.own.look(boom.yaw, boom.pitch);
+    }
+    model.advance(now);
+    const isInside = this.isImmersive || boom.isFirstPerson;
+    const people = this.gathering.gather(isInside);
+    if (!this.isImmersive) boom.update(model.own, model.place, dt);
+    for (const part of this.parts) part(seconds, dt, xrFrame);
+    this.#surroundings.update(seconds, this.stage.camera);
+    this.#crowd.update(people, this.stage.camera, seconds, dt);
+  }
+
+  #sendPose() {
+    const { model, link } = this;
+    if (model.state !== "live") return;
+    const body = model.own.nextBody();
+    link.sendPose(model.own.seq, body);
+  }
+
+  /** What need not be looked at in each frame. */
+  #slowly() {
+    const { model } = this;
+    model.pump(performance.now());
+    if (model.state !== "live") return;
+    if (this.#propsMoved || model.props.props.size > 100) {
+      model.place.moreBoxes = colliders(model.props, model.own);
+      this.#propsMoved = false;
+    }
+    const portal = portalAt(model.props, model.own);
+    if (portal && portal.key !== this.#portal) this.portalEntered.fire(portal);
+    this.#portal = portal?.key ?? "";
+  }
+
+  // --- what the person does ------------------------------------------------------------------
+
+  /** @param {string} command */
+  #command(command) {
+    const emote = /^emote(\d)$/.exec(command);
+    if (emote) this.emote(Number(emote[1]) - 1);
+    else if (command === "view") this.toggleView();
+    else if (command === "stand") this.stand();
+    else this.commanded.fire(command);
+  }
+
+  toggleView() {
+    this.boom.isFirstPerson = !this.boom.isFirstPerson;
+  }
+
+  /** @param {number} emote */
+  emote(emote) {
+    if (this.model.state === "live") this.model.emote(emote);
+  }
+
+  #standing = false;
+
+  /** Gets up from a seat, asking only once. */
+  stand() {
+    const { model } = this;
+    if (!model.own.seated || this.#standing) return;
+    this.#standing = true;
+    void model.stand().then(() => { this.#standing = false; });
+  }
+
+  /** @param {number} x CSS pixels on the canvas @param {number} y */
+  #aimAt(x, y) {
+    const { clientWidth, clientHeight } = this.canvas;
+    this.#pointer.set((x / clientWidth) * 2 - 1, 1 - (y / clientHeight) * 2);
+    this.#raycaster.setFromCamera(this.#pointer, this.stage.camera);
+    return this.#raycaster;
+  }
+
+  /**
+   * The place in the world under a pixel; null for the sky.
+   * @param {number} x
+   * @param {number} y
+   */
+  groundAt(x, y) {
+    const { ray } = this.#aimAt(x, y);
+    const { distance } = castRay(this.model.place, ray.origin, ray.direction);
+    if (!Number.isFinite(distance) || distance > 200) return null;
+    return this.#aim.copy(ray.origin).addScaledVector(ray.direction, distance);
+  }
+
+  /** Who is under a pixel; 0 for nobody. @param {number} x @param {number} y @returns {number} */
+  personAt(x, y) {
+    const id = this.#crowd.pick?.(this.#aimAt(x, y)) ?? 0;
+    return id === this.model.entityId ? 0 : id;
+  }
+
+  /** @param {number} x @param {number} y */
+  #menu(x, y) {
+    const id = this.personAt(x, y);
+    if (id) this.personChosen.fire({ id, x, y });
+  }
+
+  /** @param {number} x @param {number} y */
+  #click(x, y) {
+    if (this.model.state !== "live") return;
+    const id = this.personAt(x, y);
+    if (id) return this.personChosen.fire({ id, x, y });
+    const point = this.groundAt(x, y);
+    if (!point) return;
+    const prop = seatNear(this.model.props, point);
+    if (prop) return void this.#tell(this.model.sitOnProp(prop.id));
+    const seat = this.model.place.seats.find((each) => (
+      Math.hypot(each.x - point.x, each.z - point.z) < SEAT_M
+      && Math.abs(each.y - point.y) < SEAT_M));
+    if (seat) return void this.#tell(this.model.sitOn(seat.id));
+    this.goTo(point.x, point.z);
+  }
+
+  /** Walks there. @param {number} x @param {number} z */
+  goTo(x, z) {
+    this.stand();
+    this.model.own.goal = { x, z };
+  }
+
+  /**
+   * A refusal is told to the person.
+   * @param {Promise<import("../core/requests.js").Answer>} asked
+   */
+  async #tell(asked) {
+    const { code, reason } = await asked;
+    if (code && reason) this.model.told.fire(reason);
+  }
+}
+
