@@ -21,8 +21,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import html
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -126,10 +127,10 @@ def load_assets(root: Path) -> WebAssets:
         AtriumStartError: a file is too large, there are too many, or one cannot be read.
     """
     contents: dict[str, bytes] = {}
-    for path in sorted(root.rglob("*")):
-        relative = path.relative_to(root)
-        if path.suffix in MEDIA_TYPES and _is_served(relative) and path.is_file():
-            contents[relative.as_posix()] = _read(path, root)
+    for path in sorted(_files(root)):
+        is_wanted = path.suffix in MEDIA_TYPES and path.name not in FILES_LEFT_OUT
+        if is_wanted and path.is_file():
+            contents[path.relative_to(root).as_posix()] = _read(path, root)
         if len(contents) > ASSETS_MAX:
             raise AtriumStartError(f"The folder {root} has more than {ASSETS_MAX:,} files.")
     if PAGES[0] not in contents:
@@ -156,9 +157,15 @@ def load_assets(root: Path) -> WebAssets:
     )
 
 
-def _is_served(relative: Path) -> bool:
-    left_out = any(part.startswith(".") or part in FOLDERS_LEFT_OUT for part in relative.parts)
-    return not left_out and relative.name not in FILES_LEFT_OUT
+def _files(root: Path) -> Iterator[Path]:
+    """All files below the folder; what is left out is not even gone through, as it can be much."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = [each for each in folders if not _is_left_out(each)]
+        yield from (Path(folder, each) for each in names if not _is_left_out(each))
+
+
+def _is_left_out(name: str) -> bool:
+    return name.startswith(".") or name in FOLDERS_LEFT_OUT
 
 
 def _read(path: Path, root: Path) -> bytes:
