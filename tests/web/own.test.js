@@ -6,7 +6,9 @@ import { test } from "vitest";
 import { ServerClock } from "../../clients/web/src/core/clock.js";
 import { decodeBody, encodeBody, X, Z } from "../../clients/web/src/core/pose.js";
 import { OwnAvatar } from "../../clients/web/src/core/predict.js";
-import { COLUMNS, MoveReason, Parts } from "../../clients/web/src/core/protocol.generated.js";
+import {
+  COLUMNS, Flags, MoveReason, Parts, ROOT_COLUMNS,
+} from "../../clients/web/src/core/protocol.generated.js";
 import { readScene, standAt } from "../../clients/web/src/core/scene.js";
 
 const FRAME_S = 1 / 60;
@@ -150,4 +152,74 @@ test("a scene of any shape is read without an error", () => {
     assert.deepEqual([scene.boxes, scene.seats, scene.zones, scene.cylinders], [[], [], [], []]);
     assert.ok(scene.maxX > scene.minX);
   }
+});
+
+test("one jumps no higher than the server allows, and comes down again", () => {
+  const own = placed(0, 0);
+  let highest = 0;
+  for (let t = 0; t < 1.5; t += FRAME_S) {
+    own.step(FRAME_S, { ...NOWHERE, jump: t < 0.1 }, SCENE);
+    highest = Math.max(highest, own.y);
+  }
+  assert.ok(highest > 0.6 && highest <= SCENE.movement.jump, `${highest}`);
+  assert.equal(own.y, 0);
+});
+
+test("one steps up at once and falls off an edge", () => {
+  const own = placed(0, 6);
+  walk(own, { east: 0, south: 1, run: false }, 2);
+  assert.equal(own.y, 0.4);
+  const heights = [];
+  for (let t = 0; t < 4 && (own.y > 0 || t < 1); t += FRAME_S) {
+    own.step(FRAME_S, { east: 1, south: 0, run: false }, SCENE);
+    heights.push(own.y);
+  }
+  assert.equal(own.y, 0);
+  assert.ok(heights.some((y) => y > 0.05 && y < 0.35), "it falls, and does not drop at once");
+});
+
+test("who faces a way walks sideways without turning", () => {
+  const own = placed(0, 0);
+  walk(own, { ...EAST, facing: 0 }, 1);
+  assert.ok(own.x > 0.5 && Math.abs(own.yaw) < 1e-9);
+});
+
+test("a snap turn toggles the flag, and a turn does not", () => {
+  const own = placed(0, 0);
+  const snap = () => own.nextBody()[1] & Flags.SNAP;
+  assert.equal(snap(), 0);
+  own.snapTurn(0.5);
+  assert.equal(snap(), Flags.SNAP);
+  own.turn(0.5);
+  assert.equal(snap(), Flags.SNAP);
+  own.snapTurn(-0.5);
+  assert.equal(snap(), 0);
+});
+
+test("a headset's points go out as they are, within reach, and never as nonsense", () => {
+  const own = placed(0, 0);
+  const head = new Float64Array([0.1, 1.6, -0.05, 0, 0, 0, 1]);
+  const left = new Float64Array([-30, 1.2, -40, 0, 0, 0, 1]);
+  const right = new Float64Array([NaN, Infinity, 0, 0, 0, 0, 0]);
+  own.track(head, left, right);
+  own.step(FRAME_S, NOWHERE, SCENE);
+  const row = new Int32Array(COLUMNS);
+  decodeBody(own.nextBody(), row);
+  const at = (point) => row.slice(ROOT_COLUMNS + 4 * point, ROOT_COLUMNS + 4 * point + 3);
+  assert.deepEqual([...at(0)], [100, 1600, -50]);
+  assert.ok(Math.hypot(at(1)[0], at(1)[2]) <= SCENE.movement.reach * 1000);
+  assert.deepEqual([...at(2)], [0, 0, 0]);
+});
+
+test("joints go out while hands are tracked, with the flag that says so", () => {
+  const own = placed(0, 0);
+  const head = new Float64Array([0, 1.6, 0, 0, 0, 0, 1]);
+  own.track(head, head, head);
+  own.body.setJoints(new Uint8Array(200).fill(7));
+  const body = own.nextBody();
+  assert.equal(body[0], Parts.HEAD | Parts.HANDS | Parts.JOINTS);
+  assert.ok(body[1] & Flags.HAND_TRACKING);
+  assert.equal(body.at(-1), 7);
+  own.track(null, null, null);
+  assert.equal(own.nextBody()[0], Parts.HEAD | Parts.HANDS);
 });
