@@ -19,6 +19,8 @@ from types import ModuleType
 
 import pytest
 
+from atrium_server.http.module_graph import code_only, static_imports
+
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "clients" / "web"
 TOOL_S_MAX = 240
@@ -201,9 +203,17 @@ def test_texts_of_others_never_become_markup() -> None:
 
 
 def test_every_import_of_the_page_names_a_file() -> None:
+    count = 0
     for path in (WEB / "src").rglob("*.js"):
-        for name in re.findall(r"""(?:from|import\()\s*["'](.+?)["']""", path.read_text("utf-8")):
+        source = path.read_text("utf-8")
+        late = [
+            source[match.end() :].partition(match[1])[0]
+            for match in re.finditer(r"""(?<![\w$.])import\(\s*(["'])""", code_only(source))
+        ]
+        for name in (*static_imports(source), *late):
             assert (path.parent / name).is_file(), f"{path.name} imports {name}"
+            count += 1
+    assert count > 20, "the imports were not found"
     for page in WEB.glob("*.html"):
         for name in re.findall(r'(?:src|href)="\./([^"]+)"', page.read_text("utf-8")):
             assert (WEB / name).is_file(), f"{page.name} names {name}"
