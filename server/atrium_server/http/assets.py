@@ -9,8 +9,8 @@ other by relative paths always get each other from the same version. The pages t
 and never kept; the addresses in their `src` and `href` attributes are given the version when they
 are loaded, in whichever way a page names the file (`src/main.js`, `./src/main.js`,
 `/static/any/src/main.js`). Before its module script each page then gets a `modulepreload` for
-every module that the script will import in the end (module_graph.py), so a deep graph of modules
-loads in one round trip.
+every module that the script will import in the end (module_graph.py), so that a browser need not
+read one to ask for the next.
 
 Files are compressed here, once and as well as gzip can: that takes some 60 ms for 1.6 MB of text.
 What the tools of the folder need, and no browser, is not served.
