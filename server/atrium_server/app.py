@@ -182,6 +182,8 @@ async def _opened(parts: _Parts) -> AsyncGenerator[Server]:
     signer = TokenSigner(config.secret_key.encode() or parts.stores.node.key)
     scribe = lanes.scribe if lanes else None
     maker = HostMaker(config, gateway, registry, signer, epoch, parts.sleeper, scribe)
+    if lanes is not None:
+        maker.safety = lanes.safety
     refused = partial(_refused, registry)
     try:
         hosts = Hosts(await maker.hosts(parts.stores), signer)

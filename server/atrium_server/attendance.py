@@ -30,9 +30,11 @@ from atrium_server.persistence.session_rows import (
 from atrium_server.persistence.session_writer import SessionNumbers, SessionWriter
 from atrium_server.persistence.store import Claim
 from atrium_server.prop_rows import changes_of
+from atrium_server.safety import note_on
 from atrium_server.seats import Session
 from atrium_server.world.commands import Back
 from atrium_server.world.past import MadeEdit
+from atrium_server.world.relations import Regard
 from atrium_server.world.world import World
 from atrium_shared import limits, pose
 from atrium_shared.messages import Capabilities
@@ -44,6 +46,9 @@ class _Client(msgspec.Struct, frozen=True):
     name: str
     avatar: str
     capabilities: Capabilities
+    regards: tuple[Regard, ...] = ()
+    """Of a guest: what it does about others."""
+    is_safe: bool = False
 
 
 class Attended(Protocol):
@@ -112,15 +117,19 @@ class Attendance:
         return self._row(session, SessionState.ACTIVE if is_here else SessionState.RESUMABLE)
 
     def _row(self, session: Session, state: SessionState) -> SessionRow:
+        assert self.host is not None
+        note_on(session, self.host.world)
         client = _Client(
-            session.name, session.avatar, session.capabilities
+            session.name, session.avatar, session.capabilities,
+            () if session.account else session.regards, session.is_safe,
         )
         place, seat, slot, chat_seq = self._place(session)
         until_s = self.clock() + self.resume_s if state is SessionState.RESUMABLE else None
         return SessionRow(
             uuid.UUID(bytes=session.uuid), session.session_id, session.account,
             None if session.account else session.name, state, place, slot, session.rotation,
-            _encoder.encode(client), chair=seat if seat >= 0 else None, last_chat_seq=chat_seq,
+            _encoder.encode(client), self._prop_seat(session),
+            chair=seat if seat >= 0 else None, last_chat_seq=chat_seq,
             resumable_until_s=until_s, sign_in=session.sign_in,
         )
 
@@ -138,6 +147,14 @@ class Attendance:
         at = (int(row[pose.X]) / 1000, y_m, int(row[pose.Z]) / 1000)
         place = Place(at, pose.yaw_of(int(row[pose.YAW])))
         return place, world.places.seat_of(slot), slot, world.chat.last_seq
+
+    def _prop_seat(self, session: Session) -> uuid.UUID | None:
+        """The prop on which a session sits."""
+        assert self.host is not None
+        prop_id = session.back.prop if session.back is not None else b""
+        if session.slot >= 0:
+            prop_id = self.host.world.places.prop_of(session.slot)
+        return uuid.UUID(bytes=prop_id) if prop_id else None
 
     # --- at the start --------------------------------------------------------------------
 
@@ -181,5 +198,9 @@ def _session_of(row: SessionRow, requests: set[int]) -> Session | None:
         row.number, -1, client.capabilities, 0, rotation=row.rotation, travelled=True,
         uuid=row.id.bytes, name=client.name, avatar=client.avatar, account=row.account,
         sign_in=row.sign_in, last_chat_seq=row.last_chat_seq,
-        back=Back(x, y, z, place.yaw_rad, seat, tuple(sorted(requests))),
+        back=Back(
+            x, y, z, place.yaw_rad, seat, tuple(sorted(requests)),
+            row.seat.bytes if row.seat is not None else b"",
+        ),
+        regards=client.regards, is_safe=client.is_safe,
     )

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from atrium_server.world.commands import AnyCommand
 from atrium_server.world.movement import PoseBatch
+from atrium_server.world.relations import Regard
 from atrium_shared.errors import ErrorCode
 from atrium_shared.messages import Capabilities
 
@@ -45,6 +46,8 @@ class JoinRequest:
     """Of the `Travel` that this is, else 0."""
     sign_in: uuid.UUID | None = None
     """Whose end is the end of the session."""
+    regards: tuple[Regard, ...] = ()
+    """What the account does about others; a guest's is what its session does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ import numpy.typing as npt
 import trio
 
 from atrium_server.amendments import Amendments
+from atrium_server.arrivals import greeting, join_of, news
 from atrium_server.doors import JoinRequest
 from atrium_server.frames import binary_frame
 from atrium_server.host_parts import HostParts, HostState
@@ -29,23 +30,22 @@ from atrium_server.mailbox import Inbox
 from atrium_server.messenger import Messenger
 from atrium_server.persistence.store import EditKey
 from atrium_server.replication.replicator import ReplicationSettings, Replicator, granted_cap
+from atrium_server.safety import Safety
 from atrium_server.seats import Seats, Session
 from atrium_server.tokens import invalid
 from atrium_server.world.commands import (
     AnyCommand,
     Entitle,
-    Join,
     Joined,
     Leave,
     LinkChange,
 )
 from atrium_server.world.manifest import Manifest
 from atrium_server.world.movement import PoseBatch
-from atrium_server.world.places import root_body
 from atrium_server.world.world import World
 from atrium_shared import codec, limits
 from atrium_shared.errors import ErrorCode
-from atrium_shared.messages import Capabilities, Message, Welcome
+from atrium_shared.messages import Capabilities
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +61,10 @@ class WorldHost:
         self._messenger = Messenger(
             parts.sink, self.state.sessions, parts.scenes, parts.scribe,
             parts.keeper.claim.world_id,
+        )
+        self.safety = Safety(
+            self.state.sessions, parts.keeper.claim.world_id, parts.safety,
+            self._messenger.answer,
         )
         self.amendments = Amendments(lambda command: self.inbox.must(command))
         self.parts.keeper.offer = lambda command: self.inbox.must(command)
@@ -127,6 +131,7 @@ class WorldHost:
         """One tick of the world and of all that its clients are told."""
         drained = self.inbox.drain()
         self._messenger.before_tick(drained.commands)
+        self.safety.before_tick(drained.commands)
         self.parts.keeper.before_tick(drained.commands)
         # Recorded first, so that the inputs of a tick that fails are in the dump.
         self.parts.recorder.take(drained, server_ms, self.world)
@@ -136,6 +141,7 @@ class WorldHost:
         self.parts.keeper.take(output.edits)
         self._welcome(output.joined, server_ms)
         self._messenger.tell(output.tells)
+        self.safety.take(output, self.world)
         self.parts.judge.consider(output.judge, self.inbox)
         self.parts.judge.consider_signs(output.signs, self.inbox)
         self.amendments.report(output.amended)
@@ -193,7 +199,7 @@ class WorldHost:
         session = Session(
             session_id, request.connection, wants, self._cap_for(wants),
             uuid=uuid.uuid4().bytes, name=request.name, avatar=request.avatar,
-            account=request.account, sign_in=request.sign_in,
+            account=request.account, sign_in=request.sign_in, regards=request.regards,
         )
         session.rights = self.manifest.rights_of(
             request.account is not None, request.permissions
@@ -202,8 +208,9 @@ class WorldHost:
             session.uuid, session.rotation = before.uuid, before.rotation + 1
             session.request_id, session.travelled = request.request_id, True
             session.floor = before.floor
+            session.regards, session.is_safe = before.regards, before.is_safe
         self.enrol(session)
-        self.inbox.must(_join_of(session))
+        self.inbox.must(join_of(session))
 
     def enrol(self, session: Session) -> None:
         """It has a seat, and is known by its number and id."""
@@ -237,6 +244,8 @@ class WorldHost:
         self.entitle(session, request.permissions)
         if session.slot < 0:
             if session.back is not None:
+                if session.account is not None:
+                    session.regards = request.regards
                 self._come_back(session)
             return  # welcomed when there is an avatar
         self._connection_of[session.slot] = -1  # nothing is sent before the welcome
@@ -247,7 +256,7 @@ class WorldHost:
     def _come_back(self, session: Session) -> None:
         """Somebody of an earlier run is here again."""
         self.seats.rejoin(session.session_id, trio.current_time())
-        self.inbox.must(_join_of(session))
+        self.inbox.must(join_of(session))
         session.back = None
 
     def _is_good(self, session: Session, rotation: int) -> bool:
@@ -331,30 +340,10 @@ class WorldHost:
         self._connection_of[session.slot] = session.connection
         sink = self.parts.sink
         sink.joined(session.connection, session.session_id, self, session.slot)
-        greeting = codec.encode(self._greeting(session, server_ms))
-        sink.tell(session.connection, binary_frame(greeting))
-        for frame in self.parts.scenes.since():
+        welcome = greeting(self.parts, self.world, session, server_ms)
+        sink.tell(session.connection, binary_frame(codec.encode(welcome)))
+        for frame in news(self.parts, self.world, session):
             sink.tell(session.connection, frame, is_talk=True)
-        for message in self.world.news_for(session.session_id):
-            sink.tell(session.connection, binary_frame(codec.encode(message)), is_talk=True)
-        if session.resumed:
-            for line in self.world.chat_since(session.session_id, session.last_chat_seq):
-                sink.tell(session.connection, binary_frame(codec.encode(line)), is_talk=True)
-
-    def _greeting(self, session: Session, server_ms: int) -> Message:
-        m = self.manifest
-        return Welcome(
-            session_id=session.session_id,
-            resume_token=self.parts.signer.sign(session.uuid, session.rotation),
-            entity_id=int(self.world.tables.entity_ids[session.slot]), world=m.name,
-            tick=self.world.tick, tick_rate_hz=m.tick_rate_hz, server_ms=server_ms,
-            cap=session.cap, bytes_per_s=session.capabilities.bytes_per_s,
-            parts=session.capabilities.parts, y_unit_mm=m.y_unit_mm, resumed=session.resumed,
-            resume_s=int(self.parts.resume_s),
-            scene_url=f"/api/worlds/{m.name}/scene@{self.parts.scenes.newest.version}",
-            body=root_body(self.world.tables, session.slot), request_id=session.request_id,
-            author=session.author, rights=session.rights,
-        )
 
     def entitle(self, session: Session, permissions: frozenset[str]) -> None:
         """What the account of a session may do here now."""
@@ -387,8 +376,3 @@ class WorldHost:
 
     def offer_poses(self, batch: PoseBatch, ack_ticks: npt.NDArray[np.uint32]) -> None:
         self.inbox.offer_poses(batch, ack_ticks)
-
-
-def _join_of(session: Session) -> Join:
-    s = session
-    return Join(s.session_id, s.name, s.avatar, s.uuid, s.author, s.rights, s.back, s.floor)

@@ -25,6 +25,7 @@ from atrium_server.persistence.session_writer import SessionNumbers
 from atrium_server.persistence.world_writer import WriterNumbers
 from atrium_server.recording import Recorder, create_recording
 from atrium_server.returning import expect_back
+from atrium_server.safety import SafetyLanes
 from atrium_server.scenes import Scenes
 from atrium_server.scribe import Scribe
 from atrium_server.seats import SeatState
@@ -64,6 +65,7 @@ class HostMaker:
     epoch: float
     sleeper: Callable[[], Sleeper]
     scribe: Scribe | None = None
+    safety: SafetyLanes = field(default_factory=SafetyLanes)
     recorders: list[Recorder] = field(default_factory=list[Recorder])
     trace: SendTrace | None = None
 
@@ -108,7 +110,7 @@ class HostMaker:
                 claim, time.time, self.config.resume_s,
                 SessionNumbers.of(self.registry, manifest.name),
             ),
-            scenes=Scenes(manifest), scribe=self.scribe,
+            scenes=Scenes(manifest), scribe=self.scribe, safety=self.safety,
             send_trace=self.trace.take if self.trace else None,
         ))
         await host.load()

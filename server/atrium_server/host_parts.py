@@ -13,6 +13,7 @@ from atrium_server.doors import ClientSink
 from atrium_server.judge import Judge
 from atrium_server.keeper import Keeper
 from atrium_server.recording import Recorder
+from atrium_server.safety import SafetyLanes
 from atrium_server.scenes import Scenes
 from atrium_server.scribe import Scribe
 from atrium_server.seats import Session
@@ -62,6 +63,7 @@ class HostParts:
     scenes: Scenes
     scribe: Scribe | None = None
     """None when lines are not kept."""
+    safety: SafetyLanes = field(default_factory=SafetyLanes)
     send_trace: Callable[[float, npt.NDArray[np.int64]], None] | None = None
 
 

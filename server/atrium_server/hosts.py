@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import trio
 
 from atrium_server.doors import JoinRequest, TravelRequest, Who
 from atrium_server.host import WorldHost
+from atrium_server.safety import note_on
 from atrium_server.supervisor import Supervisor
 from atrium_server.tokens import TokenSigner, invalid
+from atrium_server.world.commands import Related
 from atrium_shared.errors import ErrorCode, Overload, ProtocolError, RequestRefused
 
 
@@ -18,6 +21,8 @@ class Hosts:
 
     def __init__(self, hosts: list[WorldHost], signer: TokenSigner) -> None:
         self._hosts = {host.name: host for host in hosts}
+        for host in hosts:
+            host.safety.spread = partial(self._spread, host)
         self._first = hosts[0]
         self._signer = signer
         taken = [number for host in hosts for number in host.state.sessions]
@@ -61,6 +66,7 @@ class Hosts:
         if source is target:
             raise RequestRefused(ErrorCode.NOT_ALLOWED, "You are in that world already.")
         session = source.state.sessions[session_id]
+        note_on(session, source.world)
         session.floor = max(session.floor, source.world.building.asked_to(session_id))
         request = JoinRequest(
             connection, session.name, session.avatar, wish.world, session.capabilities, "", 0,
@@ -80,6 +86,11 @@ class Hosts:
                     host.leave(session_id)
                 else:
                     host.link_lost(session_id, connection)
+
+    def _spread(self, source: WorldHost, related: Related) -> None:
+        """What somebody does about others holds in all worlds where the same person is."""
+        for host in self._hosts.values():
+            host.safety.hear(related, host.inbox.must, host is source)
 
     def find(self, name: str) -> WorldHost | None:
         """The host of a world, whatever its state."""

@@ -37,6 +37,11 @@ from atrium_server.persistence.history import WorldHistory
 from atrium_server.persistence.memory_accounts import MemoryAccounts
 from atrium_server.persistence.memory_conduct import MemoryConduct
 from atrium_server.persistence.open import Stores
+from atrium_server.persistence.relations import (
+    MemoryRelations,
+    RelationWriter,
+    SqlRelations,
+)
 from atrium_server.persistence.retention import (
     Chore,
     Retention,
@@ -45,6 +50,8 @@ from atrium_server.persistence.retention import (
 )
 from atrium_server.persistence.retention_chores import Chores, Days
 from atrium_server.persistence.sql_accounts import SqlAccounts
+from atrium_server.reports import Reports
+from atrium_server.safety import SafetyLanes
 from atrium_server.scribe import Scribe
 from atrium_server.telemetry import Registry
 
@@ -57,6 +64,7 @@ class Lanes:
     people: People
     uploads: Uploads
     conduct: ConductStore
+    safety: SafetyLanes
     history: WorldHistory | None = None
     scribe: Scribe | None = None
     writer: ChatWriter | None = None
@@ -67,6 +75,9 @@ class Lanes:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.accounts.run)
             nursery.start_soon(self.people.run, hosts)
+            for lane in (self.safety.relations, self.safety.reports):
+                if lane is not None:
+                    nursery.start_soon(lane.run)
             if self.writer is not None:
                 nursery.start_soon(self.writer.run, random.Random(secrets.randbits(64)))
             if self.retention is not None:
@@ -102,9 +113,13 @@ async def open_lanes(
             news[0].hear(what)
 
         accounts = Accounts(store, told=told)
-        news.append(People(accounts, conduct))
+        relations = RelationWriter(
+            MemoryRelations() if database is None else SqlRelations(database)
+        )
+        news.append(People(accounts, conduct, relations))
         await accounts.open()
-        lanes = Lanes(accounts, news[0], uploads, conduct)
+        safety = SafetyLanes(relations, Reports(conduct, time.time))
+        lanes = Lanes(accounts, news[0], uploads, conduct, safety)
         if database is not None:
             _keep(lanes, config, database, registry)
         yield lanes

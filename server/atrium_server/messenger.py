@@ -21,6 +21,7 @@ from atrium_server.seats import Session
 from atrium_server.world.commands import AnyCommand, Say, Tell
 from atrium_shared import codec
 from atrium_shared.messages import (
+    Appearance,
     ChatPublished,
     ChatRetract,
     ChatState,
@@ -28,13 +29,23 @@ from atrium_shared.messages import (
     EditState,
     EditStatus,
     Emote,
+    Marker,
+    Message,
     PropHeld,
     PropsChanged,
     PropsFlown,
+    Relations,
 )
+from atrium_shared.social import FEATURE_AVATARS, FEATURE_MARKERS, FEATURE_RELATIONS
 
-_TALK = (ChatPublished, ChatRetract, Emote, PropsChanged, PropHeld, PropsFlown)
+_TALK = (
+    ChatPublished, ChatRetract, Emote, PropsChanged, PropHeld, PropsFlown, Appearance, Marker,
+)
 """What others say and do: it may wait for credit, while what concerns a client itself may not."""
+_FEATURE_OF: dict[type[Message], str] = {
+    Appearance: FEATURE_AVATARS, Marker: FEATURE_MARKERS, Relations: FEATURE_RELATIONS,
+}
+"""What is told only to those whose client has announced that it understands it."""
 SPEAKERS_MAX = 20_000
 """Who spoke last: more than can have lines on their way."""
 _NO_ROOM = "What is said cannot be kept just now: try again in a moment."
@@ -65,8 +76,10 @@ class Messenger:
             if isinstance(message, PropsChanged):
                 self._scenes.note(message.revision, frame)
             is_talk = isinstance(message, _TALK)
+            feature = _FEATURE_OF.get(type(message))
             for session_id in self._sessions if tell.sessions is None else tell.sessions:
-                self._send(session_id, frame, is_talk)
+                if session_id not in tell.without:
+                    self._send(session_id, frame, is_talk, feature)
 
     def durable(self, edits: Iterable[tuple[int, int]]) -> None:
         """Tell that these edits, (connection, request id), are safe. Now, unless something waits to
@@ -101,15 +114,20 @@ class Messenger:
         assert tell.sessions is not None
         session_id = tell.sessions[0]
         author = self._speakers[session_id]
-        answer = partial(self._answer, session_id)
+        answer = partial(self.answer, session_id)
         self._scribe.take(self._world_id, author, line, answer, tell.message)
 
-    def _answer(self, session_id: int, status: ChatStatus) -> None:
-        self._send(session_id, binary_frame(codec.encode(status)), is_talk=False)
+    def answer(self, session_id: int, message: Message) -> None:
+        """What somebody waits for, between two ticks."""
+        self._send(session_id, binary_frame(codec.encode(message)), is_talk=False)
 
-    def _send(self, session_id: int, frame: bytes, is_talk: bool) -> None:
+    def _send(
+        self, session_id: int, frame: bytes, is_talk: bool, feature: str | None = None
+    ) -> None:
         session = self._sessions.get(session_id)
-        if session is not None and session.connection >= 0 and session.slot >= 0:
+        if session is None or session.connection < 0 or session.slot < 0:
+            return
+        if feature is None or feature in session.capabilities.features:
             self._sink.tell(session.connection, frame, is_talk)
 
     def before_tick(self, commands: list[AnyCommand]) -> None:
@@ -127,8 +145,14 @@ class Messenger:
             return
         for said in [one for one in commands if isinstance(one, Say)]:
             status = ChatStatus(said.request_id, ChatState.REJECTED, 0, _NO_ROOM)
-            self._answer(said.session_id, status)
+            self.answer(said.session_id, status)
         commands[:] = [one for one in commands if not isinstance(one, Say)]
+
+
+def is_wanted(message: Message, session: Session) -> bool:
+    """Whether a client has announced that it understands a message."""
+    feature = _FEATURE_OF.get(type(message))
+    return feature is None or feature in session.capabilities.features
 
 
 def is_published(message: object, line: ChatPublished) -> bool:

@@ -11,6 +11,7 @@ have no owner any more.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import uuid
 from collections.abc import Generator
@@ -30,6 +31,8 @@ from atrium_server.hosts import Hosts
 from atrium_server.net.requests import Identity
 from atrium_server.persistence.conduct_rows import ConductStore
 from atrium_server.persistence.errors import StoreError, Unavailable
+from atrium_server.persistence.relations import RelationWriter
+from atrium_server.safety import regards_of
 from atrium_server.seats import Session
 from atrium_server.world.commands import Forget
 from atrium_server.world.props import Change
@@ -50,8 +53,11 @@ RETRY_MS = 1_000
 class People:
     """Implements `net.requests.Identifier`."""
 
-    def __init__(self, accounts: Accounts, conduct: ConductStore) -> None:
+    def __init__(
+        self, accounts: Accounts, conduct: ConductStore, relations: RelationWriter
+    ) -> None:
         self._accounts = accounts
+        self._relations = relations
         self._conduct = conduct
         self._hosts: Hosts | None = None
         self._changed = trio.Event()
@@ -77,6 +83,10 @@ class People:
             with _in_sentences():
                 who = await self._who(hello, address, host.name)
                 await self._check_ban(who.account, address, host)
+                if who.account is not None:
+                    # Last, so that nothing comes between this and the wish for an avatar.
+                    regards = regards_of(await self._relations.of(who.account))
+                    who = dataclasses.replace(who, regards=regards)
             if changes == self._accounts.changes:
                 return who  # nothing has ended while we looked
         raise Overload("Too much changes in this moment: try again.", RETRY_MS)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from atrium_server.world.commands import Back
+from atrium_server.world.relations import Regard
 from atrium_shared.errors import Overload
 from atrium_shared.messages import Capabilities
 
@@ -61,6 +62,10 @@ class Session:
     """No request for an edit up to this number is a new one."""
     back: Back | None = None
     """Of a session of an earlier run that has not come back yet."""
+    regards: tuple[Regard, ...] = ()
+    """What it does about others as it comes in; from then on the world knows."""
+    is_safe: bool = False
+    """Whether it comes into the safe zone."""
 
     @property
     def author(self) -> str:

@@ -132,8 +132,8 @@ CHAT_HISTORY_MAX = 256
 CHAT_HELD_PER_SESSION_MAX = 16
 LINE_BYTES_MIN = 320
 """What a line or emote costs for each reader besides text: name and heads (at most 140 bytes), and
-the work of handing it over, which bounds a world to some 110,000 deliveries per second."""
-DELIVERED_BYTES_PER_S_MAX = 36_000_000
+the work of handing it over, which bounds a world to some 125,000 deliveries per second."""
+DELIVERED_BYTES_PER_S_MAX = 40_000_000
 """All that one world publishes; its parts follow."""
 WORLD_LINES_BYTES_PER_S_MAX = 16_000_000
 """The longest line costs 23 MB among 10,000 people: no debt lasts for more than 1.5 s."""
@@ -141,6 +141,10 @@ NEARBY_LINES_BYTES_PER_S_MAX = 8_000_000
 DIRECT_LINES_BYTES_PER_S_MAX = 4_000_000
 EMOTES_BYTES_PER_S_MAX = 8_000_000
 """Emotes beyond it are dropped."""
+LOOKS_BYTES_PER_S_MAX = 2_000_000
+"""Everybody hears how somebody looks now; who wants to change beyond it is asked to wait."""
+MARKERS_BYTES_PER_S_MAX = 2_000_000
+"""Markers beyond it are dropped."""
 SCAN_BYTES_MIN = 20
 """What looking for those near costs for each slot of the world: a sixteenth of a delivery."""
 READER_BYTES_PER_S_MAX = 8_000
@@ -162,11 +166,11 @@ LINES_PER_S_MAX = 1_200
 """Lines that one world cleans and sends to its judge; 10,000 people who say something every
 10 s are 1,000."""
 EMOTES_PER_TICK_MAX = 64
-"""Emotes that one world looks at in one tick."""
+"""Emotes that one world looks at in one tick, and as many markers."""
 
 assert DELIVERED_BYTES_PER_S_MAX == (
     WORLD_LINES_BYTES_PER_S_MAX + NEARBY_LINES_BYTES_PER_S_MAX + DIRECT_LINES_BYTES_PER_S_MAX
-    + EMOTES_BYTES_PER_S_MAX
+    + EMOTES_BYTES_PER_S_MAX + LOOKS_BYTES_PER_S_MAX + MARKERS_BYTES_PER_S_MAX
 )
 assert (1 + SESSIONS_PER_WORLD_MAX) * (LINE_BYTES_MIN + CHAT_BYTES_MAX) < (
     CHAT_WAITING_S_MAX * WORLD_LINES_BYTES_PER_S_MAX

@@ -459,6 +459,9 @@ FILLED = (
     "INSERT INTO npc (id, world_id, name) VALUES (gen_random_uuid(), 1, 'Gardener')",
     "INSERT INTO npc_memory (id, npc_id, kind, body, about_account)"
     " SELECT gen_random_uuid(), id, 'met', 'Ada likes roses.', '{ada}' FROM npc",
+    "INSERT INTO relation (account_id, person, name, relation) VALUES"
+    " ('{ada}', '{grace}', 'Grace', 1), ('{ada}', 'guest:x', 'x', 2),"
+    " ('{grace}', '{ada}', 'Ada', 4), ('{grace}', 'guest:x', 'x', 4)",
 )
 WHERE_A_PERSON_IS = """
     SELECT c.table_name, c.column_name FROM information_schema.columns c
@@ -495,8 +498,8 @@ async def test_an_export_has_all_of_it(database_url) -> None:
         assert sizes == {
             "sign_ins": 1, "grants": 1, "sessions": 1, "poses": 1, "inventory": 1,
             "chat_sent": 1_204, "chat_received": 1, "edits": 1_400, "props": 3, "assets": 1,
-            "memories_of_characters": 1, "bans": 1, "cases": 2, "actions_of_moderators": 1,
-            "audit": 2,
+            "relations": 2, "memories_of_characters": 1, "bans": 1, "cases": 2,
+            "actions_of_moderators": 1, "audit": 2,
         }
         assert [case["you_reported"] for case in told["cases"] if not case["about_you"]] == [
             "Grace is rude."
@@ -511,6 +514,7 @@ async def test_an_export_has_all_of_it(database_url) -> None:
         assert grace is not None
         other = json.loads(b"".join([piece async for piece in leaving.export(store, grace)]))
         assert [len(other["chat_sent"]), len(other["edits"])] == [1, 0]
+        assert [row["name"] for row in other["relations"]] == ["Ada", "x"]
 
 
 async def test_a_deleted_person_is_nowhere_by_name(database_url) -> None:
@@ -533,6 +537,7 @@ async def test_a_deleted_person_is_nowhere_by_name(database_url) -> None:
         assert lines == [(NOBODY, 1_203), ("Grace", 1)], "what was said to all stays"
         assert await run(database, "SELECT count(*) FROM world_edit") == [(1_400,)]
         assert await run(database, "SELECT count(*) FROM entity") == [(3,)]
+        assert await run(database, "SELECT name FROM relation") == [("x",)], "of Grace"
         assert await run(database, "SELECT count(*) FROM inventory_item") == [(0,)]
         assert await store.account_by_key("grace") is not None
 

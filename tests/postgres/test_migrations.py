@@ -141,7 +141,7 @@ def test_an_empty_database_is_refused_with_a_sentence(empty_database_url) -> Non
 
 @pytest.mark.usefixtures("more_migrations")
 def test_a_database_that_is_behind_is_refused_and_then_upgraded(database_url) -> None:
-    with pytest.raises(Behind, match=r"revision 0001 .* needs 9999: save it .* `atrium db upgr"):
+    with pytest.raises(Behind, match=r"revision 0002 .* needs 9999: save it .* `atrium db upgr"):
         at(database_url, migrate.check)
     assert asyncio.run(migrate.upgrade_at(database_url)).after == "9999"
     at(database_url, migrate.check)
@@ -181,7 +181,7 @@ def test_a_step_that_fails_leaves_nothing_behind(
     step.write_text(step.read_text() + "    op.execute('SELECT 1 / 0')\n")
     with pytest.raises(Refused, match=r"cannot be upgraded as it is .*division by zero"):
         asyncio.run(migrate.upgrade_at(database_url))
-    assert asyncio.run(migrate.current_at(database_url)) == "0001"
+    assert asyncio.run(migrate.current_at(database_url)) == "0002"
     assert postgres.value(database_url, "SELECT count(*) FROM pg_locks"
                                         " WHERE locktype = 'advisory'") == 0
 
@@ -215,7 +215,7 @@ async def test_a_private_database_is_saved_before_its_upgrade(
     parts: list[float] = []
     async with open_database(nursery, database_url) as database:
         done = await migrate.bring_up_to_date(database, backups, parts.append)
-        assert (done.before, done.after) == ("0001", "9999")
+        assert (done.before, done.after) == ("0002", "9999")
         assert done.backup is not None
         assert await dump.tables_in(postgres.binaries, done.backup) > 20
         assert done.backup.stat().st_mode & 0o777 == 0o600

@@ -69,8 +69,8 @@ class Due:
         due, code = np.zeros((256, 2), np.int32), np.zeros(256, np.uint8)
         counts = np.zeros(256, np.int32)
         count, total = collect_due(
-            self.held, self.index + 1, tick, 100.0, 200.0, 400.0, AGE_MAX, 63, self.brief, due,
-            code, counts,
+            self.held, self.index + 1, tick, 100.0, 200.0, 400.0, AGE_MAX, 63, False, self.brief,
+            due, code, counts,
         )
         if not count:
             assert total == 0

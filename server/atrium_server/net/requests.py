@@ -21,9 +21,24 @@ from atrium_server.net.connection import Connection
 from atrium_server.net.endings import Endings
 from atrium_server.net.outgoing import Outgoing
 from atrium_server.net.session_state import SessionState, check
-from atrium_server.world.commands import AnyCommand, Build, Gesture, Jump, LetGo, Say, Take
+from atrium_server.world.commands import (
+    AnyCommand,
+    Build,
+    Dress,
+    Gesture,
+    Jump,
+    LetGo,
+    PointAt,
+    Relate,
+    Report,
+    Say,
+    Shelter,
+    SitOn,
+    Take,
+)
+from atrium_server.world.relations import Regard
 from atrium_server.world.text import clean_name
-from atrium_shared import codec, social
+from atrium_shared import codec
 from atrium_shared import messages as m
 from atrium_shared.errors import ErrorCode, Overload, ProtocolError, RequestRefused
 
@@ -42,6 +57,8 @@ class Identity:
     """In the world that it wants to join."""
     sign_in: uuid.UUID | None = None
     """What it has shown a token of; when that ends, so does the session."""
+    regards: tuple[Regard, ...] = ()
+    """What an account does about others."""
 
 
 class Identifier(Protocol):
@@ -136,7 +153,7 @@ class Requests:
                 ErrorCode.VERSION,
                 f"this server speaks {codec.SUBPROTOCOL} {codec.PROTOCOL_HASH}: update the client",
             )
-        if not (hello.avatar.isascii() and hello.avatar.isprintable()):
+        if not _is_avatar(hello.avatar):
             raise ProtocolError(ErrorCode.MALFORMED, "an avatar is named in printable ASCII")
         connection.state = SessionState.AUTH
         self._parts.nursery.start_soon(self._admit, connection, hello, name="admit")
@@ -149,7 +166,7 @@ class Requests:
                 self._parts.directory.admit(JoinRequest(
                     connection.number, who.name, hello.avatar, hello.world, hello.capabilities,
                     hello.resume_token, hello.last_chat_seq, who.account, who.permissions,
-                    sign_in=who.sign_in,
+                    sign_in=who.sign_in, regards=who.regards,
                 ))
                 if hello.resume_token:
                     connection.rates.forget_bursts(trio.current_time())
@@ -166,8 +183,12 @@ class Requests:
         try:
             if not in_rate:
                 raise RequestRefused(ErrorCode.RATE_LIMITED, "Not so fast.", 1_000)
-            if isinstance(message, social.CLIENT_MESSAGES):
+            if isinstance(message, m.RtcSignal | m.VoiceSet):
                 raise RequestRefused(ErrorCode.RESERVED, "This is not here yet.")
+            if isinstance(message, m.AvatarSubmit) and not _is_avatar(message.avatar):
+                raise RequestRefused(
+                    ErrorCode.TEXT_REJECTED, "An avatar is named in printable ASCII."
+                )
             if isinstance(message, m.Travel):
                 # Nothing else is asked before the answer, as on the way into the first world.
                 connection.state = SessionState.JOINING
@@ -215,6 +236,10 @@ class Requests:
             self._parts.out.queue(connection, binary_frame(codec.encode(answer)))
 
 
+def _is_avatar(name: str) -> bool:
+    return name.isascii() and name.isprintable()
+
+
 def _refusal_of(message: m.ClientMessage, refused: RequestRefused) -> m.Message:
     if isinstance(message, m.ChatSubmit):
         return m.ChatStatus(message.request_id, m.ChatState.REJECTED, 0, refused.sentence)
@@ -252,5 +277,28 @@ def _command_of(session_id: int, message: m.ClientMessage) -> AnyCommand:
                 session_id, message.request_id, message.prop_id, message.transform,
                 message.velocity_m_per_s,
             )
+        case _:
+            return _social_command_of(session_id, message)
+
+
+def _social_command_of(session_id: int, message: m.ClientMessage) -> AnyCommand:
+    match message:
+        case m.AvatarSubmit():
+            return Dress(session_id, message.request_id, message.avatar)
+        case m.Sit():
+            return SitOn(session_id, message.request_id, message.prop_id)
+        case m.Relate():
+            return Relate(
+                session_id, message.request_id, message.entity_id, message.person,
+                message.relation,
+            )
+        case m.Report():
+            return Report(
+                session_id, message.request_id, message.entity_id, message.reason, message.text
+            )
+        case m.SafeZone():
+            return Shelter(session_id, message.request_id, message.is_on)
+        case m.MarkerSubmit():
+            return PointAt(session_id, message.position_m, message.yaw)
         case _:
             raise AssertionError(f"{type(message).__name__} is no request")

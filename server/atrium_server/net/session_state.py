@@ -85,7 +85,7 @@ _RATES: dict[type[m.Message], tuple[float, float]] = {
     m.AvatarSubmit: (limits.REQUEST_PER_S_MAX, limits.REQUEST_BURST_MAX),
     m.Sit: (limits.REQUEST_PER_S_MAX, limits.REQUEST_BURST_MAX),
     m.Relate: (limits.REQUEST_PER_S_MAX, limits.REQUEST_BURST_MAX),
-    m.Report: (limits.REQUEST_PER_S_MAX, limits.REQUEST_BURST_MAX),
+    m.Report: (limits.REPORT_PER_S_MAX, limits.REPORT_BURST_MAX),
     m.SafeZone: (limits.REQUEST_PER_S_MAX, limits.REQUEST_BURST_MAX),
     m.MarkerSubmit: (limits.EMOTE_PER_S_MAX, limits.EMOTE_BURST_MAX),
     m.VoiceSet: (limits.REQUEST_PER_S_MAX, limits.REQUEST_BURST_MAX),
@@ -126,7 +126,7 @@ class Rates:
         """The session is older than this link: what others hear of it has had its bursts, or links
         that break at will would give a new one each time.
         """
-        for kind in (m.ChatSubmit, m.EmoteSubmit):
+        for kind in (m.ChatSubmit, m.EmoteSubmit, m.MarkerSubmit, m.Report):
             self._bucket(kind, now).empty()
 
     def _bucket(self, kind: type[m.Message], now: float) -> Bucket:

@@ -19,13 +19,16 @@ Table by table:
 =================  ==========================================================================
 sign_in, session,  go with the account (CASCADE), as do inventory, avatar_pose, role_grant and
 ...                what characters remember about the person
+relation           goes with the account; what others do about the person goes as well, because it
+                   holds the name
 chat               lines to all stay, without name and account; direct lines that the person
                    wrote are removed; those that others wrote to them lose the recipient
 world_edit         stays without the actor, and without the owner in what it changed: the
                    history of a world must be whole
 entity             stays without owner: what was built is part of the world
 asset, world       stay without uploader and owner (SET NULL)
-moderation_case    stays for its own time without the link (SET NULL) and without the name
+moderation_case    stays for its own time without the link (SET NULL) and without the name, in its
+                   evidence as well
 ban, audit_log,    keep the id of an account that is gone, which names nobody; the last two
 item_ledger        cannot be changed by anyone
 =================  ==========================================================================
@@ -67,6 +70,11 @@ _FORGET: Final = """
 """
 _ERASE: Final = tuple(text(statement) for statement in (
     """
+    DELETE FROM relation WHERE (account_id, person) IN (
+        SELECT account_id, person FROM relation WHERE person = CAST(:owner AS text) LIMIT :most)
+    RETURNING 1
+    """,
+    """
     DELETE FROM chat WHERE (at, id) IN (
         SELECT at, id FROM chat WHERE sender_account = :account AND channel = 'direct'
         LIMIT :most)
@@ -83,8 +91,19 @@ _ERASE: Final = tuple(text(statement) for statement in (
     RETURNING 1
     """,
     """
-    UPDATE moderation_case SET subject_name = '' WHERE id IN (
-        SELECT id FROM moderation_case WHERE subject_account = :account AND subject_name <> ''
+    UPDATE moderation_case SET subject_name = '',
+        evidence = evidence #- '{reported,name}' #- '{reported,person}'
+    WHERE id IN (
+        SELECT id FROM moderation_case WHERE subject_account = :account
+            AND (subject_name <> '' OR evidence #> '{reported,person}' IS NOT NULL)
+        LIMIT :most)
+    RETURNING 1
+    """,
+    """
+    UPDATE moderation_case SET evidence = evidence #- '{reporter,name}' #- '{reporter,person}'
+    WHERE id IN (
+        SELECT id FROM moderation_case WHERE reporter_account = :account
+            AND evidence #> '{reporter,person}' IS NOT NULL
         LIMIT :most)
     RETURNING 1
     """,
@@ -118,7 +137,9 @@ _BLANK: Final = text(f"""
 
 async def erase_some(connection: AsyncConnection, account: uuid.UUID) -> bool:
     """One page of one table; False when all tables have been found clean."""
-    values: dict[str, Any] = {"account": account, "most": PAGE_ROWS_MAX}
+    values: dict[str, Any] = {
+        "account": account, "owner": str(account), "most": PAGE_ROWS_MAX,
+    }
     for statement in _ERASE:
         if await _any(connection, statement, values):
             return True
@@ -221,6 +242,10 @@ _PAGES: Final[dict[ExportKind, str]] = {
             a.size_bytes, a.state, a.created_at
         FROM asset a WHERE a.uploader = :account AND encode(a.hash, 'hex') > :after
         ORDER BY 1 LIMIT :most""",
+    ExportKind.RELATIONS: """
+        SELECT r.person AS cursor, r.person, r.name, r.relation, r.at
+        FROM relation r WHERE r.account_id = :account AND r.person > :after
+        ORDER BY r.person LIMIT :most""",
     ExportKind.MEMORIES: """
         SELECT m.id::text AS cursor, n.name AS character, m.at, m.kind, m.body
         FROM npc_memory m JOIN npc n ON n.id = m.npc_id

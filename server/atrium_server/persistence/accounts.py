@@ -177,6 +177,7 @@ class ExportKind(StrEnum):
     EDITS = "edits"
     PROPS = "props"
     ASSETS = "assets"
+    RELATIONS = "relations"
     MEMORIES = "memories_of_characters"
     BANS = "bans"
     CASES = "cases"

@@ -27,6 +27,7 @@ from atrium_server.replication.state import (
     LAST_TICK,
     PARTS,
     RECORD_STRIDE,
+    VEIL,
     WIDE_BYTES,
 )
 from atrium_shared import snapshot
@@ -67,10 +68,11 @@ def _age_row(tick, last, change_before):
 
 @nb.njit(inline="always")
 def collect_due(held, high, tick, full_rate, half_rate, quarter_rate, age_ticks_max, viewer_parts,
-                brief, due, due_code, counts):
+                has_veils, brief, due, due_code, counts):
     """Note the due records of a viewer; returns (how many, their bytes with section heads).
 
-    The three rates are the effective distances up to which they are given.
+    The three rates are the effective distances up to which they are given. Of silhouettes, which
+    only a viewer that `has_veils` has, the root alone is told.
     """
     count = 0
     total = 0
@@ -82,6 +84,8 @@ def collect_due(held, high, tick, full_rate, half_rate, quarter_rate, age_ticks_
         distance = np.int32(held[i, DISTANCE]).view(np.float32)
         level = _level(distance, full_rate, half_rate, quarter_rate)
         want = np.int64(brief[e, PARTS]) & viewer_parts & LEVEL_PARTS[level]
+        if has_veils and held[i, VEIL]:
+            want = np.int64(0)
         has_more = want & ~np.int64(held[i, LAST_PARTS])
         form, start = 0, 0
         if last >= 0:

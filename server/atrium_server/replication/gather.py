@@ -36,6 +36,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from atrium_server.frame import ALONE, VEILED
 from atrium_server.jit import kernel
 from atrium_server.replication.credit import burst
 from atrium_server.replication.due import collect_due, fit_budget
@@ -44,8 +45,17 @@ from atrium_server.replication.interest import (
     drop_gone,
     find_candidates,
     keep_visible,
+    part,
 )
-from atrium_server.replication.state import Entities, Grid, Rules, Scratch, Shown, Viewers
+from atrium_server.replication.state import (
+    Entities,
+    Grid,
+    Parted,
+    Rules,
+    Scratch,
+    Shown,
+    Viewers,
+)
 from atrium_server.replication.write import (
     HEAD_BYTES,
     write_enters,
@@ -74,15 +84,17 @@ def _look(rows, slot):
 
 @kernel()
 def build_viewers(viewers: Viewers, rules: Rules, entities: Entities, grid: Grid, scratch: Scratch,
-                  shown: Shown, moment, which, first, prefixes, out, offsets, lengths) -> int:
+                  shown: Shown, parted: Parted, moment, which, first, prefixes, out, offsets,
+                  lengths) -> int:
     """Write everything for the viewers `which[first:]`, each after a gap of its prefix.
 
     `moment` is int64 (tick, server_ms, stride of interest, tick of the last change of who is
-    there). `offsets` and `lengths` (gap included) are filled in step. Returns the next viewer:
-    when the arena is full the caller sends what there is and comes back for the rest.
+    there, and of who is kept apart from whom). `offsets` and `lengths` (gap included) are filled
+    in step. Returns the next viewer: when the arena is full the caller sends what there is and
+    comes back for the rest.
     """
     # Tuples and their arrays are taken apart once: inside the loop only plain arrays are passed.
-    tick, server_ms, stride, change_tick = moment
+    tick, server_ms, stride, change_tick, apart_tick = moment
     stamps, found, scores = scratch.stamps, scratch.found, scratch.scores
     due, due_code, counts = scratch.due, scratch.due_code, scratch.counts
     alive, shown_ids, rows, boost, extras, seqs = (
@@ -90,6 +102,7 @@ def build_viewers(viewers: Viewers, rules: Rules, entities: Entities, grid: Grid
     )
     brief, records = entities.brief, entities.records
     cell_start, cell_items, shape, origin = grid.start, grid.items, grid.shape, grid.origin
+    states, veils = parted.state, parted.veils
     near, far = rules.radius_mm ** 2, (rules.radius_mm + rules.hysteresis_mm) ** 2
     p = 0
     for k in range(first, which.shape[0]):
@@ -102,31 +115,35 @@ def build_viewers(viewers: Viewers, rules: Rules, entities: Entities, grid: Grid
         start = p
         row.tokens = min(row.tokens + row.bytes_per_tick, burst(row.bytes_per_tick))
         own = row.self_slot
+        state = states[max(own, 0)]
         new = gone = 0
-        if (tick + v) % stride == 0 or row.high == 0:
+        if row.checked_tick < apart_tick:
+            gone = part(held, row.high, state, veils, max(own, 0))
+        if state & ALONE == 0 and ((tick + v) % stride == 0 or row.high == 0 or gone):
             look_x, look_z = _look(rows, max(own, 0))
             x, z = rows[max(own, 0), _X], rows[max(own, 0), _Z]
             scratch.pass_number[0] += 1
             stamp = np.int32(scratch.pass_number[0] & 0x7FFFFFFF)
-            keep, gone = keep_visible(held, row.high, far, alive, shown_ids, rows, boost, stamps,
+            keep, left = keep_visible(held, row.high, far, alive, shown_ids, rows, boost, stamps,
                                       stamp, x, z, look_x, look_z)
+            gone += left
             new = find_candidates(cell_start, cell_items, shape, origin, near, own, rows, boost,
                                   stamps, stamp, x, z, look_x, look_z, found, scores)
             if new > row.cap - keep:
                 new, freed = best_of(held, row.high, row.cap, found, scores, new, keep)
                 gone += freed
         elif row.checked_tick < change_tick:
-            gone = drop_gone(held, row.high, alive, shown_ids)
+            gone += drop_gone(held, row.high, alive, shown_ids)
         row.checked_tick = tick
         if gone:
             p = write_leaves(row, held, gone, out, p)
         if new and row.tokens > 0:
             room = min(rules.enter_bytes_max, max(np.int64(row.tokens * 0.5), 64))
-            p = write_enters(row, held, shown, tick, found, scores, new, room, out, p)
+            p = write_enters(row, held, shown, parted, tick, found, scores, new, room, out, p)
         count, total = collect_due(
             held, row.high, tick, rules.full_rate_mm * row.scale, rules.half_rate_mm * row.scale,
-            rules.quarter_rate_mm * row.scale, rules.age_ticks_max, row.parts, brief, due,
-            due_code, counts,
+            rules.quarter_rate_mm * row.scale, rules.age_ticks_max, row.parts,
+            state & VEILED != 0, brief, due, due_code, counts,
         )
         allowed = min(np.int64(row.tokens), SNAPSHOT_BYTES_MAX) - (p - start) - HEAD_BYTES - 4
         if total > max(allowed, BODY_BYTES_LEAST):

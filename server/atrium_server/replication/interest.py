@@ -4,6 +4,9 @@ A viewer keeps an entity until it is farther than radius + hysteresis, and takes
 the radius. When more are near than the cap allows, those of least *effective distance* stay: the
 distance, half as much again for what is behind the viewer, times the entity's own boost; one that
 is already seen must be beaten by a fifth, so that a crowd does not flicker.
+
+Who may not know somebody holds a silhouette of them (`frame.Apart`). When that changes, the index
+is freed in the next message, and who is still in view enters anew as what they now are.
 """
 
 # Kernels are compiled for the types they are called with; pyright would want annotations that
@@ -17,8 +20,9 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from atrium_server.frame import ALONE, VEILED
 from atrium_server.jit import kernel
-from atrium_server.replication.state import DISTANCE, ENTITY, ID, Grid
+from atrium_server.replication.state import DISTANCE, ENTITY, ID, VEIL, Grid
 from atrium_shared import pose
 
 _X, _Z = pose.X, pose.Z
@@ -71,6 +75,26 @@ def drop_gone(held, high, alive, ids):
     for i in range(high):
         e = held[i, ENTITY]
         if e >= 0 and (alive[e] == 0 or ids[e] != held[i, ID]):
+            held[i, ENTITY] = -2
+            gone += 1
+    return gone
+
+
+@nb.njit(inline="always")
+def is_veiled(veils, state, own, e):
+    """Whether the viewer with this slot and state is shown a silhouette of an entity."""
+    return state & VEILED != 0 and veils[own, e >> 3] >> (e & 7) & 1 != 0
+
+
+@nb.njit(inline="always")
+def part(held, high, state, veils, own):
+    """Mark (entity -2) what a viewer must not hold as it does; returns how many."""
+    gone = 0
+    for i in range(high):
+        e = held[i, ENTITY]
+        if e < 0:
+            continue
+        if state & ALONE != 0 or is_veiled(veils, state, own, e) != (held[i, VEIL] != 0):
             held[i, ENTITY] = -2
             gone += 1
     return gone

@@ -27,6 +27,7 @@ from atrium_server.replication.state import (
     I32,
     I64,
     U8,
+    Parted,
     Rules,
     Shown,
     make_entities,
@@ -128,6 +129,11 @@ class Replicator:
         self._high = 0
         self._change_tick = -1
         self._near = 0.0
+        self._parted = self._nobody_parted = Parted(
+            np.zeros(max(slots, 1), np.uint8), np.zeros((1, 1), np.uint8)
+        )
+        self._apart_version = 0
+        self._apart_tick = -1
 
     def add_viewer(
         self, viewer: int, own_slot: int, cap: int, parts: int, bytes_per_s: int
@@ -185,6 +191,17 @@ class Replicator:
             frame.alive, frame.entity_ids.view(np.int32), frame.rows, frame.extras, frame.boost,
             frame.seqs, frame.enter_tails, frame.enter_lengths,
         )
+        self._part(frame)
+
+    def _part(self, frame: PublishedFrame) -> None:
+        """Who is kept apart from whom from this tick on."""
+        apart = frame.apart
+        self._parted = self._nobody_parted
+        if apart is not None:
+            self._parted = Parted(apart.state, apart.veils)
+        version = 0 if apart is None else apart.version
+        if version != self._apart_version:
+            self._apart_version, self._apart_tick = version, frame.tick
 
     def build(self, which: I32, prefixes: I32, first: int, server_ms: int) -> tuple[Built, int]:
         """Write the messages of `which[first:]`; returns them and the next `first`.
@@ -195,10 +212,12 @@ class Replicator:
         assert self._shown is not None, "take_frame comes first"
         n = len(which)
         offsets, lengths = np.zeros(n, np.int64), np.zeros(n, np.int64)
-        moment = (self._tick, server_ms, self._stride_for(n), self._change_tick)
+        moment = (
+            self._tick, server_ms, self._stride_for(n), self._change_tick, self._apart_tick
+        )
         end = gather.build_viewers(
-            self.viewers, self.rules, self.entities, self.grid, self._scratch, self._shown, moment,
-            which, first, prefixes, self._arena, offsets, lengths,
+            self.viewers, self.rules, self.entities, self.grid, self._scratch, self._shown,
+            self._parted, moment, which, first, prefixes, self._arena, offsets, lengths,
         )
         part = slice(first, end)
         built = Built(

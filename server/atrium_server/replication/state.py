@@ -33,12 +33,12 @@ LAST_CHANGE, CHANGE_BEFORE, PARTS, FIT = 0, 1, 2, 3
 BRIEF_COLUMNS = FIT + len(AGES)
 """Columns of `Entities.brief`; see there."""
 
-ENTITY, ID, LAST_TICK, LAST_PARTS, DISTANCE = range(5)
-HELD_COLUMNS = 5
+ENTITY, ID, LAST_TICK, LAST_PARTS, DISTANCE, VEIL = range(6)
+HELD_COLUMNS = 6
 """Columns of `Viewers.held`: the entity's slot (-1 for a free index); its id as the bits of an
 int32; the tick of the last record (before the first one -1 - (tick of the enter)) and the parts
-that it had; and the effective distance in millimetres by the last pass over interest, as the bits
-of a float32."""
+that it had; the effective distance in millimetres by the last pass over interest, as the bits of a
+float32; and 1 where it was entered as a silhouette."""
 
 VIEWER = np.dtype([
     ("high", np.int32),  # all indexes in use are below this
@@ -131,6 +131,13 @@ class Scratch(NamedTuple):
     """Section code of each."""
     counts: I32
     """Records by section code; zero between viewers."""
+
+
+class Parted(NamedTuple):
+    """Between whom not everything may pass: `frame.Apart`."""
+
+    state: U8
+    veils: U8
 
 
 class Shown(NamedTuple):

@@ -17,7 +17,17 @@ import numba as nb
 import numpy as np
 
 from atrium_server.jit import copy_16, kernel
-from atrium_server.replication.state import DISTANCE, ENTITY, ID, LAST_PARTS, LAST_TICK, Shown
+from atrium_server.replication.interest import is_veiled
+from atrium_server.replication.state import (
+    DISTANCE,
+    ENTITY,
+    ID,
+    LAST_PARTS,
+    LAST_TICK,
+    VEIL,
+    Parted,
+    Shown,
+)
 from atrium_shared import messages, pose, snapshot
 
 HEAD_BYTES = 20
@@ -76,11 +86,15 @@ def write_leaves(row, held, gone, out, at):
 
 
 @kernel(allocates=True)
-def write_enters(row, held, shown: Shown, tick, found, scores, count, bytes_max, out, at):
+def write_enters(row, held, shown: Shown, parted: Parted, tick, found, scores, count, bytes_max,
+                 out, at):
     """Give indexes to new entities, nearest first, and write their enter message.
 
-    At most `bytes_max` bytes, but one entry at least; the others come with later ticks.
+    At most `bytes_max` bytes, but one entry at least; the others come with later ticks. Whom the
+    viewer may not know has neither name nor avatar.
     """
+    own = max(row.self_slot, 0)
+    state = parted.state[own]
     order = np.argsort(scores[:count])
     # Room for the longer header; it is written last, when the length is known.
     body = at + 4
@@ -102,7 +116,12 @@ def write_enters(row, held, shown: Shown, tick, found, scores, count, bytes_max,
         held[free, LAST_TICK] = -1 - tick
         held[free, LAST_PARTS] = 0
         held[free, DISTANCE] = np.float32(scores[k]).view(np.int32)
-        p = _write_entry(free, shown.enter_tails, shown.enter_lengths[e], e, out, p)
+        veiled = is_veiled(parted.veils, state, own, e)
+        held[free, VEIL] = 1 if veiled else 0
+        if veiled:
+            p = _write_silhouette(free, shown.enter_tails, e, out, p)
+        else:
+            p = _write_entry(free, shown.enter_tails, shown.enter_lengths[e], e, out, p)
         taken += 1
     if taken == 0:
         return at
@@ -127,6 +146,17 @@ def _write_entry(index, tails, length, e, out, p):
     for b in range(length):
         out[p + b] = tails[e, b]
     return p + length
+
+
+@nb.njit(inline="always")
+def _write_silhouette(index, tails, e, out, p):
+    """An entry with the entity's id and kind, and empty strings for its name and avatar."""
+    first = tails[e, 0]
+    # An id is a short integer, or one of one, two or four bytes; its kind takes one byte.
+    id_bytes = 1 if first < 128 else (2 if first == 0xCC else (3 if first == 0xCD else 5))
+    p = _write_entry(index, tails, id_bytes + 1, e, out, p)
+    out[p], out[p + 1] = 0xA0, 0xA0
+    return p + 2
 
 
 @nb.njit(inline="always")

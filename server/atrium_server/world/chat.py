@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -68,6 +69,12 @@ class Line:
     sender_name: str
     text: str
     turn: Turn
+    person: str = ""
+    """Of the sender, to the relations."""
+    blocked: tuple[str, ...] = ()
+    """Whom the sender blocked: the sender may be gone when the line is published."""
+    reader: str = ""
+    """The person to whom a DIRECT line is said."""
     place: int = 0
     """The slot of `target`, as long as that is there."""
     verdict: bool | None = None
@@ -113,6 +120,12 @@ class Published:
 
     message: ChatPublished
     sessions: tuple[int, ...] | None
+    without: tuple[int, ...] = ()
+    """Of everybody, those who were not told."""
+    person: str = ""
+    blocked: tuple[str, ...] = ()
+    target: str = ""
+    """Of its `Line`: person, blocked, reader."""
 
 
 class ChatRules:
@@ -214,14 +227,17 @@ class ChatRules:
             del self._held[line.session_id, line.channel]
 
     def publish(
-        self, line: Line, sessions: tuple[int, ...] | None, server_ms: int
+        self, line: Line, sessions: tuple[int, ...] | None, server_ms: int,
+        without: tuple[int, ...] = (),
     ) -> tuple[ChatPublished, ChatStatus]:
         """Number a decided line and remember it; returns what others and the author are told."""
         message = ChatPublished(
             self._next_seq, line.channel, line.sender_id, line.sender_name, line.text, server_ms
         )
         self._next_seq += 1
-        self._history.append(Published(message, sessions))
+        self._history.append(Published(
+            message, sessions, without, line.person, line.blocked, line.reader
+        ))
         status = ChatStatus(line.request_id, ChatState.PUBLISHED, message.chat_seq, "")
         return message, status
 
@@ -233,10 +249,30 @@ class ChatRules:
                 return published
         return None
 
-    def since(self, session_id: int, chat_seq: int) -> list[ChatPublished]:
+    def newest(self, most: int, is_open: Callable[[Published], bool]) -> list[ChatPublished]:
+        """The newest WORLD lines that somebody may read, in their order."""
+        found: list[ChatPublished] = []
+        for published in reversed(self._history):
+            if len(found) == most:
+                break
+            if published.message.channel is ChatChannel.WORLD and is_open(published):
+                found.append(published.message)
+        return found[::-1]
+
+    def lately(self, server_ms: int, span_ms: float) -> list[Published]:
+        """What was published no longer than this before a time of the wire's clock, which wraps."""
+        return [
+            one for one in self._history
+            if (server_ms - one.message.server_ms) % 2**32 <= span_ms
+        ]
+
+    def since(
+        self, session_id: int, chat_seq: int,
+        is_open: Callable[[Published], bool] = lambda _: True,
+    ) -> list[ChatPublished]:
         """What this session would have been told after `chat_seq`, as far as it is remembered.
 
-        The newest lines within SINCE_BYTES_MAX, in their order.
+        The newest lines within SINCE_BYTES_MAX, in their order, that it may still read.
         """
         missed: list[ChatPublished] = []
         room = SINCE_BYTES_MAX
@@ -245,6 +281,8 @@ class ChatRules:
             if message.chat_seq <= chat_seq:
                 break
             if published.sessions is not None and session_id not in published.sessions:
+                continue
+            if session_id in published.without or not is_open(published):
                 continue
             room -= len(message.text.encode()) + len(message.sender_name.encode()) + _LINE_BYTES
             if room < 0:

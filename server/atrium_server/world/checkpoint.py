@@ -90,6 +90,9 @@ class _Saved(msgspec.Struct, frozen=True):
     waiting: list[Join]
     chat: _Chat
     relations: SavedRelations
+    stale: list[int]
+    """Slots whose relations are to be told again."""
+    prop_seats: list[tuple[int, bytes]]
     paid_to: list[int]
     """Of the budgets, in the order of `_budgets`."""
     built: _Built
@@ -201,7 +204,8 @@ def _save_fixed(world: World) -> bytes:
         arrays=[array.astype(_little(array)).tobytes() for array in _arrays(world, t.high)],
         names=t.names[: t.high], avatars=t.avatars[: t.high],
         seq_at_join=world._seq_at_join, waiting=world._waiting, chat=_save_chat(world.chat),
-        relations=world.relations.save(t.high),
+        relations=world.relations.save(t.high), stale=[*world.society.stale],
+        prop_seats=world.places.prop_seats.save(),
         paid_to=[budget.paid_to for budget in _budgets(world)],
         built=_save_built(world),
     ))
@@ -231,8 +235,10 @@ def restore(world: World, data: bytes) -> None:
     world._seq_at_join = saved.seq_at_join
     world._waiting = saved.waiting
     world.relations.restore(saved.relations)
+    world.society.stale.update(dict.fromkeys(saved.stale))
     _restore_chance(world.places.random, saved.chance)
     _restore_built(world, saved.built, whole)
+    world.places.prop_seats.restore(saved.prop_seats)
     _restore_chat(world.chat, saved.chat)
     world._stage.tick = world.building.telling.tick = saved.tick
     for budget, paid_to in zip(_budgets(world), saved.paid_to, strict=True):
@@ -241,8 +247,11 @@ def restore(world: World, data: bytes) -> None:
 
 def _budgets(world: World) -> list[Budget]:
     stage = world._stage
-    t = world.building.telling
-    return [*stage.budgets.values(), stage.hall, stage.emotes, t.reader, t.all, *t.hands]
+    t, society = world.building.telling, world.society
+    return [
+        *stage.budgets.values(), stage.hall, stage.emotes, society.looks, society.markers,
+        t.reader, t.all, *t.hands,
+    ]
 
 
 def _arrays(world: World, high: int) -> list[npt.NDArray[Any]]:
@@ -251,7 +260,8 @@ def _arrays(world: World, high: int) -> list[npt.NDArray[Any]]:
     of_slots: list[npt.NDArray[Any]] = [
         t.alive, t.entity_ids, t.sessions, t.boost, t.enter_lengths, t.poses.rows,
         t.poses.extras, t.poses.parts, moves.seq, moves.has_seq, world.places.seat_of_slot,
-        world.places.jump_tick, world._told_tick, *world._stage.heard_to.values(),
+        world.places.jump_tick, world._told_tick, world.society.dressed_tick,
+        world.society.told_tick, *world._stage.heard_to.values(),
     ]
     return [
         *(array[:high] for array in of_slots), moves.motion[:, :high], moves.has_jumped,

@@ -14,13 +14,20 @@ import msgspec
 
 from atrium_server.world.props import Change, Prop
 from atrium_server.world.relations import Regard
+from atrium_server.world.social_commands import SOCIAL_COMMANDS as SOCIAL_COMMANDS
+from atrium_server.world.social_commands import Command as Command
+from atrium_server.world.social_commands import Dress as Dress
+from atrium_server.world.social_commands import PointAt as PointAt
+from atrium_server.world.social_commands import Regards as Regards
+from atrium_server.world.social_commands import Relate as Relate
+from atrium_server.world.social_commands import Related as Related
+from atrium_server.world.social_commands import Report as Report
+from atrium_server.world.social_commands import Reported as Reported
+from atrium_server.world.social_commands import Shelter as Shelter
+from atrium_server.world.social_commands import SocialCommand as SocialCommand
 from atrium_shared.edits import Edit
 from atrium_shared.messages import ChatChannel, Message, SaveState, TeleportTarget
 from atrium_shared.props import Position, Rotation, Transform, Velocity
-
-
-class Command(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """Base of all commands."""
 
 
 class Back(msgspec.Struct, frozen=True, array_like=True):
@@ -33,6 +40,8 @@ class Back(msgspec.Struct, frozen=True, array_like=True):
     seat: int = -1
     requests: tuple[int, ...] = ()
     """Of its edits, those that are saved."""
+    prop: bytes = b""
+    """The prop on which it sat."""
 
 
 class Join(Command, tag="join", frozen=True):
@@ -114,6 +123,14 @@ class Jump(Command, tag="jump", frozen=True):
     y: float
     z: float
     yaw: float
+
+
+class SitOn(Command, tag="sit", frozen=True):
+    """To a seat that somebody has built, as in `messages.Sit`."""
+
+    session_id: int
+    request_id: int
+    prop_id: bytes
 
 
 class Entitle(Command, tag="entitle", frozen=True):
@@ -210,9 +227,16 @@ class Amend(Command, tag="amend", frozen=True):
     changes: tuple[Change, ...]
 
 
-SessionCommand = Leave | LinkChange | Say | Gesture | Jump | Entitle | Build | Take | LetGo
-SESSION_COMMANDS = (Leave, LinkChange, Say, Gesture, Jump, Entitle, Build, Take, LetGo)
-HouseCommand = Judged | Retract | SignJudged | Store | EditsSaved | Reread | Forget | Amend
+SessionCommand = (
+    Leave | LinkChange | Say | Gesture | Jump | Entitle | Build | Take | LetGo | SitOn
+    | SocialCommand
+)
+SESSION_COMMANDS = (
+    Leave, LinkChange, Say, Gesture, Jump, Entitle, Build, Take, LetGo, SitOn, *SOCIAL_COMMANDS,
+)
+HouseCommand = (
+    Judged | Retract | SignJudged | Store | EditsSaved | Reread | Forget | Amend | Regards
+)
 AnyCommand = Join | SessionCommand | HouseCommand
 
 
@@ -222,6 +246,8 @@ class Tell:
 
     sessions: tuple[int, ...] | None
     message: Message
+    without: tuple[int, ...] = ()
+    """Sessions that are not told although everybody is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,9 +308,14 @@ class TickOutput:
     signs: list[SignRequest] = field(default_factory=list[SignRequest])
     edits: list[Accepted] = field(default_factory=list[Accepted])
     amended: list[Amended] = field(default_factory=list[Amended])
+    reports: list[Reported] = field(default_factory=list[Reported])
+    related: list[Related] = field(default_factory=list[Related])
+    dressed: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    """Sessions and their new avatars."""
     corrections: dict[str, int] = field(default_factory=dict[str, int])
     """Broken movement rules by name."""
     lines: int = 0
     """Lines that were cleaned, whether taken or not."""
     emotes: int = 0
+    markers: int = 0
     poses_taken: int = 0

@@ -1,7 +1,8 @@
 """Where an avatar may be put by the world: spawn points, seats, and jumps to a point. PURE.
 
 Everything here ends in `movement.place`, which also tells the movement rules that the way between
-was no walk. A seat has one owner; who stands up comes to stand beside it.
+was no walk. A seat, of the manifest or a prop, has one owner; who stands up comes to stand beside
+it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from atrium_server.world.building import Building
 from atrium_server.world.colliders import Colliders
 from atrium_server.world.manifest import Manifest
 from atrium_server.world.movement import MoveRules, Spot
+from atrium_server.world.prop_seats import PropSeats
 from atrium_server.world.props import Vector, yaw_of
 from atrium_server.world.tables import Tables
 from atrium_shared import pose
@@ -43,6 +45,7 @@ class Places:
         self._rules = rules
         self._colliders = colliders
         self._building = building
+        self.prop_seats = PropSeats(building.props)
 
     def arrive(self, slot: int, back: c.Back | None) -> None:
         """To where somebody was before the server began again, else to a spawn point."""
@@ -51,6 +54,11 @@ class Places:
             if 0 <= seat < len(self._manifest.seats) and self.slot_of_seat[seat] == -1:
                 self._take_seat(seat, slot)
                 self._place(slot, Spot(back.x, back.y, back.z, back.yaw))
+                return
+            spot = self.prop_seats.spot(back.prop) if back.prop else None
+            if spot is not None and back.prop not in self.prop_seats.slot_of:
+                self._take_prop(back.prop, slot)
+                self._place(slot, spot)
                 return
             free, ground = movement.walkable(
                 self._colliders, self._rules, back.x, back.y, back.z
@@ -85,17 +93,22 @@ class Places:
             assert prop is not None
             assert isinstance(prop.properties, Spawn)
             seen = self._building.props.seen_at(prop_id)
-            low, high = self._manifest.extent.min_m, self._manifest.extent.max_m
             at = seen.position_m
-            if all(a <= one <= b for a, one, b in zip(low, at, high, strict=True)):
+            if self.is_within(at):
                 return at, yaw_of(seen.rotation), prop.properties.radius_m
             number = number % len(own)
         spawn = own[number]
         return spawn.position, math.radians(spawn.yaw_deg), spawn.radius_m
 
+    def is_within(self, at: Vector) -> bool:
+        """Whether a point is in the extent."""
+        low, high = self._manifest.extent.min_m, self._manifest.extent.max_m
+        return all(a <= one <= b for a, one, b in zip(low, at, high, strict=True))
+
     # --- jumps ---------------------------------------------------------------------------
 
-    def jump(self, command: c.Jump, slot: int, tick: int, out: c.TickOutput) -> None:
+    def jump(self, command: c.Jump | c.SitOn, slot: int, tick: int, out: c.TickOutput) -> None:
+        """To a place of one's own choice, or the reason why not."""
         cooldown = self._manifest.movement.teleport_cooldown_s * self._manifest.tick_rate_hz
         waited = tick - int(self.jump_tick[slot])
         code, reason, spot = ErrorCode.COOLDOWN, "Wait a moment before you jump again.", None
@@ -113,7 +126,11 @@ class Places:
         if spot is not None:
             out.tells.append(c.Tell(session, self.correction(slot, MoveReason.TELEPORT, tick)))
 
-    def _destination(self, command: c.Jump, slot: int) -> tuple[ErrorCode, str, Spot | None]:
+    def _destination(
+        self, command: c.Jump | c.SitOn, slot: int
+    ) -> tuple[ErrorCode, str, Spot | None]:
+        if isinstance(command, c.SitOn):
+            return self._sit_on(command.prop_id, slot)
         match command.kind:
             case TeleportTarget.SEAT:
                 return self._sit(command.target, slot)
@@ -128,7 +145,7 @@ class Places:
     def _point(self, command: c.Jump, slot: int) -> tuple[ErrorCode, str, Spot | None]:
         if not all(math.isfinite(n) for n in (command.x, command.y, command.z, command.yaw)):
             return ErrorCode.OUT_OF_RANGE, "That is no place.", None
-        x, _, z = self._metres(slot)
+        x, _, z = self.metres(slot)
         if math.hypot(command.x - x, command.z - z) > self._manifest.movement.teleport_range_m_max:
             return ErrorCode.OUT_OF_RANGE, "That is too far to jump.", None
         free, ground = movement.walkable(
@@ -145,12 +162,41 @@ class Places:
         if self.slot_of_seat[seat] not in (-1, slot):
             return ErrorCode.TAKEN, "Somebody sits there.", None
         x, y, z = self._manifest.seats[seat].position
-        here = self._metres(slot)
+        here = self.metres(slot)
         if math.hypot(x - here[0], z - here[2]) > self._manifest.movement.teleport_range_m_max:
             return ErrorCode.OUT_OF_RANGE, "That seat is too far away.", None
         self.stand(slot)
         self._take_seat(seat, slot)
         return ErrorCode.OK, "", Spot(x, y, z, math.radians(self._manifest.seats[seat].yaw_deg))
+
+    def _sit_on(self, prop_id: bytes, slot: int) -> tuple[ErrorCode, str, Spot | None]:
+        spot = self.prop_seats.spot(prop_id)
+        if spot is None:
+            return ErrorCode.NOT_FOUND, "There is no such seat (any more).", None
+        if self.prop_seats.slot_of.get(prop_id, slot) != slot:
+            return ErrorCode.TAKEN, "Somebody sits there.", None
+        here = self.metres(slot)
+        distance = math.hypot(spot.x_m - here[0], spot.z_m - here[2])
+        if distance > self._manifest.movement.teleport_range_m_max or not self.is_within(
+            (spot.x_m, spot.y_m, spot.z_m)
+        ):
+            return ErrorCode.OUT_OF_RANGE, "That seat is too far away.", None
+        self.stand(slot)
+        self._take_prop(prop_id, slot)
+        return ErrorCode.OK, "", spot
+
+    def _take_prop(self, prop_id: bytes, slot: int) -> None:
+        self.prop_seats.take(slot, prop_id)
+        self.set_flag(slot, _SEATED, True)
+
+    def clear_seats(self, tick: int, out: c.TickOutput) -> None:
+        """Whose seat has been moved or deleted stands up."""
+        for slot in self.prop_seats.lost():
+            _, _, spot = self._rise(slot)
+            assert spot is not None, "who sits can stand up"
+            self._place(slot, spot)
+            session = (int(self._tables.sessions[slot]),)
+            out.tells.append(c.Tell(session, self.correction(slot, MoveReason.TELEPORT, tick)))
 
     def _take_seat(self, seat: int, slot: int) -> None:
         self.slot_of_seat[seat] = slot
@@ -158,14 +204,18 @@ class Places:
         self.set_flag(slot, _SEATED, True)
 
     def seat_of(self, slot: int) -> int:
-        """The seat of an avatar; -1 for none."""
+        """The seat of the manifest on which an avatar sits; -1 for none."""
         return int(self.seat_of_slot[slot])
+
+    def prop_of(self, slot: int) -> bytes:
+        """The prop on which an avatar sits; empty for none."""
+        return self.prop_seats.prop_of.get(slot, b"")
 
     def _rise(self, slot: int) -> tuple[ErrorCode, str, Spot | None]:
         """Stand up to the nearest free place around the seat, trying the front first."""
-        if self.seat_of_slot[slot] < 0:
+        if self.seat_of_slot[slot] < 0 and not self.prop_of(slot):
             return ErrorCode.NOT_FOUND, "You do not sit.", None
-        x, y, z = self._metres(slot)
+        x, y, z = self.metres(slot)
         yaw = pose.yaw_of(int(self._tables.poses.rows[slot, pose.YAW]))
         for distance in (0.6, 0.9, 1.2):
             for turn in (0.0, 1.0, -1.0, 2.0, -2.0, 3.0):
@@ -185,9 +235,12 @@ class Places:
         if seat >= 0:
             self.seat_of_slot[slot] = -1
             self.slot_of_seat[seat] = -1
+        if seat >= 0 or self.prop_of(slot):
+            self.prop_seats.free(slot)
             self.set_flag(slot, _SEATED, False)
 
-    def _metres(self, slot: int) -> tuple[float, float, float]:
+    def metres(self, slot: int) -> Vector:
+        """Where an avatar stands."""
         row = self._tables.poses.rows[slot]
         y = int(row[pose.Y]) * self._manifest.y_unit_mm / 1000
         return int(row[pose.X]) / 1000, y, int(row[pose.Z]) / 1000

@@ -101,8 +101,8 @@ class Relations:
     def may_know(self, viewer: int, seen: int) -> bool:
         """Whether name, looks and points of one slot's avatar may reach another's."""
         return viewer == seen or (
-            self.may_see(viewer, seen) and not self._is_veiled(self.people[viewer],
-                                                               self.people[seen])
+            self.may_see(viewer, seen)
+            and not self.is_veiled(self.people[viewer], self.people[seen])
         )
 
     def may_see(self, viewer: int, seen: int) -> bool:
@@ -115,7 +115,8 @@ class Relations:
             self.relation(listener, speaker) & _DEAF or self.relation(speaker, listener) & _BLOCK
         )
 
-    def _is_veiled(self, viewer: str, seen: str) -> bool:
+    def is_veiled(self, viewer: str, seen: str) -> bool:
+        """Not `may_know` for two persons, the safe zone apart."""
         return bool(
             self.relation(viewer, seen) & _BLIND or self.relation(seen, viewer) & _BLOCK
         )
@@ -146,6 +147,11 @@ class Relations:
         for other in others:
             deaf.update(self._slots.get(other, ()))
         return sorted(deaf)
+
+    def blind_to(self, slot: int) -> list[int]:
+        """Slots that may not know the avatar of one, in order."""
+        veiled = self._veils[:, slot >> 3] >> (slot & 7) & 1
+        return np.flatnonzero(veiled | self.safe).tolist()
 
     @property
     def _has_safe(self) -> bool:
@@ -261,7 +267,7 @@ class Relations:
     def _veil(self, one: str, other: str) -> None:
         """Set the bits between two people."""
         for viewer, seen in ((one, other), (other, one)):
-            is_on = self._is_veiled(viewer, seen)
+            is_on = self.is_veiled(viewer, seen)
             for row in self._slots.get(viewer, ()):
                 for slot in self._slots.get(seen, ()):
                     bit = np.uint8(1 << (slot & 7))

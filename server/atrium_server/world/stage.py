@@ -14,6 +14,10 @@ The last two count in a number per slot each, as a `Budget` does. DIRECT lines g
 last. What has no room waits in its `Queue`, where the longest silent is first; it is refused when
 its turn has not come in time. An emote that has no room is not seen.
 
+Whom somebody may reach at all is for `relations` to say. A line to everybody leaves some out, one
+to a single person may be read by its author alone, who is told nothing else of it: nobody learns
+from an answer whether they are muted.
+
 What a line costs before anybody hears it is bounded, too: whether there is room for it is asked
 before it is cleaned, and one tick cleans so many lines. All refusals are the same answer.
 """
@@ -29,22 +33,26 @@ from atrium_server.world import commands as c
 from atrium_server.world.budget import Budget
 from atrium_server.world.chat import ChatRules, Line, size_of
 from atrium_server.world.manifest import Manifest
+from atrium_server.world.relations import Relations
 from atrium_server.world.tables import Tables
 from atrium_server.world.text import clean_line
 from atrium_shared import limits, pose
-from atrium_shared.messages import ChatChannel, ChatState, ChatStatus, Emote
+from atrium_shared.messages import ChatChannel, ChatState, ChatStatus, Emote, Message
 
 _CROWDED = "Too many people are talking at once: try again in a moment."
 _ALONE = "Nobody is there to read it any more."
+SHELTERED = "You are in your safe zone: leave it, then others hear and see you again."
 
 
 class Stage:
     """The talking in one world."""
 
     def __init__(
-        self, manifest: Manifest, tables: Tables, slot_of_session: dict[int, int], chat: ChatRules
+        self, manifest: Manifest, tables: Tables, relations: Relations,
+        slot_of_session: dict[int, int], chat: ChatRules,
     ) -> None:
         self.tick = 0
+        self._relations = relations
         self._manifest = manifest
         self._tables = tables
         self._slot_of_session = slot_of_session
@@ -77,6 +85,9 @@ class Stage:
     def say(self, command: c.Say, slot: int, out: c.TickOutput) -> None:
         """Hold a line for its verdict or refuse it; either way its author is told."""
         session_id, channel = command.session_id, command.channel
+        if self._relations.safe[slot]:
+            self._refuse(session_id, command.request_id, SHELTERED, out)
+            return
         turn = self._chat.ask(session_id, channel, self.tick, self._quiet_ticks)
         if out.lines * self._rate_hz >= limits.LINES_PER_S_MAX:
             self._refuse(session_id, command.request_id, _CROWDED, out)
@@ -90,7 +101,8 @@ class Stage:
         line = Line(
             0, session_id, command.request_id, channel, command.target,
             int(self._tables.entity_ids[slot]), self._tables.names[slot],
-            clean_line(command.text), turn,
+            clean_line(command.text), turn, person := self._relations.people[slot],
+            self._relations.blocked_by(person),
         )
         refusal = self._submit(line)
         if refusal:
@@ -108,10 +120,10 @@ class Stage:
         if not line.text:
             return "The line has nothing in it that others could read."
         if line.channel == ChatChannel.DIRECT:
-            place = self._slot_of(line.target)
-            if place is None:
+            place = self.slot_of(line.target)
+            if place is None or self._relations.safe[place]:
                 return "That person is not here."
-            line.place = place
+            line.place, line.reader = place, self._relations.people[place]
         if not self._chat.submit(line, self.tick):
             return "Too many of your lines are still waiting: try again in a moment."
         return ""
@@ -134,12 +146,18 @@ class Stage:
         """Tell those who are near, if there is room: an emote too many is an emote unseen."""
         if out.emotes >= limits.EMOTES_PER_TICK_MAX or not self.emotes.has_room(self.tick):
             return
-        near = self._near(slot)
-        sessions = tuple(self._tables.sessions[near].tolist())
         out.emotes += 1
-        self.emotes.take(self.tick, self._scan_bytes() + (1 + len(near)) * limits.LINE_BYTES_MIN)
         emote = Emote(int(self._tables.entity_ids[slot]), command.emote)
-        out.tells.append(c.Tell(sessions, emote))
+        self.show(slot, emote, self.emotes, out)
+
+    def show(self, slot: int, message: Message, budget: Budget, out: c.TickOutput) -> None:
+        """Tell those who are near and may know, at the expense of a budget."""
+        if self._relations.safe[slot]:
+            return
+        near = self._hearers(slot, self._relations.deaf_to(self._relations.people[slot]))
+        sessions = tuple(self._tables.sessions[near].tolist())
+        budget.take(self.tick, self._scan_bytes() + (1 + len(near)) * limits.LINE_BYTES_MIN)
+        out.tells.append(c.Tell(sessions, message))
 
     # --- publish -------------------------------------------------------------------------
 
@@ -160,6 +178,8 @@ class Stage:
             place = self._place_of(line)
             if not line.verdict or place is None:
                 refusal = line.reason or _ALONE
+            elif self._is_sheltered(line):
+                refusal = SHELTERED
             elif self._has_room(channel, place):
                 refusal = ""
             elif self.tick - line.ready_tick >= turn_ticks_max:
@@ -183,7 +203,12 @@ class Stage:
             case ChatChannel.DIRECT:
                 t, slot = self._tables, line.place
                 there = t.alive[slot] and t.entity_ids[slot] == line.target
-                return slot if there else None
+                return slot if there and not self._relations.safe[slot] else None
+
+    def _is_sheltered(self, line: Line) -> bool:
+        """Whether the author went into the safe zone while the line was on its way."""
+        slot = self._slot_of_session.get(line.session_id)
+        return slot is not None and bool(self._relations.safe[slot])
 
     def _has_room(self, channel: ChatChannel, place: int) -> bool:
         if not self.budgets[channel].has_room(self.tick):
@@ -196,23 +221,30 @@ class Stage:
     def _tell(self, line: Line, place: int, out: c.TickOutput, server_ms: int) -> None:
         """Publish a line and charge it to all who hear it."""
         size_bytes, scan_bytes, sessions = size_of(line.text), 0, None
+        without: tuple[int, ...] = ()
+        deaf = self._relations.deaf_to(line.person, line.blocked)
         match line.channel:
             case ChatChannel.WORLD:
-                readers = len(self._slot_of_session)
+                readers = len(self._slot_of_session) - len(deaf)
+                without = tuple(self._tables.sessions[deaf].tolist()) if deaf else ()
                 self.hall.take(self.tick, size_bytes)
             case ChatChannel.NEARBY:
-                near = self._near(place)
+                near = self._hearers(place, deaf)
                 readers, scan_bytes = len(near), self._scan_bytes()
                 sessions = tuple(self._tables.sessions[near].tolist())
                 self._hear(line.channel, near, size_bytes)
             case ChatChannel.DIRECT:
                 target = int(self._tables.sessions[place])
-                sessions = tuple({target: 0, line.session_id: 0})
+                is_heard = place not in deaf
+                sessions = tuple({target: 0, line.session_id: 0} if is_heard else {
+                    line.session_id: 0
+                })
                 readers = len(sessions)
-                self._hear(line.channel, np.array([place]), size_bytes)
+                if is_heard:
+                    self._hear(line.channel, np.array([place]), size_bytes)
         self.budgets[line.channel].take(self.tick, scan_bytes + (1 + readers) * size_bytes)
-        message, status = self._chat.publish(line, sessions, server_ms)
-        out.tells.append(c.Tell(sessions, message))
+        message, status = self._chat.publish(line, sessions, server_ms, without)
+        out.tells.append(c.Tell(sessions, message, without))
         out.tells.append(c.Tell((line.session_id,), status))
 
     def _hear(
@@ -222,6 +254,11 @@ class Stage:
         now = self.tick * limits.READER_BYTES_PER_S_MAX
         heard_to = self.heard_to[channel]
         heard_to[slots] = np.maximum(heard_to[slots], now) + size_bytes * self._rate_hz
+
+    def _hearers(self, slot: int, deaf: list[int]) -> npt.NDArray[np.intp]:
+        """Those within earshot of `slot`, but for the deaf."""
+        near = self._near(slot)
+        return near[~np.isin(near, deaf)] if deaf else near
 
     def _near(self, slot: int) -> npt.NDArray[np.intp]:
         """Slots of the avatars within earshot of `slot`, its own included."""
@@ -236,7 +273,8 @@ class Stage:
     def _scan_bytes(self) -> int:
         return limits.SCAN_BYTES_MIN * self._tables.high
 
-    def _slot_of(self, entity_id: int) -> int | None:
+    def slot_of(self, entity_id: int) -> int | None:
+        """The slot of an entity that is here."""
         t = self._tables
         found = np.flatnonzero((t.entity_ids[: t.high] == entity_id) & (t.alive[: t.high] == 1))
         return int(found[0]) if len(found) else None

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
+import numpy.typing as npt
 
-from atrium_server.frame import ENTER_TAIL_BYTES_MAX, PublishedFrame, enter_tail
+from atrium_server.frame import ENTER_TAIL_BYTES_MAX, Apart, PublishedFrame, enter_tail
 from atrium_server.world.movement import MoveState, PoseTables
 from atrium_shared.messages import EntityKind
 
@@ -49,10 +50,7 @@ class Tables:
         self.entity_ids[slot] = self._next_id
         self.sessions[slot] = session_id
         self.names[slot] = name
-        self.avatars[slot] = avatar
-        tail = enter_tail(self._next_id, EntityKind.AVATAR, name, avatar)
-        self.enter_tails[slot, : len(tail)] = np.frombuffer(tail, np.uint8)
-        self.enter_lengths[slot] = len(tail)
+        self.dress(slot, avatar)
         self.poses.rows[slot] = 0
         self.poses.extras[slot] = 0
         self.poses.parts[slot] = 0
@@ -61,6 +59,14 @@ class Tables:
         self._next_id += 1
         self.high = max(self.high, slot + 1)
         return slot
+
+    def dress(self, slot: int, avatar: str) -> None:
+        """What who enters this entity from now on is told of its looks."""
+        self.avatars[slot] = avatar
+        entity_id = int(self.entity_ids[slot])
+        tail = enter_tail(entity_id, EntityKind.AVATAR, self.names[slot], avatar)
+        self.enter_tails[slot, : len(tail)] = np.frombuffer(tail, np.uint8)
+        self.enter_lengths[slot] = len(tail)
 
     def remove(self, slot: int) -> None:
         """The entity is gone; the slot is free from the next tick on."""
@@ -78,11 +84,15 @@ class Tables:
             while self.high and not self.alive[self.high - 1]:
                 self.high -= 1
 
-    def frame(self, tick: int) -> PublishedFrame:
-        """The published view of these tables; valid until the next tick."""
+    def frame(self, tick: int, apart: Apart, hidden: npt.NDArray[np.uint8]) -> PublishedFrame:
+        """The published view of these tables; valid until the next tick.
+
+        `hidden` are slots (1) that nobody outside is to know of.
+        """
+        alive = self.alive & ~hidden if hidden.any() else self.alive
         return PublishedFrame(
-            tick=tick, high=self.high, alive=self.alive, entity_ids=self.entity_ids,
+            tick=tick, high=self.high, alive=alive, entity_ids=self.entity_ids,
             rows=self.poses.rows, extras=self.poses.extras, parts=self.poses.parts,
             seqs=self.moves.seq, boost=self.boost, enter_tails=self.enter_tails,
-            enter_lengths=self.enter_lengths,
+            enter_lengths=self.enter_lengths, apart=apart,
         )

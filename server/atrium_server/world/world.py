@@ -12,7 +12,7 @@ this tick rests until the next one: it then waits for that tick.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
@@ -22,16 +22,17 @@ from atrium_server.world import commands as c
 from atrium_server.world import movement
 from atrium_server.world.building import Building
 from atrium_server.world.carrying import Carrying
-from atrium_server.world.chat import ChatRules
+from atrium_server.world.chat import ChatRules, Published
 from atrium_server.world.colliders import build_colliders
 from atrium_server.world.flight import Flights
 from atrium_server.world.manifest import Manifest
 from atrium_server.world.movement import MoveRules, PoseBatch
 from atrium_server.world.places import LONG_AGO, Places
 from atrium_server.world.relations import Relations
+from atrium_server.world.society import Society, SocietyParts
 from atrium_server.world.stage import Stage
 from atrium_server.world.tables import Tables
-from atrium_shared import pose
+from atrium_shared import limits, pose
 from atrium_shared.messages import (
     ChatPublished,
     ChatRetract,
@@ -66,7 +67,12 @@ class World:
             self.building, self.tables, flights, manifest.y_unit_mm, manifest.tick_rate_hz
         )
         self._slot_of_session: dict[int, int] = {}
-        self._stage = Stage(manifest, self.tables, self._slot_of_session, self.chat)
+        self._stage = Stage(
+            manifest, self.tables, self.relations, self._slot_of_session, self.chat
+        )
+        self.society = Society(SocietyParts(
+            manifest, self.tables, self.relations, self._stage, self.places
+        ))
         self._seq_at_join: dict[int, int] = {}
         self._waiting: list[c.Join] = []
         self._returned: set[int] = set()
@@ -100,6 +106,8 @@ class World:
         if self.tick == 1:
             self.building.ask_judge(out)
         self.carrying.step(self.tick, server_ms, out)
+        self.places.clear_seats(self.tick, out)
+        self.society.step(out)
         told = self.building.telling.next()
         if told is not None:
             out.tells.append(c.Tell(None, told))
@@ -113,7 +121,7 @@ class World:
 
     def publish(self) -> PublishedFrame:
         """The frame of the present tick."""
-        return self.tables.frame(self.tick)
+        return self.tables.frame(self.tick, self.relations.apart(), self.relations.safe)
 
     def digest(self) -> str:
         """A hash of the quantised tables by slot, the generator's state and the tick."""
@@ -148,7 +156,7 @@ class World:
                 self._stage.say(command, slot, out)
             case c.Gesture():
                 self._stage.gesture(command, slot, out)
-            case c.Jump():
+            case c.Jump() | c.SitOn():
                 self.places.jump(command, slot, self.tick, out)
             case c.Entitle():
                 self.building.entitle(command.session_id, command.rights)
@@ -158,6 +166,8 @@ class World:
                 self.carrying.take(command, slot, out)
             case c.LetGo():
                 self.carrying.let_go(command, slot, out)
+            case _:
+                self.society.apply(command, slot, out)
 
     def _apply_to_waiting(self, command: c.SessionCommand) -> None:
         """What concerns somebody who has left in the meantime, or has no slot yet."""
@@ -177,7 +187,9 @@ class World:
             case c.Retract():
                 published = self.chat.retract(command.chat_seq)
                 if published is not None:
-                    out.tells.append(c.Tell(published.sessions, ChatRetract(command.chat_seq)))
+                    out.tells.append(c.Tell(
+                        published.sessions, ChatRetract(command.chat_seq), published.without
+                    ))
             case c.SignJudged():
                 self.building.judged(command, out)
             case c.Store():
@@ -190,6 +202,12 @@ class World:
                 self.building.editor.pasts.forget(command.author)
             case c.Amend():
                 self.building.amend(command, out)
+            case c.Regards():
+                self._waiting = [
+                    msgspec.structs.replace(join, regards=command.regards)
+                    if join.person == command.person else join for join in self._waiting
+                ]
+                self.society.regard(command, out)
 
     def _join(self, command: c.Join, out: c.TickOutput) -> None:
         if not self.tables.has_room:
@@ -200,7 +218,7 @@ class World:
         # What the slot's last owner did is no concern of this one.
         self.places.jump_tick[slot] = self._told_tick[slot] = LONG_AGO
         self._seq_at_join[command.session_id] = self.chat.last_seq
-        self.relations.enter(slot, command.person, command.regards, command.is_safe)
+        self.society.enter(slot, command)
         self._stage.enter(command.session_id, slot)
         self.building.enter(command)
         self.places.arrive(slot, command.back)
@@ -215,19 +233,35 @@ class World:
         self._returned.discard(slot)
         self.chat.leave(session_id)
         self.building.leave(session_id)
-        entity_id, name = int(self.tables.entity_ids[slot]), self.tables.names[slot]
-        self.relations.leave(slot, entity_id, name)
+        self.society.leave(slot)
         self.tables.remove(slot)
 
     def news_for(self, session_id: int) -> list[Message]:
         """What a newcomer is to know besides the scene and the changes since."""
         news = self.building.news_for(session_id)
-        return [*news, *self.carrying.news(self.tick, self.server_ms)]
+        told = self.society.relations_of(self._slot_of_session[session_id])
+        return [told, *news, *self.carrying.news(self.tick, self.server_ms)]
 
     def chat_since(self, session_id: int, chat_seq: int) -> list[ChatPublished]:
         """What a resuming session has missed; nothing that was said before it joined."""
         joined_at = self._seq_at_join.get(session_id, self.chat.last_seq)
-        return self.chat.since(session_id, max(chat_seq, joined_at))
+        return self.chat.since(session_id, max(chat_seq, joined_at), self._reader(session_id))
+
+    def chat_before(self, session_id: int) -> list[ChatPublished]:
+        """The last lines that everybody heard, for one who has just joined."""
+        return self.chat.newest(limits.HISTORY_LINES_MAX, self._reader(session_id))
+
+    def _reader(self, session_id: int) -> Callable[[Published], bool]:
+        """Which lines a session may read now, whatever it might have read when they were said."""
+        slot = self._slot_of_session.get(session_id)
+        person = "" if slot is None else self.relations.people[slot]
+
+        def may_read(line: Published) -> bool:
+            return line.person == person or (
+                person not in line.blocked and self.relations.is_open_to(person, line.person)
+            )
+
+        return may_read
 
     # --- poses ---------------------------------------------------------------------------
 

@@ -163,6 +163,24 @@ role_grant = Table(
 )
 """A role that somebody has in one world, or (world_id null) in all."""
 
+relation = Table(
+    "relation",
+    metadata,
+    Column(
+        "account_id", Uuid, ForeignKey("account.id", ondelete="CASCADE"), primary_key=True
+    ),
+    Column("person", Text, primary_key=True),
+    plain_text("name"),
+    Column("relation", SmallInteger, nullable=False),
+    stamped("at"),
+    chars("person", 1, 48),
+    chars("name", 0, NAME_CHARS_MAX),
+    CheckConstraint("relation BETWEEN 1 AND 7", "relation_known"),
+    Index("ix_relation_person", "person"),
+)
+"""What somebody does about another person: `person` is the id of an account, or `guest:` and the id
+of a session; `relation` has the bits of the wire."""
+
 inventory = Table(
     "inventory",
     metadata,
