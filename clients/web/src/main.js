@@ -1,14 +1,34 @@
 /** The entry of the world page: finds out what this browser can do, and begins. */
 
 import { Account } from "./net/account.js";
-import { tabStorage } from "./net/storage.js";
+import { lastingStorage, tabStorage } from "./net/storage.js";
+import { Settings } from "./page/settings.js";
+import { withUi } from "./page/around.js";
 import { WorldPage } from "./page/world_page.js";
-import { Stage } from "./render/stage.js";
+import { NoWebGl, Stage } from "./render/stage.js";
+import { showNoWebGl } from "./ui/no_webgl.js";
 
 const canvas = /** @type {HTMLCanvasElement} */ (document.getElementById("world"));
 const test = new URLSearchParams(location.search).has("test");
-const stage = new Stage(canvas, { quality: "medium", test });
-const account = new Account((url, asked) => fetch(url, asked), tabStorage);
-const page = new WorldPage(stage, canvas, account);
-stage.start();
-if (test) Object.assign(window, { atriumTest: { page, model: page.model, stage } });
+const settings = new Settings(lastingStorage);
+
+/** @returns {Stage | null} */
+function makeStage() {
+  const { quality } = settings.values;
+  try {
+    return new Stage(canvas, { quality: quality === "auto" ? "medium" : quality, test });
+  } catch (error) {
+    if (!(error instanceof NoWebGl)) throw error;
+    showNoWebGl(settings);
+    return null;
+  }
+}
+
+const stage = makeStage();
+if (stage) {
+  const account = new Account((url, asked) => fetch(url, asked), tabStorage);
+  const page = new WorldPage(stage, canvas, account);
+  const ui = withUi(page, settings);
+  stage.start();
+  if (test) Object.assign(window, { atriumTest: { page, model: page.model, stage, ui, settings } });
+}

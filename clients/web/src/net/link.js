@@ -114,6 +114,11 @@ export class Link {
     this.#dial();
   }
 
+  /** Dials at once where it waits to dial again. */
+  retry() {
+    if (this.state === "lost") this.#dial();
+  }
+
   /** Leaves for good: the server need not keep the seat. */
   close() {
     this.send({ op: Op.Bye });
