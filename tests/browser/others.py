@@ -13,7 +13,6 @@ import math
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
@@ -82,12 +81,13 @@ class Witness:
 
     def until(self, question: Callable[[Me], T]) -> T:
         """The answer to a question once it is true."""
-        end = time.monotonic() + EFFECT_S_MAX
-        while True:
-            if answer := self.ask(question):
+        async def answered(me: Me) -> T:
+            with trio.fail_after(EFFECT_S_MAX):
+                while not (answer := question(me)):
+                    await trio.sleep(ASK_S)
                 return answer
-            assert time.monotonic() < end, "the witness never saw it"
-            time.sleep(ASK_S)
+
+        return self.do(answered)
 
     def sees(self, name: str) -> Avatar:
         """Somebody as the server tells others, once in view."""
