@@ -83,9 +83,10 @@ class Witness:
         """The answer to a question once it is true."""
         async def answered(me: Me) -> T:
             with trio.fail_after(EFFECT_S_MAX):
-                while not (answer := question(me)):
+                while True:
+                    if answer := question(me):
+                        return answer
                     await trio.sleep(ASK_S)
-                return answer
 
         return self.do(answered)
 
