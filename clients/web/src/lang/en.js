@@ -113,9 +113,7 @@ export const en = Object.freeze({
   "chat.linkOpen": "Open in a new tab",
 
   "people.heading": "People",
-  "people.count": { one: "{count} person in view", other: "{count} people in view" },
   "people.nobody": "Nobody else is in view.",
-  "people.you": "{name} (you)",
   "people.hidden": "Somebody hidden",
   "people.npc": "{name}, a character",
   "people.place": "{distance} m {bearing}",

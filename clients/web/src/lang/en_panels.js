@@ -64,7 +64,6 @@ export const panels = Object.freeze({
   "card.unhid": "{name} is shown again.",
   "card.blocked": "{name} is blocked.",
   "card.unblocked": "{name} is not blocked any more.",
-  "card.lookHint": "Look: {look}",
   "card.actions": "What to do with {name}",
   "card.tagMuted": "muted",
   "card.tagHidden": "hidden",

@@ -105,9 +105,7 @@ export const zh = Object.freeze({
   "chat.linkOpen": "在新标签页中打开",
 
   "people.heading": "人员",
-  "people.count": { other: "视野内有 {count} 人" },
   "people.nobody": "视野内没有其他人。",
-  "people.you": "{name}（你）",
   "people.hidden": "一位被隐藏的人",
   "people.npc": "{name}（角色）",
   "people.place": "{bearing} {distance} 米",

@@ -59,7 +59,6 @@ export const panels = Object.freeze({
   "card.unhid": "已重新显示 {name}。",
   "card.blocked": "已屏蔽 {name}。",
   "card.unblocked": "已取消屏蔽 {name}。",
-  "card.lookHint": "形象：{look}",
   "card.actions": "对 {name} 的操作",
   "card.tagMuted": "已静音",
   "card.tagHidden": "已隐藏",

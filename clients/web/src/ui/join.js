@@ -199,10 +199,13 @@ export class Join {
    * The session ended for good.
    * @param {string} sentence of the server
    * @param {number} code of ErrorCode, 0 where none was told
+   * @param {boolean} wasIn whether one was in the world until now
    */
-  ended(sentence, code) {
+  ended(sentence, code, wasIn) {
     const key = ENDS.get(code);
-    this.open(key ? words(key) : sentence);
+    if (code === ErrorCode.NOT_ALLOWED) {
+      this.open(words(wasIn ? "join.kicked" : "join.banned", { reason: sentence }));
+    } else this.open(key ? words(key) : sentence);
     if (code === ErrorCode.VERSION) {
       this.#say(words("join.version"), button(words("join.reload"), () => location.reload()));
     }

@@ -12,9 +12,10 @@
 
 const ADDRESS_CHARS_MAX = 400;
 const LINKS_MAX = 8;
-const FOUND = /https?:\/\/[^\s<>"'`{}|\\^]+/giu;
+/** Not the tail of another scheme; up to a blank, a quote or a mark of Chinese sentences. */
+const FOUND = /(?<![\p{L}\p{N}:+.-])https?:\/\/[^\s<>"'`{}|\\^，。；：！？、（）【】「」『』《》]+/giu;
 /** Marks at the end that belong to the sentence. */
-const TRAILING = /[.,;:!?。，；：！？、…）】」』》\])*_~]+$/u;
+const TRAILING = /[.,;:!?…\])*_~]+$/u;
 /** Controls and marks that turn or hide letters. */
 const HIDDEN = /[\p{Cc}\p{Cf}]/u;
 

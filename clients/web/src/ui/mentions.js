@@ -22,7 +22,7 @@ const MARK = /\p{Mn}/u;
  * @returns {Completion | null}
  */
 export function completion(text, caret, names) {
-  const from = text.lastIndexOf("@", caret - 1);
+  const from = text.slice(0, caret).lastIndexOf("@");
   if (from < 0 || caret - from > TYPED_CHARS_MAX + 1 || isLetter(text, from - 1)) return null;
   const typed = folded(text.slice(from + 1, caret));
   const fitting = [...new Set(names)].filter((name) => name && folded(name).startsWith(typed)

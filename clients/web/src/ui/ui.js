@@ -151,8 +151,8 @@ export class Ui {
       if (!this.#wasLive) this.join.unreachable(actions.retryInMs() / 1000);
       else if (sentence) this.notices.tell(sentence);
     } else if (state === "ended") {
+      this.join.ended(sentence, code, this.#wasLive);
       this.#wasLive = false;
-      this.join.ended(sentence, code);
     } else if (sentence) this.notices.tell(sentence, { isAlert: code !== ErrorCode.OK });
   }
 
