@@ -28,7 +28,9 @@ from functools import partial
 import trio
 
 from atrium_server import garbage
+from atrium_server.announcement import qr_code, reachable, self_signed_lines, url_of
 from atrium_server.config import AtriumStartError, Config
+from atrium_server.credentials import Credentials, open_credentials
 from atrium_server.host_maker import HostMaker, read_manifest
 from atrium_server.hosts import Hosts
 from atrium_server.http.guard import Admission
@@ -41,11 +43,13 @@ from atrium_server.net.gateway import Gateway, GatewayParts
 from atrium_server.net.host_names import HostNames
 from atrium_server.net.requests import Guests
 from atrium_server.net.socket_io import SocketIO, open_socket_io
+from atrium_server.net.tls_door import TlsDoor, TlsDoorParts
 from atrium_server.persistence.errors import StoreError
 from atrium_server.persistence.open import Place, Stores, open_stores
 from atrium_server.process_metrics import add_process_metrics, observe_gc
 from atrium_server.replication.replicator import warm_up
 from atrium_server.rewinding import Rewinding
+from atrium_server.self_signed import own_addresses
 from atrium_server.status import Status
 from atrium_server.telemetry import (
     CONNECTIONS,
@@ -61,6 +65,7 @@ from atrium_shared.props import PropError
 
 logger = logging.getLogger(__name__)
 
+_RELOAD = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
 FILES_BESIDE_CONNECTIONS = 128
 """Open files besides connections: listeners, libraries, recordings, requests being refused."""
 
@@ -75,28 +80,48 @@ async def run(
     sys.setswitchinterval(config.switch_interval_ms / 1000)
     _raise_files_limit(config.connections_max)
     warm_up()
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    # Without TLS SIGHUP ends the process, as it does where a terminal is closed.
+    reload = _RELOAD if config.tls_self_signed or config.tls_cert is not None else ()
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, *reload) as signals:
         async with open_server(config) as server, trio.open_nursery() as nursery:
             listeners = await _listen(config)
             await nursery.start(trio.serve_listeners, server.door.handle, listeners)
             port = listeners[0].socket.getsockname()[1]
-            host = f"[{config.host}]" if ":" in config.host else config.host
-            address = f"http://{host}:{port}"
+            address = url_of("https" if server.credentials else "http", config.host, port)
             await nursery.start(garbage.search_between_ticks)
             server.status.started()
             print(f"ready {address}", flush=True)
+            if server.credentials is not None and config.tls_self_signed:
+                _announce(config.host, port, server.credentials)
             task_status.started(address)
-            async for _ in signals:
-                break
+            async for number in signals:
+                if number not in _RELOAD:
+                    break
+                if server.credentials is not None:
+                    await server.credentials.reload()
             await server.drain(config.drain_s)
             nursery.cancel_scope.cancel()
+
+
+def _announce(host: str, port: int, credentials: Credentials) -> None:
+    """Tell a person where the server is, and a headset by a picture."""
+    own = own_addresses()
+    print("\n".join(self_signed_lines(host, port, own, credentials.pair)), flush=True)
+    if (hosts := reachable(host, own)) and sys.stdout.isatty():
+        print(qr_code(url_of("https", hosts[0], port)), flush=True)
 
 
 class Server:
     """The parts of a running server, for `run` and for tests that bring their own streams."""
 
-    def __init__(self, door: FrontDoor, gateway: Gateway, hosts: Hosts, status: Status) -> None:
+    credentials: Credentials | None = None
+    """The certificate in force; None without TLS."""
+
+    def __init__(
+        self, door: FrontDoor, gateway: Gateway, hosts: Hosts, status: Status, registry: Registry
+    ) -> None:
         self.door, self.gateway, self.hosts, self.status = door, gateway, hosts, status
+        self.registry = registry
 
     async def drain(self, seconds: float) -> None:
         """Tell all clients, close their connections."""
@@ -119,13 +144,14 @@ async def open_server(
         async with AsyncExitStack() as stack:
             registry = Registry()
             stores = await stack.enter_async_context(open_stores(_place_of(config)))
+            credentials = await open_credentials(config, registry)
             lanes = None
             if has_lanes:
                 worlds = [read_manifest(path)[1].name for path in config.worlds]
                 lanes = await stack.enter_async_context(
                     open_lanes(config, stores, registry, worlds)
                 )
-            parts = _Parts(config, registry, stores, lanes, io, sleeper)
+            parts = _Parts(config, registry, stores, lanes, credentials, io, sleeper)
             server = await stack.enter_async_context(_opened(parts))
             is_open = True
             yield server
@@ -164,6 +190,7 @@ class _Parts:
     registry: Registry
     stores: Stores
     lanes: Lanes | None
+    credentials: Credentials | None
     io: SocketIO | None
     sleeper: Callable[[], Sleeper]
 
@@ -188,11 +215,7 @@ async def _opened(parts: _Parts) -> AsyncGenerator[Server]:
     try:
         hosts = Hosts(await maker.hosts(parts.stores), signer)
         status = Status(hosts)
-        admission = Admission(
-            names.knows, forwarding.client_of, forwarding.trusts, addresses.take_request,
-            refused=lambda reason: refused(reason).add(),
-            allowed_origins=config.allowed_origins,
-        )
+        admission = _admission(parts, names, forwarding, addresses)
         with observe_gc(registry):
             async with (
                 open_http_service(
@@ -210,10 +233,14 @@ async def _opened(parts: _Parts) -> AsyncGenerator[Server]:
                 door = FrontDoor(FrontDoorParts(
                     gateway=gateway, addresses=addresses, serve_http=serve_http,
                     allowed_origins=config.allowed_origins, knows_host=names.knows,
-                    forwarding=forwarding, refused=refused,
+                    forwarding=forwarding, refused=refused, tls=_tls_door(parts, names),
                 ))
+                server = Server(door, gateway, hosts, status, registry)
+                if parts.credentials is not None:
+                    server.credentials = parts.credentials
+                    nursery.start_soon(parts.credentials.run)
                 try:
-                    yield Server(door, gateway, hosts, status)
+                    yield server
                 finally:
                     nursery.cancel_scope.cancel()
     finally:
@@ -230,6 +257,23 @@ def _gateway(parts: _Parts, io: SocketIO, addresses: Addresses, epoch: float) ->
         ),
         epoch=epoch, connections_max=parts.config.connections_max,
     ))
+
+
+def _admission(
+    parts: _Parts, names: HostNames, forwarding: Forwarding, addresses: Addresses
+) -> Admission:
+    return Admission(
+        names.knows, forwarding.client_of, forwarding.trusts, addresses.take_request,
+        refused=lambda reason: _refused(parts.registry, reason).add(),
+        allowed_origins=parts.config.allowed_origins, is_secure=parts.credentials is not None,
+    )
+
+
+def _tls_door(parts: _Parts, names: HostNames) -> TlsDoor | None:
+    credentials = parts.credentials
+    if credentials is None:
+        return None
+    return TlsDoor(TlsDoorParts(lambda: credentials.context, names.knows, parts.registry))
 
 
 def _rewinding(hosts: Hosts, lanes: Lanes | None) -> Rewinding | None:

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, cast
 
+from atrium_server.certificates import CertificateError, read_pair
 from atrium_server.settings import (
     BY_NAME,
     LIST_ITEMS_MAX,
@@ -63,6 +64,9 @@ class Config:
 
     host: str
     port: int
+    tls_cert: Path | None
+    tls_key: Path | None
+    tls_self_signed: bool
     worlds: tuple[Path, ...]
     allowed_origins: tuple[str, ...]
     trusted_networks: tuple[Network, ...]
@@ -130,6 +134,8 @@ def resolve(
     if values["data_dir"] is None:
         values["data_dir"] = default_data_dir(environ)
     mistakes.extend(_contradictions(values, sources))
+    if not mistakes:  # a file that is not there has been told, and is not missing once more
+        mistakes.extend(_tls_mistakes(values, sources))
     if mistakes:
         raise ConfigError(mistakes)
     return Config(**values, sources=MappingProxyType(sources))
@@ -158,6 +164,30 @@ def _contradictions(values: Mapping[str, Any], sources: Mapping[str, str]) -> li
             f"{sources['ephemeral']}: ephemeral keeps nothing, and database_url "
             f"({sources['database_url']}) says where to keep it: leave one of them out."
         ]
+    return []
+
+
+def _tls_mistakes(values: Mapping[str, Any], sources: Mapping[str, str]) -> list[str]:
+    """What is wrong with the settings of TLS together, and in the files that they name."""
+    certificate, key = values["tls_cert"], values["tls_key"]
+    if values["tls_self_signed"]:
+        return [
+            f"{sources[name]}: {name} names a certificate, and tls_self_signed "
+            f"({sources['tls_self_signed']}) asks for one to be made: leave one of them out."
+            for name in ("tls_cert", "tls_key") if values[name] is not None
+        ]
+    if (certificate is None) != (key is None):
+        given, missing = ("tls_cert", "tls_key") if key is None else ("tls_key", "tls_cert")
+        return [
+            f"{sources[given]}: {given} means nothing without {missing}:"
+            f" give {BY_NAME[missing].flag} too."
+        ]
+    if certificate is None:
+        return []
+    try:
+        read_pair(certificate, key)
+    except CertificateError as error:
+        return [f"{sources['tls_cert']}, {sources['tls_key']}: {error}"]
     return []
 
 

@@ -95,6 +95,21 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         flag="--port", metavar="PORT", check=between(0, 65_535),
     ),
     Setting(
+        "tls_cert", FILE, None,
+        "Certificate (PEM, with those that vouch for it) for HTTPS instead of HTTP on the port.",
+        flag="--tls-cert", metavar="FILE", check=file_exists,
+    ),
+    Setting(
+        "tls_key", FILE, None,
+        "Private key (PEM, unencrypted) of that certificate; both are read again when they change.",
+        flag="--tls-key", metavar="FILE", check=file_exists,
+    ),
+    Setting(
+        "tls_self_signed", SWITCH, False,
+        "HTTPS with a certificate of the server's own making, for headsets in the same network.",
+        flag="--tls-self-signed",
+    ),
+    Setting(
         "worlds", FILE, (PACKAGED_WORLD,),
         "Manifest file of a world to run; repeat it for more worlds. The plaza is built in.",
         flag="--world", metavar="FILE", many=True, check=file_exists,

@@ -304,6 +304,11 @@ class House:
         return witness
 
     @property
+    def registry(self) -> Any:
+        """The metrics."""
+        return self.server.registry
+
+    @property
     def gateway(self) -> Any:
         return self.server.gateway
 

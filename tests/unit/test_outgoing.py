@@ -232,11 +232,17 @@ class Rot:
 
     def __init__(self) -> None:
         self.count = 0
+        self.is_over = self.is_broken = False
 
     def decrypt(self, data: bytes) -> tuple[bytes, bytes]:
         return data, b""
 
-    def encrypt(self, data: bytes) -> bytes:
+    def end(self) -> bytes:
+        return b"end"
+
+    def encrypt(self, data: bytes | memoryview) -> bytes:
+        if self.is_broken:
+            raise ConnectionResetError
         self.count += 1
         return b"%d(" % self.count + bytes(b + 1 for b in data) + b")"
 
@@ -255,6 +261,28 @@ def test_what_is_encrypted_is_sent_to_the_end_and_in_order() -> None:
     parts = stream.rstrip(b")").split(b")")
     assert [int(part.partition(b"(")[0]) for part in parts] == list(range(1, len(parts) + 1))
     assert parts.count(parts[-1]) == 1
+
+
+def test_a_cipher_that_is_broken_ends_its_connection_and_no_other() -> None:
+    cipher = Rot()
+    rig = Rig(FakeIO(), count=2, cipher=cipher)
+    other = Connection(1, Arrival(NoEndpoint(), rig.one(1).protocol, ""), 0.0)
+    rig.one(1).cipher = other.cipher
+    cipher.is_broken = True
+    rig.snapshots({0: b"zero", 1: b"one"})
+    assert rig.out.broken == [0]
+    assert rig.io.taken.get(0, b"") == b""
+    assert rig.io.taken[1] == b"one", "what is not encrypted goes out as it is beside it"
+    rig.out.send_now(rig.one(0), b"now")
+    assert rig.out.broken == [0, 0]
+
+
+def test_the_end_is_said_unless_it_would_cut_a_record() -> None:
+    rig = Rig(FakeIO(), count=2, cipher=Rot())
+    rig.one(1).tail = b"rest of a record"
+    for number in (0, 1):
+        rig.out.send_end(rig.one(number))
+    assert rig.io.taken == {0: b"end"}
 
 
 def test_nothing_is_encrypted_for_nothing() -> None:

@@ -64,6 +64,8 @@ class Options:
     """Poses sent per second, 1 to 60."""
     reconnect: ReconnectPolicy = field(default_factory=ReconnectPolicy)
     ssl: ssl.SSLContext | None = None
+    """For wss://; None trusts whom this system trusts. For a certificate of the server's own:
+    `ssl.create_default_context(cafile="certificate.pem")`."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.pose_rate_hz <= 60:

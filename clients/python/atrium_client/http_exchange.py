@@ -16,7 +16,7 @@ import h11
 import trio
 
 from atrium_client.errors import ConnectionFailed
-from atrium_client.link import Dialer
+from atrium_client.link import Dialer, unreached
 
 ANSWER_S_MAX = 30.0
 """From dialling to the head of the answer, and from one piece of the body to the next."""
@@ -77,9 +77,7 @@ async def exchange(origin: Origin, request: Request) -> AsyncGenerator[Response]
         with trio.fail_after(ANSWER_S_MAX):
             stream = await _dialled(origin, host, port, is_tls)
     except (OSError, trio.TooSlowError, trio.BrokenResourceError) as error:
-        raise ConnectionFailed(
-            f"No server answers at {origin.url}. Is it running? ({error})"
-        ) from error
+        raise ConnectionFailed(unreached(origin.url, error)) from error
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES_MAX)
     try:
         with _told(origin.url):

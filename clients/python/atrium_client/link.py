@@ -64,6 +64,19 @@ def websocket_url(url: str) -> str:
     return urlunsplit((scheme, parts.netloc, path, parts.query, ""))
 
 
+def unreached(url: str, error: BaseException) -> str:
+    """Why there is no connection to `url`, for a person."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return (
+                f"The certificate of {url} is not trusted: {cause.verify_message}. If it is one of"
+                " the server's own, give ssl.create_default_context(cafile=...) with its file."
+            )
+        cause = cause.__cause__ or cause.__context__
+    return f"No server answers at {url}. Is it running? ({error})"
+
+
 class Link:
     """An open connection."""
 
@@ -141,9 +154,7 @@ async def open_link(address: Address) -> AsyncGenerator[Link]:
         except (
             OSError, EOFError, ConnectionClosed, trio.TooSlowError, trio.BrokenResourceError
         ) as error:
-            raise ConnectionFailed(
-                f"No server answers at {address.url}. Is it running? ({error})"
-            ) from error
+            raise ConnectionFailed(unreached(address.url, error)) from error
         if socket.subprotocol != SUBPROTOCOL:
             raise ConnectionFailed(f"{address.url} does not speak {SUBPROTOCOL}.")
         yield Link(socket)

@@ -106,6 +106,7 @@ class Admission:
             is asked for; False when this client has asked too often.
         refused: told a word for each refusal.
         allowed_origins: of pages that are served elsewhere, as in the settings; "*" is all.
+        is_secure: pages of our own came by TLS.
     """
 
     knows_host: Callable[[str], bool]
@@ -114,6 +115,7 @@ class Admission:
     take_request: Callable[[str, float, bool], bool]
     refused: Callable[[str], None]
     allowed_origins: Collection[str] = ()
+    is_secure: bool = False
 
     def is_named(self, headers: Headers) -> bool:
         """Whether a request names this server, by one name and one of ours."""
@@ -128,9 +130,12 @@ class Admission:
         if "*" in self.allowed_origins or origin in self.allowed_origins:
             return True
         try:
-            is_same = urlsplit(origin).netloc.lower() == host.lower() != ""
+            page = urlsplit(origin)
         except ValueError:
             return False
+        # By TLS we serve no page of http://: such a one is somebody's on the way to its visitor.
+        is_same = page.netloc.lower() == host.lower() != ""
+        is_same = is_same and (page.scheme == "https" or not self.is_secure)
         return is_same and self.knows_host(host)
 
 

@@ -112,7 +112,8 @@ async def open_http_service(
                 pass
             async with trio.open_nursery() as nursery:
                 address = _Address(stream, peer)
-                link = _Link(stream, address, turn, on_lost=nursery.cancel_scope.cancel)
+                kind = _SecureLink if getattr(stream, "is_secure", False) else _Link
+                link = kind(stream, address, turn, on_lost=nursery.cancel_scope.cancel)
                 server = _Connection(wrapper, config, context, LifespanState({}), cast(Any, link))
                 nursery.start_soon(link.abort_when_cancelled)
                 await server.run()
@@ -270,3 +271,17 @@ class _Link(trio.abc.HalfCloseableStream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+
+class _SecureLink(_Link):
+    """A link below which TLS lies: by these names Hypercorn knows that it is `https`."""
+
+    async def do_handshake(self) -> None:
+        """It is done already."""
+
+    def selected_alpn_protocol(self) -> str:
+        return "http/1.1"
+
+    @property
+    def transport_stream(self) -> _SecureLink:
+        return self

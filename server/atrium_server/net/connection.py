@@ -25,15 +25,24 @@ class Cipher(Protocol):
 
     The front door does the handshake and hands the cipher over with the socket. What the pump
     receives is decrypted before it is decoded; what it sends is encrypted piece by piece, after
-    credit has been checked. `ssl.SSLObject` on two memory BIOs is such a thing with a few lines
-    around it.
+    credit has been checked: what is encrypted has its place in the stream and must be sent.
+    `tls.TlsCipher` is the one there is.
     """
 
-    def decrypt(self, data: bytes) -> tuple[bytes, bytes]:
-        """(plaintext, bytes to send back at once). Raises OSError when the stream is over."""
+    is_over: bool
+    """Nothing follows from the peer after what `decrypt` has returned."""
+
+    def decrypt(self, data: bytes | memoryview) -> tuple[bytes, bytes]:
+        """(plaintext of all whole records, bytes to send back at once)."""
         ...
 
-    def encrypt(self, data: bytes) -> bytes: ...
+    def encrypt(self, data: bytes | memoryview) -> bytes:
+        """Raises OSError when nothing can be said any more."""
+        ...
+
+    def end(self) -> bytes:
+        """The bytes that say that nothing follows; empty when they cannot be said."""
+        ...
 
 
 class Ending(enum.Enum):

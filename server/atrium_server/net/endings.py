@@ -136,6 +136,7 @@ class Endings:
         """The connection is gone: free all that it had."""
         self._unlink(connection)
         connection.state = SessionState.CLOSING
+        self._out.send_end(connection)
         self._io.remove(connection.number)
         connection.endpoint.close()
         self._connections.remove(connection)
@@ -188,6 +189,7 @@ class Endings:
         else:
             # More may be on its way, and a socket closed with unread bytes sends a reset, which
             # would take our words with it: wait for the peer to end its stream as well.
+            self._out.send_end(connection)
             self._io.end_output(connection.number)
 
     def _end_slow(self, connection: Connection) -> None:

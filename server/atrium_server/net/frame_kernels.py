@@ -217,7 +217,7 @@ class Chunks:
     count: int
 
 
-def chunks_of(pieces: Sequence[tuple[int, int, bytes]]) -> Chunks:
+def chunks_of(pieces: Sequence[tuple[int, int, bytes | memoryview]]) -> Chunks:
     """Chunks made of (number, length or end, bytes)."""
     lengths = np.array([length for _, length, _ in pieces], np.int64)
     taken = np.maximum(lengths, 0)

@@ -1,9 +1,10 @@
 """One port for pages, API and WebSocket: who comes in, and where each is led.
 
-A new connection is counted against its address, then its first bytes are read, bounded in size and
-time. A request for `/ws` becomes a WebSocket and its socket is handed to the gateway; everything
-else is handed, with the bytes already read, to the HTTP service. What a reverse proxy brings is
-counted against the address of its visitor, as soon as the headers say which that is.
+A new connection is counted against its address, shakes hands where TLS is spoken (`tls_door`), and
+then its first bytes are read, bounded in size and time. A request for `/ws` becomes a WebSocket and
+its socket is handed to the gateway; everything else is handed, with the bytes already read, to the
+HTTP service. What a reverse proxy brings is counted against the address of its visitor, as soon as
+the headers say which that is.
 
 All this shares one thread with the ticks, and a tick cannot begin before everything has run that
 became ready together with its time. So a turn of the event loop takes little: trio accepts one
@@ -41,6 +42,7 @@ from atrium_server.net.forwarded import Forwarding
 from atrium_server.net.gateway import Gateway
 from atrium_server.net.memory_io import MemoryStream
 from atrium_server.net.socket_io import Endpoint
+from atrium_server.net.tls_door import NotSecure, TlsDoor
 from atrium_server.telemetry import Counter
 from atrium_shared import codec
 from atrium_shared.errors import CloseCode, Overload
@@ -58,8 +60,10 @@ _protocol_logger.setLevel(logging.WARNING)
 class SecureStream(Protocol):
     """A stream of plaintext whose TLS handshake is done, and which can be taken apart."""
 
-    def detach(self) -> tuple[trio.abc.Stream, Cipher]:
-        """The transport below, and what stands between it and the plaintext from now on."""
+    def detach(self) -> tuple[trio.abc.Stream, Cipher, bytes]:
+        """The transport below, what stands between it and the plaintext from now on, and plaintext
+        that was received and not asked for yet.
+        """
         ...
 
 
@@ -74,6 +78,11 @@ class PrefixedStream(trio.abc.Stream):
     def socket(self) -> Any:
         """The socket below, for those who want its addresses; None where there is none."""
         return getattr(self._stream, "socket", None)
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether TLS lies below."""
+        return getattr(self._stream, "is_secure", False)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         if self._prefix:
@@ -104,6 +113,7 @@ class FrontDoorParts:
     knows_host: Callable[[str], bool]
     forwarding: Forwarding
     refused: Callable[[str], Counter]
+    tls: TlsDoor | None = None
 
 
 @dataclass(slots=True)
@@ -140,18 +150,32 @@ class FrontDoor:
             self._parts.addresses.enter(caller.counted_as, trio.current_time())
         except Overload as overload:
             self._parts.refused("address").add()
-            await self._linger(stream, _answer(HTTPStatus.TOO_MANY_REQUESTS, overload.sentence))
+            if self._parts.tls is None:  # with TLS a word would cost a handshake
+                await self._linger(stream, _answer(HTTPStatus.TOO_MANY_REQUESTS, overload.sentence))
             await trio.aclose_forcefully(stream)
             return
         adopted = False
         try:
-            adopted = await self._lead(caller)
+            if await self._is_secured(caller):
+                adopted = await self._lead(caller)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the peer went away
         finally:
             if not adopted:
                 self._parts.addresses.leave(caller.counted_as)
-                await trio.aclose_forcefully(stream)
+                await trio.aclose_forcefully(caller.stream)
+
+    async def _is_secured(self, caller: _Caller) -> bool:
+        """Put TLS before the stream where that is spoken; False when it cannot be."""
+        if self._parts.tls is None:
+            return True
+        try:
+            caller.stream = await self._parts.tls.secured(caller.stream)
+        except NotSecure as refused:
+            if refused.answer:
+                await self._linger(caller.stream, refused.answer)
+            return False
+        return True
 
     async def _lead(self, caller: _Caller) -> bool:
         """True when the gateway has taken the connection over."""
@@ -223,9 +247,9 @@ class FrontDoor:
             protocol.send_close(int(CloseCode.TRY_AGAIN_LATER), "no room: try again later")
             await self._linger(stream, b"".join(protocol.data_to_send()))
             return False
-        endpoint, cipher = _detach(stream)
+        endpoint, cipher, unread = _detach(stream)
         self._parts.gateway.adopt(
-            Arrival(endpoint, protocol, caller.counted_as, rest, cipher)
+            Arrival(endpoint, protocol, caller.counted_as, rest + unread, cipher)
         )
         return True
 
@@ -248,18 +272,22 @@ class FrontDoor:
             sentence = "A handshake has one Host and at most one Origin."
             raise _Refused("handshake", HTTPStatus.BAD_REQUEST, sentence)
         origin = origins[0] if origins else None
-        if not self._is_allowed(origin, hosts[0]):
+        if not self._is_allowed(origin, hosts[0], isinstance(caller.stream, SecureStream)):
             sentence = "This page may not connect: its origin is not allowed."
             raise _Refused("origin", HTTPStatus.FORBIDDEN, sentence)
 
-    def _is_allowed(self, origin: str | None, host: str) -> bool:
+    def _is_allowed(self, origin: str | None, host: str, is_secure: bool) -> bool:
         allowed = self._parts.allowed_origins
         if origin is None or "*" in allowed or origin in allowed:
             return True
         try:
-            is_same = urlsplit(origin).netloc.lower() == host.lower()
+            page = urlsplit(origin)
         except ValueError:
             return False
+        # By TLS we serve no page of http://: such a one is somebody's on the way to its visitor.
+        is_same = page.netloc.lower() == host.lower() and (
+            page.scheme == "https" or not is_secure
+        )
         return is_same and self._parts.knows_host(host)
 
     # --- refusals ------------------------------------------------------------------------
@@ -318,13 +346,14 @@ def _address_of(stream: trio.abc.Stream) -> str:
         return ""
 
 
-def _detach(stream: trio.abc.Stream) -> tuple[Endpoint, Cipher | None]:
-    """Take the socket out of trio's hands, and the cipher off it if there is one."""
+def _detach(stream: trio.abc.Stream) -> tuple[Endpoint, Cipher | None, bytes]:
+    """Take the socket out of trio's hands, and off it the cipher and what that has read ahead."""
     cipher: Cipher | None = None
+    unread = b""
     if isinstance(stream, SecureStream):
-        stream, cipher = stream.detach()
+        stream, cipher, unread = stream.detach()
     if isinstance(stream, MemoryStream):
-        return stream, cipher
+        return stream, cipher, unread
     assert isinstance(stream, trio.SocketStream)
     raw = socket.socket(fileno=stream.socket.detach())
     raw.setblocking(False)
@@ -334,4 +363,4 @@ def _detach(stream: trio.abc.Stream) -> tuple[Endpoint, Cipher | None]:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 16_384)
     except OSError:
         pass  # the peer is gone already: the first read will say so
-    return raw, cipher
+    return raw, cipher, unread

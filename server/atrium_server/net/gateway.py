@@ -112,12 +112,10 @@ class Gateway:
         assert not self._draining
         connection = self._all.add(arrival, trio.current_time())
         self._io.add(connection.number, arrival.endpoint)
-        rest = arrival.rest
-        if arrival.cipher is not None:
-            # The handshake may have decrypted more than it needed.
-            rest += self._decrypt(connection, b"") or b""
-        if rest and self._all.has(connection):
-            self._feed(connection, rest)
+        if arrival.rest:
+            self._feed(connection, arrival.rest)
+        if arrival.cipher is not None and arrival.cipher.is_over and self._all.has(connection):
+            self._endings.drop(connection)
 
     def now_ms(self) -> int:
         """The wire's clock."""
@@ -177,26 +175,30 @@ class Gateway:
 
     def _decrypted(self, chunks: Chunks) -> Chunks:
         """The same pass with the plaintext of those who encrypt."""
-        pieces: list[tuple[int, int, bytes]] = []
-        for k in range(chunks.count):
-            number, at, length = int(chunks.slots[k]), int(chunks.offsets[k]), chunks.lengths[k]
-            data: bytes | None = chunks.arena[at : at + max(int(length), 0)].tobytes()
-            if data and self._all.ciphered[number]:
+        pieces: list[tuple[int, int, bytes | memoryview]] = []
+        count, view = chunks.count, chunks.arena.data
+        ciphered = self._all.ciphered[chunks.slots[:count]].tolist()
+        for number, at, length, is_ciphered in zip(
+            chunks.slots[:count].tolist(), chunks.offsets[:count].tolist(),
+            chunks.lengths[:count].tolist(), ciphered, strict=True,
+        ):
+            data: bytes | memoryview = view[at : at + max(length, 0)]
+            if length > 0 and is_ciphered:
                 data = self._decrypt(self._all.at(number), data)
-                if not data:
-                    continue  # not a whole record yet, or dropped
-            pieces.append((number, len(data) if data else int(length), data or b""))
+                length = len(data)
+                if not length:
+                    continue  # not a whole record yet, or nothing for us in it
+            pieces.append((number, length, data))
         return chunks_of(pieces)
 
-    def _decrypt(self, connection: Connection, data: bytes) -> bytes | None:
-        """Plaintext; None after the connection has been dropped because its stream is over."""
+    def _decrypt(self, connection: Connection, data: memoryview) -> bytes:
+        """Plaintext. Whose stream is over is dropped when this pass has been taken in."""
         assert connection.cipher is not None
-        try:
-            plain, answer = connection.cipher.decrypt(data)
-        except OSError:
-            self._endings.drop(connection)
-            return None
-        self._out.send_raw(connection, answer)
+        plain, answer = connection.cipher.decrypt(data)
+        if answer:
+            self._out.send_raw(connection, answer)
+        if connection.cipher.is_over:
+            self._out.broken.append(connection.number)
         return plain
 
     # --- the slow path -------------------------------------------------------------------

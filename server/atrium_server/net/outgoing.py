@@ -77,9 +77,7 @@ class Outgoing:
 
     def send_now(self, connection: Connection, data: bytes) -> None:
         """Bytes that go out at once (handshake, pong, close), after the tail if there is one."""
-        if data and connection.cipher is not None:
-            data = connection.cipher.encrypt(data)
-        self.send_raw(connection, data)
+        self.send_raw(connection, bytes(self._encrypted(connection, data)) if data else b"")
 
     def send_raw(self, connection: Connection, data: bytes) -> None:
         """As `send_now`, for bytes that are encrypted already or must not be."""
@@ -146,10 +144,9 @@ class Outgoing:
         waiting = np.flatnonzero(prefixes)
         for k in waiting.tolist():
             self._fill_gap(int(connections[k]), int(prefixes[k]), arena, int(offsets[k]))
-        if self._connections.ciphered[connections].any():
-            results = self._send_ciphered(connections, arena, offsets, lengths)
-        else:
-            results = self._io.send(connections, arena, offsets, lengths)
+        if self._connections.ciphers and self._connections.ciphered[connections].any():
+            arena, offsets, lengths = self._ciphered(connections, arena, offsets, lengths)
+        results = self._io.send(connections, arena, offsets, lengths)
         accepted = np.ones(len(connections), np.uint8)
         for k in np.flatnonzero(results != lengths).tolist():
             end = int(offsets[k] + lengths[k])
@@ -185,13 +182,42 @@ class Outgoing:
         self._keep_tail(self._connections.at(number), piece[max(result, 0) :].tobytes())
         return True
 
-    def _send_ciphered(self, connections: I32, arena: U8, offsets: I64, lengths: I64) -> I64:
-        """One by one: what is encrypted must be sent, so its rest becomes a tail at once."""
+    def _ciphered(
+        self, connections: I32, arena: U8, offsets: I64, lengths: I64
+    ) -> tuple[U8, I64, I64]:
+        """The pieces as they go to the sockets, still to be offered in one call.
+
+        What is encrypted must be sent; whatever is not taken of it becomes a tail.
+        """
+        view, pieces = arena.data, list[bytes | memoryview]()
         for number, at, length in zip(
             connections.tolist(), offsets.tolist(), lengths.tolist(), strict=True
         ):
-            self.send_now(self._connections.at(number), arena[at : at + length].tobytes())
-        return lengths.copy()
+            piece = view[at : at + length]
+            pieces.append(self._encrypted(self._connections.at(number), piece))
+        sizes = np.array([len(piece) for piece in pieces], np.int64)
+        joined = np.frombuffer(b"".join(pieces), np.uint8)
+        return joined, np.cumsum(sizes) - sizes, sizes
+
+    def _encrypted(
+        self, connection: Connection, data: bytes | memoryview
+    ) -> bytes | memoryview:
+        """As it goes to the socket; empty when nothing can be said to this peer any more."""
+        if connection.cipher is None:
+            return data
+        try:
+            return connection.cipher.encrypt(data)
+        except OSError:
+            self.broken.append(connection.number)
+            return b""
+
+    def send_end(self, connection: Connection) -> None:
+        """Say that nothing follows, where there are words for it below the WebSocket's.
+
+        Whether the socket takes them makes no difference any more.
+        """
+        if connection.cipher is not None and not connection.tail:
+            self._io.send_one(connection.number, connection.cipher.end())
 
     def _keep_tail(self, connection: Connection, data: bytes) -> None:
         connection.tail = data
