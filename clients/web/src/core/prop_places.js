@@ -42,7 +42,7 @@ export function colliders(store, near) {
 /** The box of the transform in `at`. @param {string} name @param {string} form @returns {Box} */
 function boxOf(name, form) {
   const [x, y, z, i, j, k, r] = at;
-  const [wide, tall, deep] = [at[7], form === "plane" ? 0.02 : at[8], at[9]];
+  const [wide, tall, deep] = [at[7], at[8], form === "plane" ? 0.02 : at[9]];
   const upright = 1 - 2 * (i * i + k * k);
   if (upright > 0.995) {
     return { name, x, z, wide, deep, bottom: y - tall / 2, top: y + tall / 2,

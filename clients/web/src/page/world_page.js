@@ -19,6 +19,7 @@ import { Signal } from "../core/signal.js";
 import { WorldModel } from "../core/world_model.js";
 import { canResume, Link } from "../net/link.js";
 import { PlainCrowd, PlainSurroundings } from "../render/plain.js";
+import { PropScene } from "../render/props/prop_scene.js";
 import { CameraBoom } from "./camera.js";
 import { Controls } from "./controls.js";
 import { Gathering } from "./gather.js";
@@ -85,8 +86,13 @@ export class WorldPage {
       menu: (x, y) => this.#menu(x, y),
       command: (command) => this.#command(command),
     });
+    this.propScene = new PropScene({
+      model: this.model, quality: stage.quality,
+      handOf: (id, hand, at, turn) => this.#crowd.handOf?.(id, hand, at, turn) ?? false,
+      assetUrl: (hash) => `/api/assets/${hash}`,
+    });
     this.#listen();
-    stage.scene.add(this.#surroundings.group, this.#crowd.group);
+    stage.scene.add(this.propScene.group, this.#surroundings.group, this.#crowd.group);
     this.#surroundings.attach(stage.scene);
     stage.addFrame((seconds, dt, xrFrame) => this.#frame(seconds, dt, xrFrame));
     setInterval(() => this.#sendPose(), POSE_MS);
@@ -206,13 +212,14 @@ export class WorldPage {
       model.own.step(dt, push, model.place);
       model.own.look(boom.yaw, boom.pitch);
     }
-    model.advance(now);
+    const serverMs = model.advance(now);
     const isInside = this.isImmersive || boom.isFirstPerson;
     const people = this.gathering.gather(isInside);
     if (!this.isImmersive) boom.update(model.own, model.place, dt);
     for (const part of this.parts) part(seconds, dt, xrFrame);
     this.#surroundings.update(seconds, this.stage.camera);
     this.#crowd.update(people, this.stage.camera, seconds, dt);
+    this.propScene.update(seconds, serverMs, this.stage.camera);
   }
 
   #sendPose() {
