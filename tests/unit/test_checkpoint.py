@@ -18,12 +18,15 @@ from atrium_server.world.flight import Flights
 from atrium_server.world.ledger import Ledger
 from atrium_server.world.manifest import parse_manifest
 from atrium_server.world.movement import PoseBatch
+from atrium_server.world.relations import Regard
 from atrium_server.world.world import World
 from atrium_shared import edits, limits, pose
+from atrium_shared import messages as m
 from atrium_shared.messages import ChatChannel, Rights, SaveState, TeleportTarget
-from atrium_shared.props import Group, Shape, Sign, Spawn, Transform
+from atrium_shared.props import Group, Seat, Shape, Sign, Spawn, Transform
 
 CAPACITY = 11
+SEAT = bytes([77]) * 16
 SEATS = "".join(
     f'[[seat]]\nname = "{n}"\nposition = [{n}.0, 0.4, -3.0]\n' for n in range(3)
 )
@@ -69,7 +72,7 @@ class Crowd:
             self.last_session += 1
             commands.append(c.Join(
                 self.last_session, f"Zoë {self.last_session}", "a.glb",
-                self.last_session.to_bytes(16), f"guest:{self.last_session % 2}",
+                self.last_session.to_bytes(16), f"guest:{self.last_session % 3}",
                 int(Rights.BUILD | (Rights.MODERATE if self.last_session % 7 == 0 else 0)),
             ))
             self.sessions.append(self.last_session)
@@ -86,6 +89,8 @@ class Crowd:
         rng = self.rng
         if rng.random() < 0.35:
             return self._builds(session)
+        if rng.random() < 0.3:
+            return self._social(session)
         match int(rng.integers(6)):
             case 0 | 1:
                 channel, target = ChatChannel(int(rng.integers(3))), int(rng.integers(1, 30))
@@ -98,6 +103,25 @@ class Crowd:
                 return c.LinkChange(session, bool(rng.random() < 0.5))
             case _:
                 return c.Retract(int(rng.integers(1, 40)))
+
+    def _social(self, session: int) -> c.AnyCommand:
+        """What few people do about each other, and how they show themselves."""
+        rng = self.rng
+        entity, person = int(rng.integers(1, 60)), f"guest:{int(rng.integers(4))}"
+        every: list[c.AnyCommand] = [
+            c.Relate(session, 7, entity, "", int(rng.integers(8))),
+            c.Relate(session, 7, entity, "", int(rng.integers(8))),
+            c.Relate(session, 7, 0, person, int(rng.integers(8))),
+            c.Shelter(session, 8, bool(rng.random() < 0.4)),
+            c.Dress(session, 9, f"{int(rng.integers(99))}.glb"),
+            c.PointAt(session, (0.0, 0.5, float(rng.uniform(-60, 60))), 1.0),
+            c.Report(session, 10, entity, m.ReportReason.SPAM, "bad"),
+            c.Regards(person, (Regard("guest:2", "Two", 4), Regard("x", "X", 1))),
+            c.SitOn(session, 11, SEAT), c.SitOn(session, 11, SEAT),
+            c.Build(session, self.requests, edits.Create(SEAT, b"", Transform(), Seat())),
+        ]
+        self.requests += 1
+        return every[int(rng.integers(len(every)))]
 
     def _builds(self, session: int) -> c.AnyCommand:
         """Edits of few props by many people, so that they get into each other's way."""
@@ -221,6 +245,9 @@ def state_of(world: World) -> set[str]:
         "held props": len(world.carrying.holds), "flights": world.carrying.throws,
         "edits unanswered": any(p.ledger.unanswered for p in world.building.people.values()),
         "groups": any(prop.group for _, prop in world.building.props),
+        "regards": world.relations.regards, "the safe zone": world.relations.safe.any(),
+        "veils": world.relations.apart().veils.any(), "who left": world.relations.left,
+        "stale relations": world.society.stale, "built seats": world.places.prop_seats.prop_of,
         "gaps": not world.tables.alive[: world.tables.high].all(),
         "half a draw": world.places.random.bit_generator.state["has_uint32"],
     }
@@ -230,7 +257,8 @@ def state_of(world: World) -> set[str]:
 KINDS = {
     "joins wait", "held", "ready", "debts", "debts of places", "held though decided", "history",
     "seats", "gaps", "half a draw", "props", "pending signs", "spawns", "to be undone",
-    "held props", "flights", "edits unanswered", "groups",
+    "held props", "flights", "edits unanswered", "groups", "regards", "the safe zone", "veils",
+    "who left", "stale relations", "built seats",
 }
 
 
@@ -381,8 +409,8 @@ def test_damage_is_an_error_or_another_world(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("references", [1, 7, 10**6])
 def test_what_is_held_is_let_go_in_pieces_and_the_world_stays(references: int) -> None:
-    world = World(MANIFEST, 3)
-    crowd = Crowd(world, 3)
+    world = World(MANIFEST, 4)
+    crowd = Crowd(world, 4)
     for tick in range(300):
         out = world.step(*crowd.inputs(), 50 * tick)
         crowd.judging += [request.line_id for request in out.judge]
