@@ -18,7 +18,9 @@ from atrium_server.assets.verdict import GLB, GLTF, Facts, Unfit
 from atrium_shared import limits
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 import asset_samples as samples
+from vrm_sample import vrm_document
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -409,3 +411,17 @@ def test_too_many_triangles_are_refused() -> None:
     }
     document["nodes"] = [{"mesh": 0}] * (limits.GLTF_TRIANGLES_MAX // count + 1)
     assert "triangles" in refusal_of(samples.glb(document, binary))
+
+
+def test_an_avatar_in_vrm_is_taken_whatever_it_offers_beside() -> None:
+    """What a client need not know is in VRM's extensions; a file that demands them is refused."""
+    document, binary = vrm_document()
+    facts = facts_of(document, binary)
+    assert (facts.triangles, len(facts.images)) == (228, 1)
+    document["extensionsUsed"] += ["VRMC_materials_mtoon", "VRMC_node_constraint"]
+    document["materials"][0]["extensions"] = {"VRMC_materials_mtoon": {
+        "specVersion": "1.0", "shadeMultiplyTexture": {"index": 0}, "shadingToonyFactor": 0.9,
+    }}
+    facts_of(document, binary)
+    document["extensionsRequired"] = ["VRMC_vrm"]
+    assert "VRMC_vrm" in refusal_of(samples.glb(document, binary))

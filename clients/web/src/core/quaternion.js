@@ -45,8 +45,8 @@ export function yawOfRotation(q, at) {
  * @param {number} j
  */
 export function multiply(out, at, a, i, b, j) {
-  const [ax, ay, az, aw] = [a[i], a[i + 1], a[i + 2], a[i + 3]];
-  const [bx, by, bz, bw] = [b[j], b[j + 1], b[j + 2], b[j + 3]];
+  const ax = a[i], ay = a[i + 1], az = a[i + 2], aw = a[i + 3];
+  const bx = b[j], by = b[j + 1], bz = b[j + 2], bw = b[j + 3];
   out[at] = aw * bx + ax * bw + ay * bz - az * by;
   out[at + 1] = aw * by - ax * bz + ay * bw + az * bx;
   out[at + 2] = aw * bz + ax * by - ay * bx + az * bw;
@@ -78,7 +78,7 @@ export function conjugate(out, at, q, i) {
  * @param {number} z
  */
 export function rotate(out, at, q, i, x, y, z) {
-  const [qx, qy, qz, qw] = [q[i], q[i + 1], q[i + 2], q[i + 3]];
+  const qx = q[i], qy = q[i + 1], qz = q[i + 2], qw = q[i + 3];
   const tx = 2 * (qy * z - qz * y);
   const ty = 2 * (qz * x - qx * z);
   const tz = 2 * (qx * y - qy * x);
@@ -93,7 +93,9 @@ export function rotate(out, at, q, i, x, y, z) {
  * @param {number} at
  */
 export function normalise(q, at) {
-  const norm = Math.hypot(q[at], q[at + 1], q[at + 2], q[at + 3]);
+  let squares = 0;
+  for (let k = at; k < at + 4; k++) squares += q[k] * q[k];
+  const norm = Math.sqrt(squares);
   const usable = norm > 1e-9 && Number.isFinite(norm);
   for (let k = 0; k < 4; k++) q[at + k] = usable ? q[at + k] / norm : Number(k === 3);
 }
