@@ -93,7 +93,10 @@ export class Ui {
     const { model, settings } = this.#options;
     model.stateChanged.add((change) => this.#stateChanged(change));
     model.welcomed.add(() => {
-      if (this.join.isOpen) this.join.close();
+      if (this.join.isOpen) {
+        this.join.close();
+        this.#options.actions.focusWorld();
+      }
       this.hud.place(model.place.name || model.world);
       this.hud.safeZone(model.safeZone);
       const { build } = this.#options.actions;
