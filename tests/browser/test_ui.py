@@ -256,7 +256,7 @@ def test_without_webgl_the_way_leads_to_the_map(visits: Visits) -> None:
 
 @pytest.mark.parametrize("size", [(390, 844), (844, 390)])
 def test_on_a_phone_all_is_in_reach_of_a_thumb(visits: Visits, size: tuple[int, int]) -> None:
-    options = {**PHONE, "viewport": {"width": size[0], "height": size[1]}}
+    options: dict[str, Any] = {**PHONE, "viewport": {"width": size[0], "height": size[1]}}
     page = visits.open(**options)
     assert page.evaluate(SPILT) == []
     page.fill("#join-name", f"Tom {size[0]}")

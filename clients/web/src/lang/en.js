@@ -143,6 +143,7 @@ export const en = Object.freeze({
   "around.place": "You are in {place}, facing {bearing}.",
   "around.seated": "You are sitting.",
   "around.zone": "You stand in {zone}.",
+  "around.found": "{name}: {place}",
   "around.nobody": "Nobody is in view.",
   "around.people": { one: "{count} person is in view: {list}.",
     other: "{count} people are in view: {list}." },

@@ -100,7 +100,7 @@ export const panels = Object.freeze({
   "worlds.going": "Going to {name}…",
 
   "keys.heading": "Keys",
-  "keys.walk": "walk",
+  "keys.walk": "walk; the arrows to the sides turn",
   "keys.run": "run",
   "keys.jump": "jump",
   "keys.talk": "chat; Escape goes back to the world",

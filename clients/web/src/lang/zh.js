@@ -135,6 +135,7 @@ export const zh = Object.freeze({
   "around.place": "你在{place}，面朝{bearing}。",
   "around.seated": "你正坐着。",
   "around.zone": "你站在{zone}里。",
+  "around.found": "{name}：{place}",
   "around.nobody": "视野内没有人。",
   "around.people": { other: "视野内有 {count} 人：{list}。" },
   "around.person": "{name}，{side} {distance} 米",

@@ -94,7 +94,7 @@ export const panels = Object.freeze({
   "worlds.going": "正在前往 {name}…",
 
   "keys.heading": "按键",
-  "keys.walk": "行走",
+  "keys.walk": "行走；左右方向键转向",
   "keys.run": "跑步",
   "keys.jump": "跳跃",
   "keys.talk": "聊天；按 Esc 回到世界",

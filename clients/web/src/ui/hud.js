@@ -112,6 +112,11 @@ export class Hud {
     element("enter-ar", HTMLButtonElement).hidden = !ar;
   }
 
+  /** Whether the screen is too small for them. */
+  get hidesEmotes() {
+    return getComputedStyle(element("emotes", HTMLElement)).display === "none";
+  }
+
   /** @param {boolean} may */
   mayBuild(may) {
     element("build-toggle", HTMLButtonElement).hidden = !may;

@@ -25,10 +25,10 @@ import { People } from "./people.js";
 import { PersonCard } from "./person_card.js";
 import { Relations } from "./relations.js";
 import { settingsPanel } from "./settings_panel.js";
-import { Surroundings } from "./surroundings.js";
+import { shownName, Surroundings } from "./surroundings.js";
 import { speakAsSet } from "./tone.js";
 import { Travel } from "./travel.js";
-import { languageChanged, translate, words } from "./words.js";
+import { languageChanged, translate, words, wordsOf } from "./words.js";
 
 /** @typedef {import("./ports.js").UiOptions} UiOptions */
 /** @typedef {import("./menu.js").Entry} Entry */
@@ -110,8 +110,8 @@ export class Ui {
     });
     settings.changed.add(() => this.#apply());
     languageChanged.add(() => this.#translate());
-    document.addEventListener("keydown", (event) => this.#pushToTalk(event, true));
-    document.addEventListener("keyup", (event) => this.#pushToTalk(event, false));
+    document.addEventListener("keydown", (event) => this.#keyed(event, true));
+    document.addEventListener("keyup", (event) => this.#keyed(event, false));
   }
 
   #translate() {
@@ -255,8 +255,12 @@ export class Ui {
 
   /** Shows on the small map where somebody is. @param {number} id */
   find(id) {
+    const person = this.surroundings.people().find((each) => each.id === id);
+    if (!person) return;
     this.#options.settings.set("minimap", true);
     this.miniMap.find(id, performance.now() + FOUND_MS);
+    this.notices.tell(words("around.found", { name: shownName(person),
+      place: this.surroundings.place(person) }));
   }
 
   async #safeZone() {
@@ -277,9 +281,14 @@ export class Ui {
     else settings.set("voice", next);
   }
 
-  /** @param {KeyboardEvent} event @param {boolean} isDown */
-  #pushToTalk({ code, target, repeat }, isDown) {
+  /**
+   * Keys that mean something wherever the focus is.
+   * @param {KeyboardEvent} event
+   * @param {boolean} isDown
+   */
+  #keyed({ code, target, repeat }, isDown) {
     const { voice, settings } = this.#options;
+    if (code === "Escape" && isDown && !isAsking()) this.panel.close();
     if (code !== "KeyC" || repeat || !settings.values.pushToTalk) return;
     const isWorld = target === element("world", HTMLElement) || target === document.body;
     if (isWorld || !isDown) voice?.hold?.(isDown);
@@ -336,7 +345,14 @@ export class Ui {
     ];
     if (this.look) entries.splice(1, 0, { text: words("menu.look"), act: () => this.#openLook() });
     if (model.state === "ended") entries.pop();
+    else if (this.hud.hidesEmotes) entries.push("rule", ...this.#emoteEntries());
     this.menu.open(words("tools.menu"), entries, below(from));
+  }
+
+  /** Where the screen is too small for their buttons. @returns {Entry[]} */
+  #emoteEntries() {
+    return [0, 1, 2, 3].map((emote) => ({ text: wordsOf(`emote.${emote}`),
+      act: () => this.#options.actions.emote(emote) }));
   }
 
   /** @returns {Entry[]} */
