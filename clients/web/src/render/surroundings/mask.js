@@ -39,7 +39,7 @@ export function bakeMask(place, plan, { size, crowns }) {
     bytes: new Uint8Array(size * size * 4) };
   const lay = (/** @type {Patch} */ it, /** @type {number} */ channel, add = true) => {
     const measure = measureOf(it);
-    visit(mask, around(it.x, it.z, Math.hypot(it.wide, it.deep) / 2 + EDGE_M), (at, x, z) => {
+    visit(mask, grow(boundsOf(it), EDGE_M), (at, x, z) => {
       const value = 127.5 * (1 - measure(x, z) / EDGE_M);
       const had = mask.bytes[at + channel];
       mask.bytes[at + channel] = clamp(add ? Math.max(had, value) : Math.min(had, 255 - value));
@@ -48,11 +48,15 @@ export function bakeMask(place, plan, { size, crowns }) {
   for (const each of plan.lawns) lay(each, LAWN);
   for (const each of plan.cuts) lay(each, LAWN, false);
   for (const each of plan.bands) lay(each, BAND);
+  for (const each of plan.rings) layRing(mask, each);
+  // A band ends where grass begins; what is drawn as a band on a lawn is a bed.
+  for (let at = 0; at < mask.bytes.length; at += 4) {
+    mask.bytes[at + BAND] = Math.min(mask.bytes[at + BAND], 255 - mask.bytes[at + LAWN]);
+  }
   for (const each of plan.beds) {
     lay(each, BAND);
     lay(each, LAWN);
   }
-  for (const each of plan.rings) layRing(mask, each);
   hideSky(mask, place, crowns);
   return mask;
 }
@@ -77,7 +81,7 @@ function hideSky(mask, place, crowns) {
     const reach = 0.35 + Math.min(high, 3) * 0.45 + low * 0.4;
     const most = (low > 0.3 ? 0.4 : 0.62) / (1 + low * 0.15);
     const measure = measureOf({ ...each, round: 0 });
-    visit(mask, around(each.x, each.z, Math.hypot(each.wide, each.deep) / 2 + reach),
+    visit(mask, grow(boundsOf(each), reach),
       (at, x, z) => hide(at, most * fall(measure(x, z) / reach)));
   }
   for (const each of place.cylinders) {
@@ -111,9 +115,11 @@ export function bakeShade(mask, place, { crowns, light }) {
     const [low, high] = [each.bottom - place.floor, each.top - place.floor];
     const edges = sweep(each, [sx * low, sz * low], [sx * high, sz * high]);
     const soft = SOFT_M + high * 0.02;
-    const reach = Math.hypot(each.wide, each.deep) / 2;
-    const area = grow(spanned(each.x + sx * low, each.z + sz * low, each.x + sx * high,
-      each.z + sz * high), reach + soft);
+    const bounds = boundsOf(each);
+    const area = grow({ minX: bounds.minX + Math.min(sx * low, sx * high),
+      minZ: bounds.minZ + Math.min(sz * low, sz * high),
+      maxX: bounds.maxX + Math.max(sx * low, sx * high),
+      maxZ: bounds.maxZ + Math.max(sz * low, sz * high) }, soft);
     visit(mask, area, (at, x, z) => {
       let off = -Infinity;
       for (const [nx, nz, d] of edges) off = Math.max(off, nx * x + nz * z - d);
@@ -194,6 +200,14 @@ function sweep(box, low, high) {
   if (far > 0) normals.push([dz / far, -dx / far], [-dz / far, dx / far]);
   return normals.map(([nx, nz]) =>
     [nx, nz, Math.max(...points.map(([x, z]) => nx * x + nz * z))]);
+}
+
+/** @param {{x: number, z: number, wide: number, deep: number, yaw: number}} it
+ *  @returns {Area} */
+function boundsOf({ x, z, wide, deep, yaw }) {
+  const [cos, sin] = [Math.abs(Math.cos(yaw)), Math.abs(Math.sin(yaw))];
+  const [halfX, halfZ] = [(wide * cos + deep * sin) / 2, (wide * sin + deep * cos) / 2];
+  return { minX: x - halfX, minZ: z - halfZ, maxX: x + halfX, maxZ: z + halfZ };
 }
 
 /** @param {number} x @param {number} z @param {number} reach @returns {Area} */

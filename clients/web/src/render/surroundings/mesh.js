@@ -45,9 +45,13 @@ export class Mesh {
   #sway = 0;
   #ground = true;
 
-  /** @param {number} floor height of the floor, metres */
-  constructor(floor = 0) {
+  /**
+   * @param {number} floor height of the floor, metres
+   * @param {boolean} coarse whether shapes spare triangles: sharp edges, fewer sides
+   */
+  constructor(floor = 0, coarse = false) {
     this.#floor = floor;
+    this.coarse = coarse;
   }
 
   get vertexCount() {

@@ -67,7 +67,8 @@ export const PAINT = {
 };
 
 /** Of plaster and awnings, as the washes on the map. */
-export const WASHES = ["#e9bd8c", "#e2a693", "#b7c4d8", "#d0b2cf", "#e2ca7d", "#a5cbbd"].map(linear);
+export const WASHES = ["#e9bd8c", "#e2a693", "#b7c4d8", "#d0b2cf", "#e2ca7d", "#a5cbbd"]
+  .map(linear);
 export const FLOWERS = ["#d9483b", "#e9a23b", "#f0dfe6", "#b05fa8", "#e87f96"].map(linear);
 
 /**
@@ -94,8 +95,8 @@ const DAY = ["#3f8fc4", "#bfe0e2", "#c9dfdc", "#fff2d8", "#bcd9ec", "#cdb48c", "
 
 /** In order; the first and the last are the same picture. */
 const MOODS = [
-  mood(0, NIGHT, [0.5, 1.1, 1]),
-  mood(5, NIGHT, [0.45, 1.1, 1]),
+  mood(0, NIGHT, [0.7, 1.7, 1]),
+  mood(5, NIGHT, [0.7, 1.7, 1]),
   mood(6.3, ["#5a7fb0", "#f6b99a", "#d9aFA6", "#ff9d6a", "#9fa9c8", "#9a7a6a", "#ffd3bf",
     "#a58fae"], [1.5, 1.35, 0.5]),
   mood(8.5, ["#4a93c6", "#f3e0bf", "#dfd9c6", "#ffe3b3", "#b8d2e6", "#c9a880", "#fff6e6",
@@ -106,9 +107,9 @@ const MOODS = [
   mood(18.6, ["#4a6f9f", "#f6a877", "#d99a86", "#ff9454", "#a0a0c0", "#a8755c", "#ffc4a0",
     "#a5809a"], [2.2, 1.3, 0.55]),
   mood(19.8, ["#263f73", "#c07c8c", "#6f6486", "#b58ac0", "#6f7cae", "#54485a", "#b0809a",
-    "#4a4a78"], [0.55, 1.3, 1]),
-  mood(21.3, NIGHT, [0.5, 1.1, 1]),
-  mood(24, NIGHT, [0.5, 1.1, 1]),
+    "#4a4a78"], [0.7, 1.6, 1]),
+  mood(21.3, NIGHT, [0.7, 1.7, 1]),
+  mood(24, NIGHT, [0.7, 1.7, 1]),
 ];
 
 /** @param {number} hour 0..24, others go round @returns {Mood} */

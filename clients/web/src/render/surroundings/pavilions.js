@@ -100,9 +100,9 @@ function emblem(solid, at, front, high) {
 export function tower({ solid, cloth }, it) {
   const [high, r] = [it.top - it.bottom, it.radius];
   solid.at(it.x, it.bottom, it.z).paint(PAINT.stone, { detail: 0.5 });
-  lathe(solid, [[r, 0], [r, 0.5], [r - 0.06, 0.58], [r - 0.09, high - 0.55], [r - 0.02, high - 0.45],
-    [r + 0.04, high - 0.3], [r + 0.04, high - 0.05], [r, high], [r, high], [0, high]],
-    { segments: 20 });
+  lathe(solid, [[r, 0], [r, 0.5], [r - 0.06, 0.58], [r - 0.09, high - 0.55],
+    [r - 0.02, high - 0.45], [r + 0.04, high - 0.3], [r + 0.04, high - 0.05], [r, high],
+    [r, high], [0, high]], { segments: 20 });
   solid.at(it.x, it.top, it.z).paint(PAINT.bulb, { glow: 1 });
   lathe(solid, [[0.2, 0], [0.3, 0.2], [0.24, 0.42], [0.06, 0.52], [0, 0.52]], { segments: 12 });
   const [wide, top, bottom] = [r * 1.3, high - 0.6, high - 3];

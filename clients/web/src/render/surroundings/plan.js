@@ -30,7 +30,7 @@ const BORDER_M = 3;
 const TUFTS_MAX = 1000;
 const TUFTS_TRIED = 12_000;
 /** How close to a solid flowers grow: within the reach of a body they do not stand in the way. */
-export const HUG_M = 0.3;
+export const HUG_M = 0.22;
 
 /** @param {Scene} place @returns {Plan} */
 export function planOf(place) {
@@ -73,7 +73,7 @@ function planLawns(plan, place) {
   }
   for (const each of place.cylinders) {
     if (kindOfCylinder(each) !== "tree") continue;
-    plan.beds.push(round(each.x, each.z, each.radius + HUG_M + 0.25));
+    plan.beds.push(round(each.x, each.z, each.radius + HUG_M + 0.33));
   }
   for (const each of place.boxes) {
     if (kindOfBox(each) !== "hedge") continue;
@@ -189,7 +189,7 @@ function planFlowers(plan, place) {
     const random = stream(seedOf(each.name));
     const hue = random();
     for (let at = 0; at < 14; at++) {
-      const reach = each.radius + 0.05 + random() * HUG_M;
+      const reach = each.radius + 0.02 + random() * (HUG_M - 0.02);
       const angle = random() * Math.PI * 2;
       plan.flowers.push({ x: each.x + Math.cos(angle) * reach, y: place.floor,
         z: each.z + Math.sin(angle) * reach, high: 0.16 + random() * 0.12, hue });

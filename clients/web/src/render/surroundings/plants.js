@@ -95,7 +95,7 @@ function unit(vector) {
  *  @param {Plan} plan @param {number} lushness 0..1 */
 export function growAll(mesh, place, plan, lushness) {
   for (const each of place.boxes) if (kindOfBox(each) === "hedge") growHedge(mesh, each, lushness);
-  const every = lushness > 0.6 ? 1 : 2;
+  const every = lushness > 0.5 ? 1 : 2;
   plan.flowers.forEach((each, at) => at % every || growFlower(mesh, each, at));
   plan.tufts.forEach((each, at) => at % every || growTuft(mesh, each, at));
   for (const [from, to] of plan.strings) hang(mesh, from, to);

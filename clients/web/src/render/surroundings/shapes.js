@@ -7,6 +7,7 @@
 
 /** Of the 24 corners of a box: each of eight is three, one for each face that meets there. */
 const BOX_INDICES = boxIndices();
+const BOX_FACES = 6;
 
 /**
  * A box from the ground of the brush upwards, its edges broken: the faces keep their own normals
@@ -16,7 +17,7 @@ const BOX_INDICES = boxIndices();
  */
 export function box(mesh, { wide, high, deep, bevel = 0.03 }) {
   const half = [wide / 2, high / 2, deep / 2];
-  const cut = Math.min(bevel, half[0] * 0.8, half[1] * 0.8, half[2] * 0.8);
+  const cut = mesh.coarse ? 0 : Math.min(bevel, half[0] * 0.8, half[1] * 0.8, half[2] * 0.8);
   const first = mesh.vertexCount;
   const [point, normal] = [[0, 0, 0], [0, 0, 0]];
   for (let corner = 0; corner < 24; corner++) {
@@ -31,7 +32,8 @@ export function box(mesh, { wide, high, deep, bevel = 0.03 }) {
     point[1] += half[1];
     mesh.corner(point, normal, u, v);
   }
-  for (const index of BOX_INDICES) mesh.indices.push(first + index);
+  const count = mesh.coarse ? BOX_FACES * 6 : BOX_INDICES.length;
+  for (let at = 0; at < count; at++) mesh.indices.push(first + BOX_INDICES[at]);
 }
 
 /** On which side a corner is. @param {number} corner @param {number} axis */
@@ -59,6 +61,9 @@ function boxIndices() {
     for (const base of [0, 1 << axis]) {
       add(...[base, base | one, base | one | two, base | two].map((at) => at * 3 + axis));
     }
+  }
+  for (let axis = 0; axis < 3; axis++) {
+    const [one, two] = [1 << ((axis + 1) % 3), 1 << ((axis + 2) % 3)];
     for (const base of [0, one, two, one | two]) {
       const [low, high] = [base * 3, (base | (1 << axis)) * 3];
       const [first, second] = [(axis + 1) % 3, (axis + 2) % 3];
@@ -76,7 +81,8 @@ function boxIndices() {
  *   point twice makes a hard edge
  * @param {{segments?: number, wobble?: (angle: number, height: number) => number}} options
  */
-export function lathe(mesh, profile, { segments = 20, wobble } = {}) {
+export function lathe(mesh, profile, { segments: wanted = 20, wobble } = {}) {
+  const segments = mesh.coarse ? Math.max(Math.ceil(wanted * 0.55), 5) : wanted;
   const normals = profileNormals(profile);
   const around = Math.max(...profile.map(([radius]) => radius));
   for (let at = 0; at <= segments; at++) {
@@ -163,8 +169,10 @@ const GOLDEN = Math.PI * (3 - Math.sqrt(5));
  * @param {{segments?: number, rows?: number, random: () => number,
  *   tone?: (up: number) => void}} options `tone` is called before each ring, from 0 to 1
  */
-export function lump(mesh, { x, y, z, wide, high }, { segments = 7, rows = 4, random,
-  tone }) {
+export function lump(mesh, { x, y, z, wide, high }, { segments: wanted = 7, rows: wished = 4,
+  random, tone }) {
+  const [segments, rows] = mesh.coarse ? [Math.min(wanted, 6), Math.min(wished, 3)]
+    : [wanted, wished];
   const first = mesh.vertexCount;
   const turn = random() * 6;
   for (let row = 0; row <= rows; row++) {

@@ -49,10 +49,10 @@ const FRAGMENT_GLSL = `
     float disc = smoothstep(0.99935, 0.99965, sun) * (1.0 - cover);
     colour += disc * mix(uSun * 4.0, vec3(0.9, 0.92, 1.0), night);
     #if CLOUDS > 0
-      vec3 grid = floor(toward * 90.0);
+      vec3 grid = floor(toward * 150.0);
       float star = fract(sin(dot(grid, vec3(12.99, 78.23, 37.72))) * 4375.85);
-      vec3 within = fract(toward * 90.0) - 0.5;
-      colour += night * (1.0 - cover) * step(0.985, star) * smoothstep(0.02, 0.25, toward.y)
+      vec3 within = fract(toward * 150.0) - 0.5;
+      colour += night * (1.0 - cover) * step(0.99, star) * smoothstep(0.02, 0.25, toward.y)
         * smoothstep(0.16, 0.0, dot(within, within)) * vec3(0.55, 0.6, 0.7);
     #endif
     gl_FragColor = vec4(colour, 1.0);

@@ -33,16 +33,16 @@ import { makeWater } from "./water.js";
 /** @typedef {"low"|"medium"|"high"} Quality */
 /** @typedef {{quality: Quality, reducedMotion: boolean}} Options */
 /** @typedef {{stones: number, mask: number, leaves: number, lushness: number, clouds: 0|1|2,
- *   anisotropy: number, shadows: boolean}} Budget */
+ *   coarse: boolean, anisotropy: number, shadows: boolean}} Budget */
 
 /** @type {Record<Quality, Budget>} */
 const BUDGETS = {
-  low: { stones: 256, mask: 256, leaves: 190, lushness: 0.35, clouds: 1, anisotropy: 2,
-    shadows: false },
-  medium: { stones: 512, mask: 512, leaves: 420, lushness: 0.7, clouds: 2, anisotropy: 4,
-    shadows: false },
-  high: { stones: 512, mask: 512, leaves: 760, lushness: 1, clouds: 2, anisotropy: 8,
-    shadows: true },
+  low: { stones: 256, mask: 256, leaves: 110, lushness: 0.25, clouds: 1, coarse: true,
+    anisotropy: 2, shadows: false },
+  medium: { stones: 512, mask: 512, leaves: 300, lushness: 0.6, clouds: 2, coarse: false,
+    anisotropy: 4, shadows: false },
+  high: { stones: 512, mask: 512, leaves: 370, lushness: 0.75, clouds: 2, coarse: false,
+    anisotropy: 8, shadows: true },
 };
 
 const HOUR_DEFAULT = 16.5;
@@ -202,9 +202,9 @@ export class Surroundings {
   }
 
   /** @param {Budget} budget */
-  #addSolids({ lushness, shadows }) {
-    const solid = new Mesh(this.#place.floor);
-    const cloth = new Mesh(this.#place.floor);
+  #addSolids({ lushness, coarse, shadows }) {
+    const solid = new Mesh(this.#place.floor, coarse);
+    const cloth = new Mesh(this.#place.floor, coarse);
     buildMasonry({ solid, cloth }, this.#place);
     growAll(cloth, this.#place, this.#plan, lushness);
     const built = [this.#mesh("solids", solid, materials.makeSolidMaterial(this.#uniforms)),
@@ -214,7 +214,7 @@ export class Surroundings {
   }
 
   /** @param {Budget} budget */
-  #addCrowns({ leaves, shadows }) {
+  #addCrowns({ leaves, coarse, shadows }) {
     const material = this.#own(materials.makeLeafMaterial(this.#uniforms));
     const depth = this.#own(materials.makeLeafDepthMaterial(this.#uniforms));
     const [matrix, turn, tint] = [new THREE.Matrix4(), new THREE.Quaternion(), new THREE.Color()];
@@ -223,7 +223,7 @@ export class Surroundings {
     for (let form = 0; form < CROWN_FORMS; form++) {
       const crowns = this.#crowns[form];
       if (!crowns.length) continue;
-      const mesh = new Mesh();
+      const mesh = new Mesh(0, coarse);
       growCrown(mesh, form, leaves);
       const trees = new THREE.InstancedMesh(geometryOf(mesh), material, crowns.length);
       crowns.forEach((each, at) => {
@@ -242,8 +242,8 @@ export class Surroundings {
   }
 
   /** @param {Budget} budget */
-  #addHorizon({ lushness }) {
-    const mesh = new Mesh(this.#place.floor);
+  #addHorizon({ lushness, coarse }) {
+    const mesh = new Mesh(this.#place.floor, coarse);
     buildHorizon(mesh, this.#place, lushness);
     const horizon = this.#mesh("horizon", mesh, materials.makeHorizonMaterial(this.#uniforms));
     horizon.renderOrder = 6;
