@@ -31,12 +31,15 @@ from atrium_client.events import Event as Event
 from atrium_client.events import Joined as Joined
 from atrium_client.events import Left as Left
 from atrium_client.events import LinkLost as LinkLost
+from atrium_client.events import LooksChanged as LooksChanged
+from atrium_client.events import MarkerShown as MarkerShown
 from atrium_client.events import Noticed as Noticed
 from atrium_client.events import PropEvent as PropEvent
 from atrium_client.events import PropsFlew as PropsFlew
 from atrium_client.events import PropsUpdated as PropsUpdated
 from atrium_client.events import PropTaken as PropTaken
 from atrium_client.events import Refused as Refused
+from atrium_client.events import RelationsTold as RelationsTold
 from atrium_client.events import RequestAnswered as RequestAnswered
 from atrium_client.events import RequestExpired as RequestExpired
 from atrium_client.events import Resumed as Resumed
@@ -69,6 +72,8 @@ from atrium_shared.messages import ClientKind as ClientKind
 from atrium_shared.messages import EditState as EditState
 from atrium_shared.messages import EntityKind as EntityKind
 from atrium_shared.messages import MoveReason as MoveReason
+from atrium_shared.messages import Relation as Relation
+from atrium_shared.messages import ReportReason as ReportReason
 from atrium_shared.messages import Rights as Rights
 from atrium_shared.messages import SaveState as SaveState
 from atrium_shared.messages import SignState as SignState
@@ -81,11 +86,12 @@ __all__ = [
     "ChatRetracted", "ChatState", "ClientError", "ClientKind", "ClientSession", "ConnectionFailed",
     "ConnectionRefused", "Corrected", "EditAnswered", "EditHandle", "EditLost", "EditRefused",
     "EditReverted", "EditState", "EditUnresolved", "Emoted", "Ended", "Entered", "EntityKind",
-    "ErrorCode", "Event", "Flags", "Identity", "Joined", "Left", "LinkLost", "Me", "MoveReason",
-    "Noticed", "Options", "PropError", "PropEvent", "PropTaken", "PropTransform", "PropsFlew",
-    "PropsUpdated", "PropsView", "ProtocolError", "ReconnectFailed", "ReconnectPolicy", "Refused",
-    "RequestAnswered", "RequestExpired", "RequestLost", "RequestRefused", "Rest", "RestRefused",
-    "Resumed", "Rights", "SaveState", "SavingChanged", "SessionEnded", "SignJudged", "SignState",
-    "SnapshotTaken", "State", "Ticket", "Transform", "Travelled", "Vector", "connect", "sign_in",
-    "sign_in_as_guest", "sign_up",
+    "ErrorCode", "Event", "Flags", "Identity", "Joined", "Left", "LinkLost", "LooksChanged",
+    "MarkerShown", "Me", "MoveReason", "Noticed", "Options", "PropError", "PropEvent", "PropTaken",
+    "PropTransform", "PropsFlew", "PropsUpdated", "PropsView", "ProtocolError", "ReconnectFailed",
+    "ReconnectPolicy", "Refused", "Relation", "RelationsTold", "ReportReason", "RequestAnswered",
+    "RequestExpired", "RequestLost", "RequestRefused", "Rest", "RestRefused", "Resumed", "Rights",
+    "SaveState", "SavingChanged", "SessionEnded", "SignJudged", "SignState", "SnapshotTaken",
+    "State", "Ticket", "Transform", "Travelled", "Vector", "connect", "sign_in", "sign_in_as_guest",
+    "sign_up",
 ]

@@ -25,13 +25,13 @@ import trio
 from atrium_client import body
 from atrium_client.backoff import ReconnectPolicy
 from atrium_client.body import Vector, yaw_towards
-from atrium_client.building import Builder
 from atrium_client.driver import Driver, granted
 from atrium_client.errors import ReconnectFailed
 from atrium_client.events import ChatLine, Event
 from atrium_client.feed import Feed
 from atrium_client.link import CLOSE_S_MAX, Address, Dialer, websocket_url
 from atrium_client.session import ClientSession, Identity
+from atrium_client.social import FEATURES, Social
 from atrium_client.view import Avatar, Transform
 from atrium_shared import limits
 from atrium_shared.messages import (
@@ -58,7 +58,7 @@ class Options:
 
     avatar: str = ""
     kind: ClientKind = ClientKind.BOT
-    capabilities: Capabilities = field(default_factory=Capabilities)
+    capabilities: Capabilities = field(default_factory=lambda: Capabilities(features=FEATURES))
     auth_token: str = ""
     pose_rate_hz: float = 20.0
     """Poses sent per second, 1 to 60."""
@@ -158,7 +158,7 @@ def _only_once(stream: trio.abc.Stream) -> Dialer:
     return dial
 
 
-class Me(Builder):
+class Me(Social):
     """Our presence in a world. Made by `connect`."""
 
     def __init__(self, driver: Driver, nursery: trio.Nursery) -> None:

@@ -311,6 +311,8 @@ class Driver:
                 self.interpolator.entered(event.entity)
             case events.Left():
                 self.interpolator.left(event.entity.index)
+            case events.LooksChanged():
+                self.interpolator.dressed(event.entity_id, event.avatar)
             case events.Corrected():
                 self._correct(event)
             case events.LinkLost():

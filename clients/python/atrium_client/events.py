@@ -13,6 +13,7 @@ from atrium_shared.messages import (
     MoveReason,
     PropHeld,
     PropsChanged,
+    RelationEntry,
     Result,
     SaveState,
     SignState,
@@ -199,6 +200,30 @@ class SignJudged:
 
 
 @dataclass(frozen=True, slots=True)
+class LooksChanged:
+    """Somebody has another avatar, whether in view or not."""
+
+    entity_id: int
+    avatar: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarkerShown:
+    """Somebody nearby shows a place and a direction."""
+
+    entity_id: int
+    position: tuple[float, float, float]
+    yaw: float
+
+
+@dataclass(frozen=True, slots=True)
+class RelationsTold:
+    """All that we do about others."""
+
+    entries: tuple[RelationEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SavingChanged:
     """How it stands with the saving of this world; the sentence is for the person."""
 
@@ -228,5 +253,6 @@ PropEvent = PropsUpdated | PropTaken | PropsFlew
 Event = (
     Joined | LinkLost | Resumed | Travelled | SnapshotTaken | Entered | Left | Corrected
     | ChatLine | ChatRetracted | Emoted | Refused | RequestAnswered | RequestExpired
-    | EditAnswered | EditUnresolved | PropEvent | SignJudged | SavingChanged | Noticed | Ended
+    | EditAnswered | EditUnresolved | PropEvent | SignJudged | SavingChanged | LooksChanged
+    | MarkerShown | RelationsTold | Noticed | Ended
 )

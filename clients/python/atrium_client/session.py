@@ -30,6 +30,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from atrium_client import events
 from atrium_client.body import root_of
 from atrium_client.clock import ServerClock
@@ -45,6 +47,7 @@ from atrium_shared.snapshot import View
 ToldAsItIs = (
     messages.ChatRetract | messages.Emote | messages.Notice | messages.PropsChanged
     | messages.PropHeld | messages.PropsFlown | messages.SignStatus | messages.Saving
+    | messages.Marker
 )
 _OVER: Final = "The session that asked is over: look whether it was done."
 _LEFT: Final = "We left the world that was asked: look there whether it was done."
@@ -123,6 +126,13 @@ class ClientSession(Speaker):
                 return self._chat_status(message)
             case messages.ChatPublished():
                 return self._chat_published(message)
+            case messages.Appearance():
+                return self._looks(message)
+            case messages.Relations():
+                self.relations = message.entries
+                return [events.RelationsTold(message.entries)]
+            case messages.RtcSignalled() | messages.RtcPeers() | messages.RtcServers():
+                return []  # of a feature that we do not announce
             case _:
                 return [self._told(message)]
 
@@ -145,8 +155,17 @@ class ClientSession(Speaker):
                 return events.SignJudged(
                     message.prop_id, message.state, message.text, message.reason
                 )
+            case messages.Marker():
+                return events.MarkerShown(message.entity_id, message.position_m, message.yaw)
             case messages.Saving():
                 return events.SavingChanged(message.state, message.sentence)
+
+    def _looks(self, message: messages.Appearance) -> list[Event]:
+        """Somebody looks otherwise, in view or not."""
+        for index, entity in self.roster.items():
+            if entity.entity_id == message.entity_id:
+                self.roster[index] = msgspec.structs.replace(entity, avatar=message.avatar)
+        return [events.LooksChanged(message.entity_id, message.avatar)]
 
     def _snapshot(self, message: messages.Snapshot) -> Event:
         if self.tick is not None and message.tick <= self.tick:
@@ -227,7 +246,8 @@ class ClientSession(Speaker):
         kind = self._requests.kind_of(message.request_id)
         if kind is None or kind is messages.ChatSubmit:
             return []  # the answer to what we have given up waiting for, or none of a line
-        final = message.code != ErrorCode.OK or kind in (messages.Teleport, messages.Grab)
+        # The answer to a travel that is granted is its welcome.
+        final = message.code != ErrorCode.OK or kind is not messages.Travel
         return self._requests.answered(message.request_id, message) if final else []
 
     def _chat_status(self, message: messages.ChatStatus) -> list[Event]:

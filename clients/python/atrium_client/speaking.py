@@ -87,6 +87,8 @@ class Speaker:
         self._pings = 0
         self._ping_due_s = 0.0
         self._acked_tick: int | None = None
+        self.relations: tuple[messages.RelationEntry, ...] = ()
+        """All that we do about others, as the server has told last."""
         self._epoch = 0
         """`pose.Flags.EPOCH` of the poses that count in the present world."""
         self._acked_s = 0.0
@@ -157,6 +159,15 @@ class Speaker:
         request_id = self._ask(messages.Grab, now_s)
         self.edits.note_grab(now_s)
         return request_id, codec.encode(msgspec.structs.replace(grab, request_id=request_id))
+
+    def social(self, message: Message, now_s: float) -> tuple[int, bytes]:
+        """(request id, bytes) of a request about people, whose own request id does not count.
+
+        Raises PropError for what no server takes.
+        """
+        _checked(message)
+        request_id = self._ask(type(message), now_s)
+        return request_id, codec.encode(msgspec.structs.replace(message, request_id=request_id))
 
     def edit(self, edit: Edit) -> int:
         """The request id of an edit, which is asked for when `next_edit` gives it.

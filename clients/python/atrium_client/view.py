@@ -22,6 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -109,6 +110,12 @@ class Interpolator:
         """An entity has taken an index; nothing is known of it yet."""
         self._entities[entity.index] = entity
         self._count[entity.index] = 0
+
+    def dressed(self, entity_id: int, avatar: str) -> None:
+        """An entity looks otherwise from now on, if it is known here."""
+        for index, entity in self._entities.items():
+            if entity.entity_id == entity_id:
+                self._entities[index] = msgspec.structs.replace(entity, avatar=avatar)
 
     def left(self, index: int) -> None:
         """The index is free."""
