@@ -150,7 +150,7 @@ function stage({ solid }, it) {
 /** The dark heart of a hedge; its leaves are sown elsewhere. @param {Meshes} meshes
  *  @param {Box} it */
 function hedge({ solid }, it) {
-  solid.at(it.x, it.bottom, it.z, it.yaw).paint(blend(PAINT.hedge, PAINT.leafDark, 0.5));
+  solid.at(it.x, it.bottom, it.z, it.yaw).paint(blend(PAINT.hedge, PAINT.leaf, 0.2));
   box(solid, { wide: it.wide - 0.04, high: it.top - it.bottom - 0.02, deep: it.deep - 0.04,
     bevel: 0.12 });
 }

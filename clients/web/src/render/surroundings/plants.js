@@ -115,7 +115,7 @@ function growHedge(mesh, it, lushness) {
   for (let at = 0; at < count; at++) {
     const [point, normal] = onHedge(it, high, random);
     const light = Math.min(0.15 + (point[1] / high) * 0.45 + random() * 0.35, 1);
-    mesh.paint(blend(PAINT.hedge, PAINT.leafLight, light * 0.7), { sway: 0.01 });
+    mesh.paint(blend(PAINT.hedge, PAINT.leafLight, light * 0.45), { sway: 0.01 });
     leaf(mesh, point, unit(normal.map((each) => each + (random() - 0.5) * 0.8)), { size, random });
   }
 }
