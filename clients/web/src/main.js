@@ -2,6 +2,7 @@
 
 import { Account } from "./net/account.js";
 import { lastingStorage, tabStorage } from "./net/storage.js";
+import { withScenery } from "./page/scenery.js";
 import { Settings } from "./page/settings.js";
 import { withUi } from "./page/around.js";
 import { WorldPage } from "./page/world_page.js";
@@ -30,5 +31,9 @@ if (stage) {
   const page = new WorldPage(stage, canvas, account);
   const ui = withUi(page, settings);
   stage.start();
-  if (test) Object.assign(window, { atriumTest: { page, model: page.model, stage, ui, settings } });
+  const scenery = withScenery(page, settings);
+  if (test) {
+    const atriumTest = { page, model: page.model, stage, ui, settings, scenery };
+    Object.assign(window, { atriumTest });
+  }
 }
