@@ -15,12 +15,14 @@ import trio
 from harness import House, Said, Witness, open_house, root_body, write_world
 from trio.testing import MockClock
 
+from atrium_server.net.requests import Identity
 from atrium_server.persistence.chat_store import MemoryChatStore
 from atrium_server.persistence.conduct_rows import CaseState
 from atrium_server.persistence.errors import Unavailable
 from atrium_server.persistence.memory_conduct import MemoryConduct
+from atrium_server.persistence.relations import MemoryRelations, RelationWriter
 from atrium_server.reports import PATIENCE_S, Reports
-from atrium_server.safety import SafetyLanes
+from atrium_server.safety import SafetyLanes, regards_of
 from atrium_server.world.commands import Judged, JudgeRequest
 from atrium_shared import edits, limits, pose, props
 from atrium_shared import messages as m
@@ -346,6 +348,69 @@ async def test_only_who_announced_a_feature_is_told(
         if isinstance(said, m.Relations | m.Appearance | m.Marker)
     ]
     assert ben.heard(m.Marker)
+
+
+class Accounts:
+    """An identifier to whom everybody has the account of their name."""
+
+    def __init__(self, writer: RelationWriter) -> None:
+        self.writer = writer
+
+    async def identify(self, hello: m.Hello, address: str) -> Identity:
+        account = uuid.uuid5(uuid.NAMESPACE_DNS, hello.name)
+        regards = regards_of(await self.writer.of(account))
+        return Identity(hello.name, account, regards=regards)
+
+    async def let_into(self, who: object, address: str, world: str) -> frozenset[str]:
+        return frozenset()
+
+
+def with_accounts(house: House) -> MemoryRelations:
+    """Let everybody have an account, whose relations go to the store that is returned."""
+    store = MemoryRelations()
+    writer = RelationWriter(store)
+    object.__setattr__(house.gateway._requests._parts, "identifier", Accounts(writer))
+    for host in house.server.hosts:
+        host.safety._lanes = SafetyLanes(writer)
+    house.nursery.start_soon(writer.run)
+    return store
+
+
+async def test_what_an_account_does_holds_in_all_its_sessions_and_for_ever(
+    worlds: House, autojump_clock: MockClock
+) -> None:
+    store = with_accounts(worlds)
+    ann, ben = await guest(worlds, "Ann"), await guest(worlds, "Ben")
+    other_ann = await guest(worlds, "Ann", world="garden")
+    other_ben = await guest(worlds, "Ben", world="garden")
+    assert other_ann.seen()[other_ben.entity].name == "Ben"
+    assert (await ann.relate(ben, BLOCK)).code == ErrorCode.OK
+    await trio.sleep(0.5)
+    assert other_ann.seen()[other_ben.entity].name == ""
+    assert other_ben.seen()[other_ann.entity].name == ""
+    assert other_ann.relations() == [("Ben", BLOCK, other_ben.entity)]
+    assert [row.name for row in await store.of(uuid.UUID(ann.welcomes[-1].author))] == ["Ben"]
+    for one in (ann, other_ann):
+        await one.peer.say(m.Bye())
+    await trio.sleep(0.5)
+    again = await guest(worlds, "Ann")
+    entered = [entry.name for enter in again.heard(m.Enter) for entry in enter.entries]
+    assert entered == [""], "not one tick with a name"
+    entered = [entry for enter in ben.heard(m.Enter) for entry in enter.entries]
+    assert [entry.name for entry in entered if entry.entity_id == again.entity] == [""]
+
+
+async def test_what_could_not_be_kept_is_not_promised(
+    worlds: House, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_accounts(worlds)
+    monkeypatch.setattr("atrium_server.persistence.relations.WAITING_ACCOUNTS_MAX", 0)
+    ann, ben = await guest(worlds, "Ann"), await guest(worlds, "Ben")
+    full = await ann.relate(ben, BLOCK)
+    assert (full.code, full.retry_ms > 0) == (ErrorCode.NOT_SAVED, True)
+    await trio.sleep(0.3)
+    assert ann.seen()[ben.entity].name == "Ben"
+    assert (await ann.shelter(True)).code == ErrorCode.OK, "that always can be done"
 
 
 # --- the safe zone -------------------------------------------------------------------------------

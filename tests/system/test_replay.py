@@ -27,6 +27,10 @@ async def busy_minute(house: House) -> None:
             assert peer is not None
             await peer.say(m.ChatSubmit(round_, m.ChatChannel(number % 2), 0, f"line {round_} é"))
             await peer.say(m.EmoteSubmit(number))
+            await peer.say(m.MarkerSubmit((0.0, 0.0, 0.0), 0.0))
+            await peer.say(m.Relate(round_, number % 4 + 1, "", (round_ + number) % 8))
+            await peer.say(m.SafeZone(round_, is_on=(round_ + number) % 3 == 0))
+            await peer.say(m.AvatarSubmit(round_, f"{round_}.glb"))
             await peer.say(m.Teleport(round_, m.TeleportTarget.SPAWN, 0, 0.0, 0.0, 0.0, 0.0))
             await trio.sleep(0.1)
         await trio.sleep(0.5)
