@@ -237,6 +237,29 @@ def test_settings_work_at_once_and_outlive_a_reload(visits: Visits) -> None:
     assert page.evaluate("() => atriumTest.settings.recall('name')") == "Sue"
 
 
+def test_the_look_is_chosen_worn_and_kept(visits: Visits) -> None:
+    page, other = visits.open(), visits.join("Ola")
+    page.click("#join-look")
+    expect(page.locator("#panel-heading")).to_have_text("Your look")
+    expect(page.locator("#join")).to_be_hidden()
+    is_sound(page)
+    page.select_option("#look-hat", "5")
+    page.check("#look-skin-3", force=True)
+    page.get_by_role("button", name="Surprise me").click()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#look-hat")).to_have_value("5")
+    expect(page.locator("#look-skin-3")).to_be_checked()
+    page.get_by_role("button", name="Wear this").click()
+    expect(page.locator("#notices")).to_contain_text("Your look is kept")
+    page.keyboard.press("Escape")
+    page.fill("#join-name", "Lou")
+    page.press("#join-name", "Enter")
+    worn = page.evaluate("() => atriumTest.settings.recall('look')")
+    assert re.fullmatch(r"a1[\w-]{15}", worn)
+    assert until(other, "() => [...atriumTest.model.people.values()]"
+                        ".find(({ name }) => name === 'Lou')?.avatar") == worn
+
+
 def test_a_browser_that_keeps_nothing_is_told_so_once_and_works(visits: Visits) -> None:
     visits.scripts = [BLOCKED]
     page = visits.join("Nil")

@@ -169,7 +169,6 @@ export const panels = Object.freeze({
   "look.saved": "You wear it now.",
   "look.kept": "Your look is kept for when you come in.",
   "look.vrm": "A model of your own (VRM file)",
-  "look.vrmChoose": "Choose a file…",
   "look.vrmDrop": "Without the model",
   "look.vrmWaiting": "The model is being uploaded and checked…",
   "look.vrmDone": "The model is ready. Wear it to show it.",

@@ -163,7 +163,6 @@ export const panels = Object.freeze({
   "look.saved": "已换上新形象。",
   "look.kept": "形象已保存，进入时会使用。",
   "look.vrm": "自己的模型（VRM 文件）",
-  "look.vrmChoose": "选择文件…",
   "look.vrmDrop": "不使用模型",
   "look.vrmWaiting": "正在上传并检查模型…",
   "look.vrmDone": "模型已就绪，换上后即可显示。",
