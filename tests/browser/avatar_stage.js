@@ -52,6 +52,14 @@ const stage = {
     return person;
   },
 
+  /** Gives somebody a headset and two controllers. */
+  track({ figure }) {
+    figure.parts = 3;
+    figure.pose.set([0, 1.6, 0], 4);
+    figure.pose.set([-0.2, 1.2, -0.35, 0.02], 11);
+    figure.pose.set([0.2, 1.2, -0.35, 0.02], 18);
+  },
+
   step(frames = 1, dt = 1 / 60, each = () => {}) {
     for (let k = 0; k < frames; k++) {
       stage.seconds += dt;
@@ -68,16 +76,24 @@ const stage = {
     return { calls, triangles, geometries, textures, ...stage.crowd.info() };
   },
 
-  /** The part of the picture that is not the background. */
-  filled() {
+  pixels() {
     stage.draw();
     const gl = renderer.getContext();
     const pixels = new Uint8Array(480 * 270 * 4);
     gl.readPixels(0, 0, 480, 270, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
+    return pixels;
+  },
+
+  /** The part of the picture that is not the background. */
+  filled() {
+    stage.crowd.group.visible = false;
+    const [red, green, blue] = stage.pixels();
+    stage.crowd.group.visible = true;
+    const pixels = stage.pixels();
     let other = 0;
     for (let k = 0; k < pixels.length; k += 4) {
-      const distance = Math.abs(pixels[k] - pixels[0]) + Math.abs(pixels[k + 1] - pixels[1])
-        + Math.abs(pixels[k + 2] - pixels[2]);
+      const distance = Math.abs(pixels[k] - red) + Math.abs(pixels[k + 1] - green)
+        + Math.abs(pixels[k + 2] - blue);
       if (distance > 24) other += 1;
     }
     return other / (480 * 270);

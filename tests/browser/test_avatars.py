@@ -96,12 +96,7 @@ CROWD: Final = """() => {
       { speaking: k % 5 ? 0 : 0.7 });
     person.figure.pose[3] = angle;
     person.figure.flags = k % 7 === 0 ? 8 : k % 11 === 0 ? 16 : 0;
-    if (k % 3 === 0) {
-      person.figure.parts = 3;
-      person.figure.pose.set([0, 1.6, -0.1], 4);
-      person.figure.pose.set([-0.25, 1.1, -0.35], 11);
-      person.figure.pose.set([0.25, 1.1, -0.35], 18);
-    }
+    if (k % 3 === 0) stage.track(person);
   }
   const walk = (dt) => stage.people.forEach(({ figure: { pose } }, k) => {
     if (k % 2) return;
@@ -194,11 +189,7 @@ def test_tags_can_be_left_out(stage: Page) -> None:
 def test_who_is_meant_and_where_hands_are(stage: Page) -> None:
     found = stage.evaluate("""() => {
       stage.add(7, 0, 0);
-      const person = stage.add(8, 0, 2);
-      person.figure.parts = 3;
-      person.figure.pose.set([0, 1.6, 0], 4);
-      person.figure.pose.set([-0.2, 1.2, -0.35], 11);
-      person.figure.pose.set([0.2, 1.2, -0.35], 18);
+      stage.track(stage.add(8, 0, 2));
       stage.step(90);
       const ray = new stage.THREE.Raycaster();
       const pick = (x, y) => {

@@ -34,11 +34,14 @@ function put(figure, point, place, turn = [0, 0, 0, 1]) {
   figure.pose.set([...place, ...turn], 4 + 7 * point);
 }
 
+/** Hands that a device holds are never quite upright. */
+const HELD = [0.1, 0, 0, Math.sqrt(0.99)];
+
 function tracked(head = [0, 1.65, -0.1]) {
   const figure = figureOf(Parts.HEAD | Parts.HANDS);
   put(figure, 0, head);
-  put(figure, 1, [-0.25, 1.1, -0.35]);
-  put(figure, 2, [0.25, 1.1, -0.35]);
+  put(figure, 1, [-0.25, 1.1, -0.35], HELD);
+  put(figure, 2, [0.25, 1.1, -0.35], HELD);
   return figure;
 }
 
@@ -141,8 +144,8 @@ describe("a body from three points", () => {
     for (let k = 0; k < 60; k++) {
       const figure = tracked();
       const [x, y, z] = [0.15 + 0.25 * Math.abs(next()), 1.1 + 0.3 * next(), -0.35 + 0.1 * next()];
-      put(figure, 1, [-x, y, z]);
-      put(figure, 2, [x, y, z]);
+      put(figure, 1, [-x, y, z], HELD);
+      put(figure, 2, [x, y, z], HELD);
       settle(solver, figure, 30);
       const left = place(solver.body, Bone.LEFT_LOWER_ARM);
       const right = place(solver.body, Bone.RIGHT_LOWER_ARM);
@@ -180,6 +183,21 @@ describe("a body without tracking", () => {
     expect(place(body, Bone.LEFT_HAND)[1]).toBeLessThan(1);
     expect(place(body, Bone.LEFT_HAND)[0]).toBeLessThan(-0.15);
     expectWhole(body);
+  });
+
+  test("takes no hands that no device has turned, and keeps those that one has", () => {
+    const madeUp = figureOf(Parts.HEAD | Parts.HANDS);
+    put(madeUp, 0, [0, 1.3, 0]);
+    put(madeUp, 1, [-0.3, 1.4, -0.4]);
+    put(madeUp, 2, [0.3, 1.4, -0.4]);
+    const solver = new Solver(3);
+    settle(solver, madeUp);
+    expect(solver.isTracked).toBe(false);
+    expect(place(solver.body, Bone.LEFT_HAND)[1]).toBeLessThan(1);
+    expect(solver.body.scale).toBe(1);
+    settle(solver, tracked());
+    settle(solver, madeUp, 2);
+    expect(solver.isTracked).toBe(true);
   });
 
   test("sits on its seat with the feet below and before it", () => {

@@ -32,9 +32,9 @@ export class Arms {
    * @param {Solver} solver
    * @param {Float64Array} pose
    * @param {Moment} moment
-   * @param {{seated: boolean, dt: number}} state
+   * @param {boolean} seated
    */
-  solve(solver, pose, moment, state) {
+  solve(solver, pose, moment, seated) {
     const { body } = solver;
     const { positions, rotations } = body;
     for (let k = 0; k < 2; k++) {
@@ -45,7 +45,7 @@ export class Arms {
       fromAxis(hang, 0, 0, 0, 1, -sign * QUARTER);
       this.#shoulder(body, upper, sign, 0);
       if (solver.isTracked) this.#tracked(body, pose, k);
-      else this.#atEase(solver, moment, upper, state.seated);
+      else this.#atEase(solver, moment, upper, seated);
       if (solver.isTracked) this.#raise(body, upper, sign);
       arm.solve(positions, upper * 3, wrist, pole);
       arm.turnArm(rotations, upper * 4, positions, upper * 3, arm.middle, sign);
@@ -126,8 +126,12 @@ export class Arms {
     const bent = 0.16 + 1.05 * running + 0.22 * Math.max(0, beat);
     let elbow = 0.26 + bent * gait.stride;
     let spread = 0.17;
-    if (gait.isAirborne) [swing, elbow, spread] = AIRBORNE;
-    if (seated) [swing, elbow, spread] = SEATED;
+    const held = seated ? SEATED : gait.isAirborne ? AIRBORNE : null;
+    if (held) {
+      swing = held[0];
+      elbow = held[1];
+      spread = held[2];
+    }
     // In the chest's frame: the upper arm hangs, is swung forward and spread; the elbow bends on.
     const out = sign * Math.sin(spread), cos = Math.cos(spread);
     const both = swing + elbow;

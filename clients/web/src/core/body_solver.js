@@ -5,7 +5,9 @@
  * The order of work: the feet first, for they stay where they are in the world (`Gait`). Then the
  * head: tracked, or where the look goes. The trunk hangs from the head: it turns after it, leans as
  * far as a bowed head says and sinks as far as the rest of the way asks for, so that the eyes are
- * exactly where they were tracked. Who is not tracked is built the other way, up from the hips.
+ * exactly where they were tracked. Who is not tracked is built the other way, up from the hips; so
+ * is who sends hands that no device has ever turned, for those are made up by a page without a
+ * headset and look better made up here.
  * Arms reach from the shoulders to the hands, or swing, or act an emote; legs reach from the hips
  * to the feet. Everything is in the frame of the root, and finite whatever comes in.
  */
@@ -17,8 +19,8 @@ import {
 } from "./body_math.js";
 import { EmotePose } from "./body_emotes.js";
 import { Fingers } from "./body_fingers.js";
+import { solveLegs } from "./body_legs.js";
 import { Gait } from "./gait.js";
-import { Limb } from "./ik.js";
 import { Flags, Parts } from "./protocol.generated.js";
 import { shortestArc as arc } from "./view.js";
 
@@ -36,7 +38,6 @@ import { shortestArc as arc } from "./view.js";
 
 const HEAD = 4;
 const HIPS = 25;
-const FEET = 32;
 const POINT = 7;
 const POINTS_END = 46;
 const REACH_M_MAX = 3;
@@ -54,14 +55,11 @@ const EYES_M_MAX = 2.05;
 const eye = new Float64Array(3);
 const neck = new Float64Array(3);
 const vector = new Float64Array(3);
-const ankle = new Float64Array(3);
-const knee = new Float64Array(3);
 const headTurn = new Float64Array(4);
 const turnA = new Float64Array(4);
 const forward = new Float64Array(3);
 const FORWARD = new Float64Array([0, 0, -1]);
 const UP = new Float64Array([0, 1, 0]);
-const leg = new Limb();
 
 export class Solver {
   body = new Body();
@@ -78,6 +76,7 @@ export class Solver {
   #headYaw = 0;
   #headPitch = 0;
   #jump = 0;
+  #hasDevice = false;
   #root = { x: 0, y: 0, z: 0, yaw: 0 };
   #legs = { legM: 0.8, hipM: 0.1 };
   #phase;
@@ -94,7 +93,10 @@ export class Solver {
   solve(figure, moment) {
     const parts = this.#take(figure);
     const dt = clamp(Number.isFinite(moment.dt) ? moment.dt : 0, 0, 0.1);
-    this.isTracked = (parts & Parts.HEAD) !== 0 && (parts & Parts.HANDS) !== 0;
+    if (parts & Parts.HANDS && (this.#isTurned(1) || this.#isTurned(2))) this.#hasDevice = true;
+    const points = Parts.HEAD | Parts.HANDS;
+    this.isTracked = (parts & points) === points
+      && (this.#hasDevice || (parts & Parts.BODY) !== 0);
     const seated = (figure.flags & Flags.SEATED) !== 0;
     this.emote.update(moment.emote, moment.emoteAge);
     this.#measure(dt, seated);
@@ -102,8 +104,8 @@ export class Solver {
     this.#walk(figure, dt);
     if (this.isTracked) this.#hangFromHead(dt, parts, seated);
     else this.#riseFromHips(moment, dt, seated);
-    this.#placeLegs(parts, seated);
-    this.#arms.solve(this, this.#pose, moment, { seated, dt });
+    solveLegs(this, this.#pose, parts, seated);
+    this.#arms.solve(this, this.#pose, moment, seated);
     const isHolding = this.isTracked && !(figure.flags & Flags.HAND_TRACKING);
     this.#fingers.update(this.body.fingers, figure, isHolding, dt);
   }
@@ -137,6 +139,11 @@ export class Solver {
     for (let k = at + 3; k < at + POINT; k++) this.#pose[k] = pose[k];
     normalise(this.#pose, at + 3);
     return true;
+  }
+
+  /** Whether a point is turned at all. @param {number} point */
+  #isTurned(point) {
+    return Math.abs(this.#pose[4 + POINT * point + 6]) < 0.999999;
   }
 
   /**
@@ -306,93 +313,5 @@ export class Solver {
   /** From the hips' place to the head's. */
   #climb() {
     for (let bone = Bone.SPINE; bone <= Bone.HEAD; bone++) this.body.place(bone);
-  }
-
-  /**
-   * @param {number} parts
-   * @param {boolean} seated
-   */
-  #placeLegs(parts, seated) {
-    const { body } = this;
-    const { positions, rotations } = body;
-    for (let k = 0; k < 2; k++) {
-      const upper = k ? Bone.RIGHT_UPPER_LEG : Bone.LEFT_UPPER_LEG;
-      body.place(upper);
-      leg.upper = body.lengthOf(upper + 1);
-      leg.lower = body.lengthOf(upper + 2);
-      if (parts & Parts.BODY) this.#trackedFoot(k, upper);
-      else if (seated) this.#seatedFoot(k, upper);
-      else this.#plantedFoot(k, upper);
-      leg.solve(positions, upper * 3, ankle, knee);
-      leg.turnLeg(rotations, upper * 4, positions, upper * 3, leg.middle);
-      positions.set(leg.middle, (upper + 1) * 3);
-      leg.turnLeg(rotations, (upper + 1) * 4, positions, (upper + 1) * 3, leg.end);
-      positions.set(leg.end, (upper + 2) * 3);
-    }
-  }
-
-  /** @param {number} k @param {number} upper */
-  #trackedFoot(k, upper) {
-    const from = FEET + POINT * k;
-    const { rotations } = this.body;
-    for (let axis = 0; axis < 3; axis++) ankle[axis] = this.#pose[from + axis];
-    for (let axis = 0; axis < 4; axis++) {
-      rotations[(upper + 2) * 4 + axis] = this.#pose[from + 3 + axis];
-    }
-    rotate(knee, 0, rotations, (upper + 2) * 4, FORWARD, 0);
-    knee[1] += 0.2;
-  }
-
-  /** @param {number} k @param {number} upper */
-  #seatedFoot(k, upper) {
-    const { positions, rotations, scale } = this.body;
-    const out = (k ? 1 : -1) * 0.035 * scale;
-    const ahead = leg.upper * 0.99;
-    const sin = Math.sin(this.bodyYaw * 0.4), cos = Math.cos(this.bodyYaw * 0.4);
-    ankle[0] = positions[upper * 3] + out * cos - ahead * sin;
-    ankle[1] = positions[upper * 3 + 1] - leg.lower * 0.98;
-    ankle[2] = positions[upper * 3 + 2] - out * sin - ahead * cos;
-    knee[0] = -sin + out;
-    knee[1] = 1.2;
-    knee[2] = -cos;
-    fromYawPitch(rotations, (upper + 2) * 4, this.bodyYaw * 0.4 - out * 2, 0);
-  }
-
-  /** From the hip to where the ankle shall be. @param {number} upper */
-  #reachFor(upper) {
-    const { positions } = this.body;
-    return Math.hypot(ankle[0] - positions[upper * 3], ankle[1] - positions[upper * 3 + 1],
-      ankle[2] - positions[upper * 3 + 2]);
-  }
-
-  /** @param {number} k @param {number} upper */
-  #plantedFoot(k, upper) {
-    const { rotations, offsets, positions } = this.body;
-    const foot = this.gait.feet[k];
-    const yaw = this.#pose[3];
-    const sin = Math.sin(yaw), cos = Math.cos(yaw);
-    const dx = foot.x - this.#pose[0], dz = foot.z - this.#pose[2];
-    const sole = -(offsets[1] + offsets[upper * 3 + 1] + offsets[upper * 3 + 4]
-      + offsets[upper * 3 + 7]);
-    ankle[0] = dx * cos - dz * sin;
-    ankle[1] = Math.max(0, -sole) + foot.lift + 0.05 * Math.max(0, -Math.sin(foot.pitch));
-    ankle[2] = dx * sin + dz * cos;
-    // Feet of who is higher than the legs are long come along.
-    const reach = leg.upper + leg.lower;
-    const gap = positions[upper * 3 + 1] - reach - ankle[1];
-    if (gap > 0) ankle[1] += gap;
-    const turned = foot.yaw - yaw;
-    // A foot that the leg cannot reach any more stands on its toes.
-    const excess = this.#reachFor(upper) - reach;
-    const heel = clamp(excess * 1.4, 0, 0.11 * this.body.scale);
-    ankle[0] -= Math.sin(turned) * heel * 0.5;
-    ankle[1] += heel;
-    ankle[2] -= Math.cos(turned) * heel * 0.5;
-    fromYawPitch(rotations, (upper + 2) * 4, turned, foot.pitch - heel * 5.5);
-    const out = (k ? 1 : -1) * 0.22;
-    const mean = turned + arc(this.bodyYaw - turned) * 0.5;
-    knee[0] = -Math.sin(mean) + out * Math.cos(mean);
-    knee[1] = 0;
-    knee[2] = -Math.cos(mean) - out * Math.sin(mean);
   }
 }

@@ -6,7 +6,7 @@
  * Nothing is allocated.
  */
 
-import { Bone, BONES, FINGERS_OF_HAND, REST } from "../../core/body.js";
+import { Bone, BONES, REST } from "../../core/body.js";
 import { fromYawPitch, multiply, rotate } from "../../core/body_math.js";
 import { proportionsOf } from "../../core/look.js";
 import { fingerRest } from "./body_shape.js";
@@ -16,6 +16,7 @@ import { fingerRest } from "./body_shape.js";
 
 const HANDS = /** @type {number[]} */ ([Bone.LEFT_HAND, Bone.RIGHT_HAND]);
 const FINGER_REST = fingerRest();
+const HAND_SIZE = 1.04;
 const rootTurn = new Float64Array(4);
 const turn = new Float64Array(4);
 const place = new Float64Array(3);
@@ -43,8 +44,9 @@ export class Rig {
       const arm = bone >= Bone.LEFT_SHOULDER && bone <= Bone.RIGHT_HAND;
       const trunk = bone <= Bone.CHEST;
       const hand = HANDS.includes(bone);
-      const [x, y, z] = bone === Bone.HEAD ? [head, head, head] : hand ? [1.04, 1.04, 1.04]
-        : trunk ? [wide, 1, width] : arm ? [1, limb, limb] : [limb, 1, limb];
+      const [x, y, z] = bone === Bone.HEAD ? [head, head, head]
+        : hand ? [HAND_SIZE, HAND_SIZE, HAND_SIZE]
+          : trunk ? [wide, 1, width] : arm ? [1, limb, limb] : [limb, 1, limb];
       this.scales.set([x, y, z], bone * 3);
     }
   }
@@ -82,7 +84,7 @@ export class Rig {
         multiply(turn, 0, rootTurn, 0, body.rotations, bone * 4);
         rotate(place, 0, rootTurn, 0, body.positions, bone * 3);
         for (let k = 0; k < 3; k++) place[k] += root[k];
-        this.#finger(out, at, body, { hand, finger, size });
+        this.#finger(out, at, body, hand * 5 + finger, size * HAND_SIZE);
       }
     }
   }
@@ -91,27 +93,27 @@ export class Rig {
    * The three joints of a finger, from the wrist that is in `place` and `turn`.
    * @param {Float32Array} out @param {number} at
    * @param {Body} body
-   * @param {{hand: number, finger: number, size: number}} which
+   * @param {number} finger 0 to 9, left hand first
+   * @param {number} grown
    */
-  #finger(out, at, body, { hand, finger, size }) {
-    const sign = hand ? 1 : -1;
-    const grown = size * 1.04;
-    let before = REST[HANDS[hand]];
+  #finger(out, at, body, finger, grown) {
+    const sign = finger < 5 ? -1 : 1;
+    let before = REST[finger < 5 ? Bone.LEFT_HAND : Bone.RIGHT_HAND];
     for (let joint = 0; joint < 3; joint++) {
-      const own = FINGER_REST[finger * 3 + joint];
+      const own = FINGER_REST[(finger % 5) * 3 + joint];
       chainPlace[0] = (sign * own[0] - before[0]) * grown;
       chainPlace[1] = (own[1] - before[1]) * grown;
       chainPlace[2] = (own[2] - before[2]) * grown;
       rotate(chainPlace, 0, turn, 0, chainPlace, 0);
       for (let k = 0; k < 3; k++) place[k] += chainPlace[k];
-      const index = hand * FINGERS_OF_HAND + finger * 3 + joint;
+      const index = finger * 3 + joint;
       for (let k = 0; k < 4; k++) chainTurn[k] = body.fingers[index * 4 + k];
       multiply(turn, 0, turn, 0, chainTurn, 0);
       mirrored[0] = sign * own[0];
       mirrored[1] = own[1];
       mirrored[2] = own[2];
       matrix(out, at + index * 12, grown, ONES, 0, mirrored);
-      before = joint < 2 ? copyOf(mirrored) : before;
+      before = copyOf(mirrored);
     }
   }
 }
