@@ -15,7 +15,9 @@
  * @returns {Promise<boolean>} whether all is shown as it is meant
  */
 export async function withScenery(page, settings) {
-  const found = await Promise.allSettled([showCrowd(page, settings)]);
+  const found = await Promise.allSettled([
+    showSurroundings(page, settings), showCrowd(page, settings),
+  ]);
   const failed = found.filter(({ status }) => status === "rejected");
   for (const each of failed) console.debug("the picture stays plain", each);
   return failed.length === 0;
@@ -29,7 +31,18 @@ async function showCrowd(page, settings) {
     assetUrl: (/** @type {string} */ hash) => `/api/assets/${hash}` });
   const crowd = new Crowd(options());
   settings.changed.add(() => crowd.setOptions(options()));
+  page.stage.qualityChanged.add(() => crowd.setOptions(options()));
   page.useCrowd(crowd);
+}
+
+/** @param {WorldPage} page @param {Settings} settings */
+async function showSurroundings(page, settings) {
+  const { Surroundings } = await import("../render/surroundings/surroundings.js");
+  const options = () => ({ quality: page.stage.quality, reducedMotion: isStill(settings) });
+  const surroundings = new Surroundings(options());
+  settings.changed.add(() => surroundings.setOptions(options()));
+  page.stage.qualityChanged.add(() => surroundings.setOptions(options()));
+  page.useSurroundings(surroundings);
 }
 
 /** Whether what need not move should not. @param {Settings} settings */

@@ -55,6 +55,8 @@ export class WorldPage {
   isImmersive = false;
   #surroundings = /** @type {any} */ (new PlainSurroundings());
   #crowd = /** @type {any} */ (new PlainCrowd());
+  /** @type {import("../core/scene.js").Scene | null} */
+  #ahead = null;
   #portal = "";
   #raycaster = new Raycaster();
   #pointer = new Vector2();
@@ -179,7 +181,14 @@ export class WorldPage {
     this.#surroundings = surroundings;
     this.stage.scene.add(surroundings.group);
     surroundings.attach(this.stage.scene);
-    if (this.model.sceneUrl) surroundings.show(this.model.place);
+    const place = this.model.sceneUrl ? this.model.place : this.#ahead;
+    if (place) surroundings.show(place);
+  }
+
+  /** A place that one is not in yet. @param {import("../core/scene.js").Scene} place */
+  showAhead(place) {
+    this.#ahead = place;
+    this.#surroundings.show(place);
   }
 
   get surroundings() {

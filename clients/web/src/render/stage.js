@@ -37,6 +37,8 @@ export class Stage {
   slowed = new Signal();
   /** @type {Signal<{lost: boolean}>} the graphics were taken away, or are back */
   contextChanged = new Signal();
+  /** @type {Signal<Quality>} */
+  qualityChanged = new Signal();
   /** @type {Quality} */
   quality;
   frameMs = 0;
@@ -96,6 +98,7 @@ export class Stage {
     this.renderer.shadowMap.enabled = quality === "high";
     this.#slowFrames = 0;
     this.#resize();
+    this.qualityChanged.fire(quality);
   }
 
   #resize() {
