@@ -166,7 +166,7 @@ class Attendance:
             known = await self.history.recent_requests(
                 [row.id for row in rows], limits.EDITS_REMEMBERED_MAX
             )
-        found = [_session_of(row, known.get(row.id, set())) for row in rows]
+        found = [session_of(row, known.get(row.id, set())) for row in rows]
         return [session for session in found if session is not None]
 
     async def past_of(self, sessions: Iterable[Session]) -> list[tuple[str, str, MadeEdit]]:
@@ -185,7 +185,7 @@ class Attendance:
         return past
 
 
-def _session_of(row: SessionRow, requests: set[int]) -> Session | None:
+def session_of(row: SessionRow, requests: set[int]) -> Session | None:
     """A session that may come back; None for one that this version cannot understand."""
     try:
         client = _client_decoder.decode(row.client)

@@ -15,15 +15,20 @@ import trio
 from harness import House, Said, Witness, open_house, root_body, write_world
 from trio.testing import MockClock
 
+from atrium_server.arrivals import join_of
+from atrium_server.attendance import session_of
 from atrium_server.net.requests import Identity
 from atrium_server.persistence.chat_store import MemoryChatStore
 from atrium_server.persistence.conduct_rows import CaseState
 from atrium_server.persistence.errors import Unavailable
 from atrium_server.persistence.memory_conduct import MemoryConduct
 from atrium_server.persistence.relations import MemoryRelations, RelationWriter
+from atrium_server.persistence.session_rows import CLIENT_BYTES_MAX
 from atrium_server.reports import PATIENCE_S, Reports
 from atrium_server.safety import SafetyLanes, regards_of
 from atrium_server.world.commands import Judged, JudgeRequest
+from atrium_server.world.relations import Regard
+from atrium_server.world.world import World
 from atrium_shared import edits, limits, pose, props
 from atrium_shared import messages as m
 from atrium_shared.errors import ErrorCode
@@ -589,6 +594,43 @@ async def test_who_sits_in_a_group_stands_up_when_that_moves_or_goes(
     shape = bytes([8]) * 16
     await build(ann, edits.Create(shape, b"", turned(1.0, 0.0), props.Shape()))
     assert (await ann.ask(m.Sit(next(_requests), shape))).code == ErrorCode.NOT_FOUND
+
+
+async def test_what_a_guest_takes_over_a_restart_is_in_its_row(
+    bench: House, autojump_clock: MockClock
+) -> None:
+    ann, ben = await guest(bench, "Ann"), await guest(bench, "Ben")
+    await build(ann, edits.Create(SEAT, b"", turned(2.0, 3.0), props.Seat()))
+    await ann.ask(m.Sit(next(_requests), SEAT))
+    await ann.relate(ben, BLOCK)
+    await ann.shelter(True)
+    host = bench.host()
+    row = host.parts.attendance.row(ann.welcomes[-1].session_id)
+    session = session_of(row, set())
+    assert session is not None
+    assert session.back is not None
+    assert [(one.name, one.relation) for one in session.regards] == [("Ben", BLOCK)]
+    assert session.is_safe
+    # A world of the next run, with the same props.
+    world = World(host.manifest, 0)
+    world.building.load(dict(host.world.building.props), bytes(16))
+    world.step([join_of(session)], None, 0)
+    assert world.places.prop_of(0) == SEAT
+    assert world.relations.relation(session.author, ben.welcomes[-1].author) == BLOCK
+    assert world.relations.safe[0]
+
+
+async def test_all_that_a_guest_may_do_about_others_fits_its_row(
+    worlds: House, autojump_clock: MockClock
+) -> None:
+    ann = await guest(worlds, "\U0001f98a" * 24, avatar='"' * limits.AVATAR_CHARS_MAX)
+    host = worlds.host()
+    person = ann.welcomes[-1].author
+    for _ in range(limits.GUEST_RELATIONS_MAX):
+        other = f"guest:{uuid.uuid4()}"
+        host.world.relations.set(person, Regard(other, "\U0001f98a" * 24, 7))
+    row = host.parts.attendance.row(ann.welcomes[-1].session_id)
+    assert 3_000 < len(row.client) <= CLIENT_BYTES_MAX
 
 
 async def test_a_newcomer_reads_the_last_lines_that_it_may(
