@@ -144,8 +144,8 @@ export class Tags {
   #tag(actor, opacity, seconds) {
     const label = this.#label;
     label.heightM = 0.14;
-    label.least = 0.032;
-    label.most = 0.085;
+    label.least = 0.048;
+    label.most = 0.09;
     label.opacity = opacity;
     const key = this.#nameKey(actor);
     const isNamed = key !== "";
