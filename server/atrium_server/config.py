@@ -82,6 +82,8 @@ class Config:
     switch_interval_ms: float
     log_level: str
     secret_key: str = field(repr=False)
+    ice_servers: tuple[str, ...]
+    turn_secret: str = field(repr=False)
     seed: int
     data_dir: Path
     database_url: str | None = field(repr=False)

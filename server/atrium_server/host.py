@@ -33,6 +33,7 @@ from atrium_server.replication.replicator import ReplicationSettings, Replicator
 from atrium_server.safety import Safety
 from atrium_server.seats import Seats, Session
 from atrium_server.tokens import invalid
+from atrium_server.voice_relay import VoiceRelay
 from atrium_server.world.commands import (
     AnyCommand,
     Entitle,
@@ -65,6 +66,9 @@ class WorldHost:
         self.safety = Safety(
             self.state.sessions, parts.keeper.claim.world_id, parts.safety,
             self._messenger.answer,
+        )
+        self.voice = VoiceRelay(
+            self.state.sessions, parts.ice, parts.metrics.signals_dropped, self._messenger.answer
         )
         self.amendments = Amendments(lambda command: self.inbox.must(command))
         self.parts.keeper.offer = lambda command: self.inbox.must(command)
@@ -132,6 +136,7 @@ class WorldHost:
         drained = self.inbox.drain()
         self._messenger.before_tick(drained.commands)
         self.safety.before_tick(drained.commands)
+        self.voice.before_tick(drained.commands)
         self.parts.keeper.before_tick(drained.commands)
         # Recorded first, so that the inputs of a tick that fails are in the dump.
         self.parts.recorder.take(drained, server_ms, self.world)
@@ -141,6 +146,7 @@ class WorldHost:
         self.parts.keeper.take(output.edits)
         self._welcome(output.joined, server_ms)
         self._messenger.tell(output.tells)
+        self.voice.after_tick(output.voiced, self.world, self._messenger.relay)
         self.safety.take(output, self.world)
         self.parts.judge.consider(output.judge, self.inbox)
         self.parts.judge.consider_signs(output.signs, self.inbox)

@@ -46,6 +46,7 @@ from atrium_server.telemetry import (
 from atrium_server.ticker import Sleeper
 from atrium_server.tokens import TokenSigner
 from atrium_server.trace import SendTrace
+from atrium_server.voice_relay import IceSettings
 from atrium_server.world.manifest import Manifest, parse_manifest
 from atrium_server.world.manifest_reader import ManifestError
 from atrium_shared import limits
@@ -111,6 +112,7 @@ class HostMaker:
                 SessionNumbers.of(self.registry, manifest.name),
             ),
             scenes=Scenes(manifest), scribe=self.scribe, safety=self.safety,
+            ice=IceSettings(self.config.ice_servers, self.config.turn_secret),
             send_trace=self.trace.take if self.trace else None,
         ))
         await host.load()
@@ -173,6 +175,11 @@ class HostMaker:
             ),
             restarts=r.counter(
                 WORLD_RESTARTS_TOTAL, "Restarts of a world after a failure.", world=world
+            ),
+            signals_dropped=r.counter(
+                "atrium_voice_signals_dropped_total",
+                "Signals of voice to somebody not paired, or too many for one receiver.",
+                world=world,
             ),
             correction=lambda reason: r.counter(
                 CORRECTIONS_TOTAL, "Movement rules that poses broke.", reason=reason

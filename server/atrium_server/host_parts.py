@@ -20,6 +20,7 @@ from atrium_server.seats import Session
 from atrium_server.telemetry import Counter, Histogram
 from atrium_server.ticker import Sleeper
 from atrium_server.tokens import TokenSigner
+from atrium_server.voice_relay import IceSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class HostMetrics:
     skipped_broken: Counter
     ticks_skipped: Counter
     restarts: Counter
+    signals_dropped: Counter
     correction: Callable[[str], Counter]
 
 
@@ -64,6 +66,7 @@ class HostParts:
     scribe: Scribe | None = None
     """None when lines are not kept."""
     safety: SafetyLanes = field(default_factory=SafetyLanes)
+    ice: IceSettings = field(default_factory=IceSettings)
     send_trace: Callable[[float, npt.NDArray[np.int64]], None] | None = None
 
 

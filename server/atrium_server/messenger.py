@@ -35,15 +35,25 @@ from atrium_shared.messages import (
     PropsChanged,
     PropsFlown,
     Relations,
+    RtcPeers,
+    RtcServers,
+    RtcSignalled,
 )
-from atrium_shared.social import FEATURE_AVATARS, FEATURE_MARKERS, FEATURE_RELATIONS
+from atrium_shared.social import (
+    FEATURE_AVATARS,
+    FEATURE_MARKERS,
+    FEATURE_RELATIONS,
+    FEATURE_VOICE,
+)
 
 _TALK = (
     ChatPublished, ChatRetract, Emote, PropsChanged, PropHeld, PropsFlown, Appearance, Marker,
+    RtcSignalled,
 )
 """What others say and do: it may wait for credit, while what concerns a client itself may not."""
 _FEATURE_OF: dict[type[Message], str] = {
     Appearance: FEATURE_AVATARS, Marker: FEATURE_MARKERS, Relations: FEATURE_RELATIONS,
+    RtcPeers: FEATURE_VOICE, RtcServers: FEATURE_VOICE,
 }
 """What is told only to those whose client has announced that it understands it."""
 SPEAKERS_MAX = 20_000
@@ -120,6 +130,10 @@ class Messenger:
     def answer(self, session_id: int, message: Message) -> None:
         """What somebody waits for, between two ticks."""
         self._send(session_id, binary_frame(codec.encode(message)), is_talk=False)
+
+    def relay(self, session_id: int, message: Message) -> None:
+        """What one person says to another alone."""
+        self._send(session_id, binary_frame(codec.encode(message)), is_talk=True)
 
     def _send(
         self, session_id: int, frame: bytes, is_talk: bool, feature: str | None = None

@@ -8,6 +8,7 @@ begins with where the value came from.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,10 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_ICE_SERVER: Final = re.compile(
+    r"(stun|stuns|turn|turns):([A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:.]{2,45}\])(:[0-9]{1,5})?"
+    r"(\?transport=(udp|tcp))?"
+)
 SECRET_CHARS_MIN: Final = 16
 
 
@@ -93,11 +98,18 @@ def _to_origin(value: str) -> str:
 WHOLE = Kind("a whole number", int, lambda value: type(value) is int)
 NUMBER = Kind("a number", float, lambda value: type(value) in (int, float), _to_number)
 TEXT = Kind("text", str, _is_text)
+def _to_ice_server(text: str) -> str:
+    if not _ICE_SERVER.fullmatch(text):
+        raise Refused("must be like stun:host:3478, turn:host:3478 or turns:host?transport=tcp")
+    return text
+
+
 FILE = Kind("the path of a file", str, _is_text, _to_path)
 FOLDER = Kind("the path of a folder", str, _is_text, _to_path)
 SWITCH = Kind("true or false", _switch_from_text, lambda value: type(value) is bool)
 NETWORK = Kind("a network", str, _is_text, _to_network)
 ORIGIN = Kind("an origin", str, _is_text, _to_origin)
+ICE_SERVER = Kind("a STUN or TURN address", str, _is_text, _to_ice_server)
 
 
 def between(lowest: float, highest: float) -> Callable[[Any], None]:

@@ -26,6 +26,7 @@ from typing import Any, Final
 from atrium_server.setting_kinds import (
     FILE,
     FOLDER,
+    ICE_SERVER,
     NETWORK,
     NUMBER,
     ORIGIN,
@@ -190,6 +191,16 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "secret_key", TEXT, "",
         "Key of resume tokens; otherwise made once and kept in the data directory.",
         secret=True, check=secret_is_long,
+    ),
+    Setting(
+        "ice_servers", ICE_SERVER, (),
+        "STUN or TURN server for voice, as stun:host:port or turn:host:port; repeat it for more.",
+        flag="--ice-server", metavar="URL", many=True,
+    ),
+    Setting(
+        "turn_secret", TEXT, "",
+        "Secret of the TURN servers, from which credentials are made that run out.",
+        secret=True,
     ),
     Setting(
         "seed", WHOLE, 0,

@@ -49,6 +49,12 @@ REQUEST_BURST_MAX = 10
 SIGNAL_PER_S_MAX = 30.0
 """Offers, answers and candidates of voice, to all peers together."""
 SIGNAL_BURST_MAX = 240
+SIGNAL_BYTES_PER_S_MAX = 64_000
+"""Signals that one person is sent by all peers together; more is dropped."""
+SIGNAL_BYTES_BURST_MAX = 131_072
+"""Six offers with all their candidates fit into it, and it fits into RELIABLE_BYTES_MAX."""
+VOICE_PEERS_MAX = 6
+"""With whom somebody is connected by voice at once."""
 CLOCK_PER_S_MAX = 4.0
 CLOCK_BURST_MAX = 12
 

@@ -69,7 +69,7 @@ class Flags(enum.IntFlag):
     SNAP = 2
     """A client toggles it when it turns by a step; the server then toggles DISCONTINUITY."""
     SPEAKING = 4
-    """Reserved for voice: taken from a client as 0."""
+    """Of a client that has switched voice to TALK; of others it is taken as 0."""
     TYPING = 8
     LINK_LOST = 16
     """Server only: this person's connection is gone and the seat is being kept."""
@@ -82,7 +82,9 @@ class Flags(enum.IntFlag):
     """
 
 
-FLAGS_OF_CLIENT: Final = int(Flags.SNAP | Flags.TYPING | Flags.HAND_TRACKING)
+FLAGS_OF_CLIENT: Final = int(
+    Flags.SNAP | Flags.SPEAKING | Flags.TYPING | Flags.HAND_TRACKING
+)
 """The bits that a client may set; all others are the server's."""
 
 PARTS_ALL: Final = 63

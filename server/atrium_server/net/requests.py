@@ -32,7 +32,9 @@ from atrium_server.world.commands import (
     Relate,
     Report,
     Say,
+    SetVoice,
     Shelter,
+    Signal,
     SitOn,
     Take,
 )
@@ -181,10 +183,10 @@ class Requests:
         """What only an ACTIVE session may ask."""
         assert connection.door is not None
         try:
+            if not in_rate and isinstance(message, m.RtcSignal):
+                return  # as one that comes when the pair has just ended
             if not in_rate:
                 raise RequestRefused(ErrorCode.RATE_LIMITED, "Not so fast.", 1_000)
-            if isinstance(message, m.RtcSignal | m.VoiceSet):
-                raise RequestRefused(ErrorCode.RESERVED, "This is not here yet.")
             if isinstance(message, m.AvatarSubmit) and not _is_avatar(message.avatar):
                 raise RequestRefused(
                     ErrorCode.TEXT_REJECTED, "An avatar is named in printable ASCII."
@@ -300,5 +302,9 @@ def _social_command_of(session_id: int, message: m.ClientMessage) -> AnyCommand:
             return Shelter(session_id, message.request_id, message.is_on)
         case m.MarkerSubmit():
             return PointAt(session_id, message.position_m, message.yaw)
+        case m.VoiceSet():
+            return SetVoice(session_id, message.request_id, message.mode)
+        case m.RtcSignal():
+            return Signal(session_id, message.target, message.kind, message.data)
         case _:
             raise AssertionError(f"{type(message).__name__} is no request")

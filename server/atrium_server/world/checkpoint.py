@@ -257,15 +257,18 @@ def _budgets(world: World) -> list[Budget]:
 def _arrays(world: World, high: int) -> list[npt.NDArray[Any]]:
     """Views of all that is saved as bytes."""
     t, moves = world.tables, world.tables.moves
+    voices = world.society.voices
     of_slots: list[npt.NDArray[Any]] = [
         t.alive, t.entity_ids, t.sessions, t.boost, t.enter_lengths, t.poses.rows,
         t.poses.extras, t.poses.parts, moves.seq, moves.has_seq, world.places.seat_of_slot,
         world.places.jump_tick, world._told_tick, world.society.dressed_tick,
-        world.society.told_tick, *world._stage.heard_to.values(),
+        world.society.told_tick, voices.modes, voices.peers, voices.flows,
+        voices.untold,
+        *world._stage.heard_to.values(),
     ]
     return [
         *(array[:high] for array in of_slots), moves.motion[:, :high], moves.has_jumped,
-        world.places.slot_of_seat,
+        world.places.slot_of_seat, voices.seen_version,
     ]
 
 

@@ -23,7 +23,9 @@ from atrium_server.world.social_commands import Relate as Relate
 from atrium_server.world.social_commands import Related as Related
 from atrium_server.world.social_commands import Report as Report
 from atrium_server.world.social_commands import Reported as Reported
+from atrium_server.world.social_commands import SetVoice as SetVoice
 from atrium_server.world.social_commands import Shelter as Shelter
+from atrium_server.world.social_commands import Signal as Signal
 from atrium_server.world.social_commands import SocialCommand as SocialCommand
 from atrium_shared.edits import Edit
 from atrium_shared.messages import ChatChannel, Message, SaveState, TeleportTarget
@@ -237,7 +239,7 @@ SESSION_COMMANDS = (
 HouseCommand = (
     Judged | Retract | SignJudged | Store | EditsSaved | Reread | Forget | Amend | Regards
 )
-AnyCommand = Join | SessionCommand | HouseCommand
+AnyCommand = Join | SessionCommand | HouseCommand | Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +314,8 @@ class TickOutput:
     related: list[Related] = field(default_factory=list[Related])
     dressed: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     """Sessions and their new avatars."""
+    voiced: list[int] = field(default_factory=list[int])
+    """Sessions that have switched voice on."""
     corrections: dict[str, int] = field(default_factory=dict[str, int])
     """Broken movement rules by name."""
     lines: int = 0

@@ -23,7 +23,7 @@ import math
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from atrium_server.world.manifest_reader import (
@@ -42,6 +42,7 @@ from atrium_server.world.scene import (
     Numbers3,
     Seat,
     Spawn,
+    VoiceRules,
     Zone,
 )
 from atrium_server.world.toml_lines import TomlLines
@@ -82,6 +83,7 @@ class Manifest:
     """How far a line of chat to those nearby carries."""
     builders: str = "granted"
     """Who may build: one of BUILDERS."""
+    voice: VoiceRules = field(default_factory=VoiceRules)
 
     def rights_of(self, has_account: bool, permissions: frozenset[str]) -> Rights:
         """What somebody may do here who has these permissions in this world."""
@@ -196,10 +198,19 @@ def _read(root: TableReader) -> Manifest:
         zones=_zones(root),
         nearby_m=chat.number("nearby_m", 0.0, 2 * _XZ_M_MAX, 20.0),
         builders=building.choice("builders", BUILDERS, "granted"),
+        voice=_voice(root.table("voice")),
     )
     for table in (world, floor, chat, building):
         table.finish()
     return manifest
+
+
+def _voice(table: TableReader) -> VoiceRules:
+    rules = VoiceRules(
+        table.truth("enabled", default=True), table.number("radius_m", 1.0, 100.0, 15.0)
+    )
+    table.finish()
+    return rules
 
 
 def _extent(table: TableReader) -> Extent | None:

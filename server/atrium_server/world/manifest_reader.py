@@ -101,6 +101,14 @@ class TableReader:
         )
         return default
 
+    def truth(self, key: str, *, default: bool) -> bool:
+        """true or false."""
+        value = self._take(key, default)
+        if isinstance(value, bool):
+            return value
+        self.complain(key, f"{key} must be true or false, not {_short(value)}")
+        return default
+
     def vector(self, key: str, low: float, high: float) -> Numbers3:
         """Three numbers [x, y, z], each within `low`..`high`; required."""
         value = self._take(key, None)

@@ -83,6 +83,8 @@ class Relations:
         self.version = 0
         """Counts the changes of what may pass between those who are here."""
         self._veils = np.zeros((capacity, (capacity + 7) // 8), np.uint8)
+        self.deaf = np.zeros_like(self._veils)
+        """As `_veils`, one bit for each (listener, speaker) that may not be heard, for voice."""
         self._apart = np.zeros(capacity, np.uint8)
         self._slots: dict[str, list[int]] = {}
         self._about: dict[str, set[str]] = {}
@@ -185,9 +187,10 @@ class Relations:
         slots = self._slots[person]
         slots.remove(slot)
         self.safe[slot] = 0
-        if self._veils[slot].any() or person in self._about:
-            self._veils[slot] = 0
-            self._veils[:, slot >> 3] &= np.uint8(255 ^ (1 << (slot & 7)))
+        if self._veils[slot].any() or self.deaf[slot].any() or person in self._about:
+            for bits in (self._veils, self.deaf):
+                bits[slot] = 0
+                bits[:, slot >> 3] &= np.uint8(255 ^ (1 << (slot & 7)))
             self._mark(range(len(self.people)))
         self._mark([slot])
         if not slots:
@@ -267,14 +270,17 @@ class Relations:
     def _veil(self, one: str, other: str) -> None:
         """Set the bits between two people."""
         for viewer, seen in ((one, other), (other, one)):
-            is_on = self.is_veiled(viewer, seen)
-            for row in self._slots.get(viewer, ()):
-                for slot in self._slots.get(seen, ()):
-                    bit = np.uint8(1 << (slot & 7))
-                    if is_on:
-                        self._veils[row, slot >> 3] |= bit
-                    else:
-                        self._veils[row, slot >> 3] &= ~bit
+            for bits, is_on in (
+                (self._veils, self.is_veiled(viewer, seen)),
+                (self.deaf, not self.is_open_to(viewer, seen)),
+            ):
+                for row in self._slots.get(viewer, ()):
+                    for slot in self._slots.get(seen, ()):
+                        bit = np.uint8(1 << (slot & 7))
+                        if is_on:
+                            bits[row, slot >> 3] |= bit
+                        else:
+                            bits[row, slot >> 3] &= ~bit
         self._mark([*self._slots.get(one, ()), *self._slots.get(other, ())])
         self.version += 1
 

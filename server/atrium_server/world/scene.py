@@ -102,3 +102,12 @@ class Zone:
     kind: str
     center: Numbers3
     size: Numbers3
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceRules:
+    """Who is connected by voice."""
+
+    is_enabled: bool = True
+    radius_m: float = 15.0
+    """No pair is farther apart when it begins."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from atrium_server.world.relations import Regard
-from atrium_shared.messages import ReportReason
+from atrium_shared.messages import ReportReason, SignalKind, VoiceMode
 from atrium_shared.props import Position
 
 
@@ -62,6 +62,25 @@ class PointAt(Command, tag="point", frozen=True):
     yaw: float
 
 
+class SetVoice(Command, tag="voice", frozen=True):
+    """What one wants of voice, as in `messages.VoiceSet`."""
+
+    session_id: int
+    request_id: int
+    mode: VoiceMode
+
+
+class Signal(Command, tag="signal", frozen=True):
+    """As in `messages.RtcSignal`: relayed by the host, and never seen by a world or a recording,
+    for it tells addresses.
+    """
+
+    session_id: int
+    target: int
+    kind: SignalKind
+    data: bytes
+
+
 class Regards(Command, tag="regards", frozen=True):
     """All that a person does about others, as decided in another world or by another session."""
 
@@ -69,8 +88,8 @@ class Regards(Command, tag="regards", frozen=True):
     regards: tuple[Regard, ...]
 
 
-SocialCommand = Relate | Report | Shelter | Dress | PointAt
-SOCIAL_COMMANDS = (Relate, Report, Shelter, Dress, PointAt)
+SocialCommand = Relate | Report | Shelter | Dress | PointAt | SetVoice
+SOCIAL_COMMANDS = (Relate, Report, Shelter, Dress, PointAt, SetVoice)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from atrium_server.world.places import LONG_AGO, Places
 from atrium_server.world.relations import Regard, Relations, Someone
 from atrium_server.world.stage import Stage
 from atrium_server.world.tables import Tables
+from atrium_server.world.voice import Voices
 from atrium_shared import limits
 from atrium_shared.errors import ErrorCode, RequestRefused
 from atrium_shared.messages import (
@@ -59,6 +60,7 @@ class Society:
         self._tables, self._relations = parts.tables, parts.relations
         self._stage, self._places = parts.stage, parts.places
         rate_hz = self._rate_hz = parts.manifest.tick_rate_hz
+        self.voices = Voices(parts.manifest, parts.tables, parts.relations)
         self.looks = Budget(limits.LOOKS_BYTES_PER_S_MAX, rate_hz)
         self.markers = Budget(limits.MARKERS_BYTES_PER_S_MAX, rate_hz)
         self.dressed_tick = np.full(parts.manifest.capacity, LONG_AGO, np.int64)
@@ -112,6 +114,9 @@ class Society:
                     return
                 case c.Relate():
                     sentence = self._relate(command, slot, out)
+                case c.SetVoice():
+                    self.voices.set(command, slot, out)
+                    return
                 case c.Shelter():
                     sentence = self._shelter(command, slot)
                 case c.Dress():

@@ -99,6 +99,7 @@ class World:
         movement.accrue(
             self.tables.moves, self.rules, 1.0 / self.manifest.tick_rate_hz, self.tables.high
         )
+        self.society.voices.step(self.tick, out)
         waiting, self._waiting = self._waiting, []
         for command in (*waiting, *commands):
             self._apply(command, out)
@@ -119,6 +120,10 @@ class World:
         self.tables.end_tick()
         return out
 
+    def slot_of(self, session_id: int) -> int | None:
+        """Where the avatar of a session is in the tables."""
+        return self._slot_of_session.get(session_id)
+
     def publish(self) -> PublishedFrame:
         """The frame of the present tick."""
         return self.tables.frame(self.tick, self.relations.apart(), self.relations.safe)
@@ -138,6 +143,8 @@ class World:
         if isinstance(command, c.Join):
             self._join(command, out)
             return
+        if isinstance(command, c.Signal):
+            return  # no matter of the world; its host has relayed it
         if not isinstance(command, c.SESSION_COMMANDS):
             self._apply_of_house(command, out)
             return
@@ -150,6 +157,7 @@ class World:
                 self._leave(command.session_id, slot, out)
             case c.LinkChange():
                 self.places.set_flag(slot, _LINK_LOST, command.lost)
+                self.society.voices.end(slot, out)  # the new link asks for it anew
                 if not command.lost:
                     self._returned.add(slot)
             case c.Say():
@@ -227,6 +235,7 @@ class World:
         )
 
     def _leave(self, session_id: int, slot: int, out: c.TickOutput) -> None:
+        self.society.voices.end(slot, out)
         self.places.stand(slot)
         self.carrying.leave(slot, out)
         del self._slot_of_session[session_id], self._seq_at_join[session_id]
@@ -279,6 +288,7 @@ class World:
         result = movement.apply_poses(
             self.tables.moves, self.rules, self._colliders, poses, self.tables.poses
         )
+        self.society.voices.mask(poses.slots)
         out.poses_taken = result.taken_count
         if not result.broken_count:
             return
