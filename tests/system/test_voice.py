@@ -61,7 +61,9 @@ async def pair(house: House) -> tuple[Witness, Witness]:
     return ann, ben
 
 
-async def test_result_then_servers_then_peers_and_signals_pass(house: House) -> None:
+async def test_result_then_servers_then_peers_and_signals_pass(
+    house: House, autojump_clock: MockClock
+) -> None:
     ann, ben = await pair(house)
     kinds = [type(each) for each in ann.heard if isinstance(
         each, m.Result | m.RtcServers | m.RtcPeers
@@ -78,7 +80,9 @@ async def test_result_then_servers_then_peers_and_signals_pass(house: House) -> 
     assert dropped(house) == 0
 
 
-async def test_signals_to_the_unpaired_are_dropped_and_counted(house: House) -> None:
+async def test_signals_to_the_unpaired_are_dropped_and_counted(
+    house: House, autojump_clock: MockClock
+) -> None:
     ann, ben = await pair(house)
     cat = await person(house, "Cat")
     for sender, target in ((cat, ann), (ann, cat), (ann, ann)):
@@ -90,7 +94,9 @@ async def test_signals_to_the_unpaired_are_dropped_and_counted(house: House) -> 
     assert ann.ended is cat.ended is None
 
 
-async def test_a_flood_of_large_signals_is_cut_at_what_one_may_be_sent(house: House) -> None:
+async def test_a_flood_of_large_signals_is_cut_at_what_one_may_be_sent(
+    house: House, autojump_clock: MockClock
+) -> None:
     ann, ben = await pair(house)
     for _ in range(60):
         await ann.peer.say(m.RtcSignal(
@@ -107,13 +113,17 @@ async def test_a_flood_of_large_signals_is_cut_at_what_one_may_be_sent(house: Ho
     assert ann.ended is ben.ended is None
 
 
-async def test_who_did_not_announce_voice_is_refused(house: House) -> None:
+async def test_who_did_not_announce_voice_is_refused(
+    house: House, autojump_clock: MockClock
+) -> None:
     old = await house.witness("Old")
     assert (await set_mode(old, TALK)).code == ErrorCode.NOT_ALLOWED
     assert old.heard_of(m.RtcServers) == []
 
 
-async def test_a_lost_link_ends_the_pair_and_a_resume_asks_anew(house: House) -> None:
+async def test_a_lost_link_ends_the_pair_and_a_resume_asks_anew(
+    house: House, autojump_clock: MockClock
+) -> None:
     ann, ben = await pair(house)
     ann.peer.stream.cut()  # type: ignore[attr-defined] -- a memory link
     await trio.sleep(1)
@@ -128,7 +138,9 @@ async def test_a_lost_link_ends_the_pair_and_a_resume_asks_anew(house: House) ->
     ]
 
 
-async def test_travel_ends_the_pair(house: House) -> None:
+async def test_travel_ends_the_pair(
+    house: House, autojump_clock: MockClock
+) -> None:
     ann, ben = await pair(house)
     await ann.peer.say(m.Travel(next(_requests), "garden"))
     await trio.sleep(1)
