@@ -71,7 +71,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def visits(browser: Browser, server: Server) -> Iterator[Visits]:
-    opened = Visits(browser, server.url, {"viewport": {"width": 1000, "height": 700}})
+    opened = Visits(browser, server.url, {"viewport": {"width": 920, "height": 500}})
     yield opened
     opened.close()
 
@@ -111,6 +111,12 @@ def test_one_joins_uses_and_leaves_by_the_keyboard_alone(visits: Visits) -> None
     expect(page.locator("#world")).to_be_focused()
     expect(page.locator("#place")).to_have_text("The Meeting Place")
     expect(page.locator("#link-state")).to_contain_text("connected")
+    page.focus("#link summary")
+    page.keyboard.press("Enter")
+    expect(page.locator("#round-trip")).to_have_text(re.compile(r"\d+ ms"))
+    page.click("#link-state")
+    expect(page.locator("#round-trip")).to_be_hidden()
+    page.focus("#world")
     page.keyboard.press("Enter")
     page.keyboard.type("all by keys")
     page.keyboard.press("Enter")

@@ -27,7 +27,7 @@ export class Hud {
   voice = element("voice", HTMLButtonElement);
   #level = element("voice-level", HTMLMeterElement);
   #people = element("people-toggle", HTMLButtonElement);
-  #state = element("link-state", HTMLOutputElement);
+  #state = element("link-state", HTMLElement);
 
   /** @param {Presses} presses */
   constructor(presses) {

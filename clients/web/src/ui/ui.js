@@ -93,6 +93,7 @@ export class Ui {
     const { model, settings } = this.#options;
     model.stateChanged.add((change) => this.#stateChanged(change));
     model.welcomed.add(() => {
+      document.body.dataset.in = model.world;
       if (this.join.isOpen) {
         this.join.close();
         this.#options.actions.focusWorld();
@@ -154,6 +155,7 @@ export class Ui {
       if (!this.#wasLive) this.join.unreachable(actions.retryInMs() / 1000);
       else if (sentence) this.notices.tell(sentence);
     } else if (state === "ended") {
+      delete document.body.dataset.in;
       this.join.ended(sentence, code, this.#wasLive);
       this.#wasLive = false;
     } else if (sentence) this.notices.tell(sentence, { isAlert: code !== ErrorCode.OK });
