@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from browsing import Server, Visits, chromium, running, until
+from browsing import EFFECT_S_MAX, Server, Visits, chromium, running, until
 from playwright.sync_api import Browser, Locator, Page, expect
 
 HOSTILE = '<img src=x onerror="document.title=\'owned\'"><b>@Hal</b>'
@@ -19,6 +19,15 @@ HOSTILE_NAME = "<b>Eve</b>"
 BLOCKED = """for (const name of ["localStorage", "sessionStorage"]) {
   Object.defineProperty(window, name, { get() { throw new DOMException("no", "SecurityError"); } });
 }"""
+TINY = """document.addEventListener("DOMContentLoaded", () => {
+  const { style } = document.getElementById("world");
+  style.width = "160px";
+  style.height = "90px";
+});
+try {
+  localStorage["atrium.settings"] ??= '{"quality":"low"}';
+} catch { /* A test that blocks the storage. */ }"""
+"""The picture is not what is tried here, and the processor draws it: it need not be large."""
 UPRIGHT = {"width": 390, "height": 844}
 PHONE: dict[str, Any] = {"viewport": UPRIGHT, "has_touch": True, "is_mobile": True}
 
@@ -71,7 +80,8 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def visits(browser: Browser, server: Server) -> Iterator[Visits]:
-    opened = Visits(browser, server.url, {"viewport": {"width": 920, "height": 500}})
+    expect.set_options(timeout=EFFECT_S_MAX * 1000)
+    opened = Visits(browser, server.url, {"viewport": {"width": 920, "height": 500}}, [TINY])
     yield opened
     opened.close()
 
@@ -267,7 +277,7 @@ def test_the_look_is_chosen_worn_and_kept(visits: Visits) -> None:
 
 
 def test_a_browser_that_keeps_nothing_is_told_so_once_and_works(visits: Visits) -> None:
-    visits.scripts = [BLOCKED]
+    visits.scripts = [BLOCKED, TINY]
     page = visits.join("Nil")
     told = page.locator("#notices li", has_text="This browser keeps nothing")
     expect(told).to_have_count(1)
@@ -310,12 +320,12 @@ def test_a_thumb_on_the_left_walks(visits: Visits) -> None:
       new PointerEvent(kind, { pointerId: 7, pointerType: 'touch', clientX: x, clientY: y,
         isPrimary: true, bubbles: true, button: 0 }))"""
     page.evaluate("() => { HTMLElement.prototype.setPointerCapture = () => {}; }")
-    page.evaluate(touch, ["pointerdown", 100, 600])
-    page.evaluate(touch, ["pointermove", 100, 540])
+    page.evaluate(touch, ["pointerdown", 40, 85])
+    page.evaluate(touch, ["pointermove", 40, 25])
     expect(page.locator("#touch svg")).to_be_visible()
     until(page, "([x, z]) => Math.hypot(atriumTest.model.own.x - x,"
                 " atriumTest.model.own.z - z) > 0.4", [x, z])
-    page.evaluate(touch, ["pointerup", 100, 540])
+    page.evaluate(touch, ["pointerup", 40, 25])
     expect(page.locator("#touch")).to_be_hidden()
     assert page.evaluate("() => atriumTest.page.controls.stick") == {"x": 0, "y": 0}
 
