@@ -3,6 +3,7 @@
 # make lint   check the code only
 # make chaos  kill servers and databases under load; every acknowledgement must hold
 # make bench  measure the server beside a bare C server that sends the same bytes
+# make bench-web  measure what a snapshot costs the page
 # make bench-building  measure building and saving, on a database of its own
 # make clean  remove what the others made
 #
@@ -26,7 +27,7 @@ WEB_TOOLS := $(BIN)/python $(WEB)/tools.py
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: run test lint bench bench-building chaos clean
+.PHONY: run test lint bench bench-web bench-building chaos clean
 
 run: $(VENV)/stamp-run
 	@echo "Starting the server; Ctrl-C ends it."
@@ -47,6 +48,9 @@ chaos: $(VENV)/stamp-test
 
 bench: $(VENV)/stamp-run
 	@exec $(BIN)/python -m atrium_loadtest.bench $(ARGS)
+
+bench-web: $(VENV)/stamp-test $(NODE_MODULES)
+	@$(BIN)/python $(WEB)/tools.py bench $(ARGS)
 
 bench-building: $(VENV)/stamp-run
 	@exec $(BIN)/python -m atrium_loadtest.builders $(ARGS)

@@ -4,6 +4,7 @@
     install     what package-lock.json names, into node_modules (`npm ci`)
     tsc         the types of the modules, and that src/core uses nothing but the language
     vitest      the tests in tests/web
+    bench       the measurements there
     vendor      make vendor/ anew; with --check, compare
 
 Nobody needs Node to run Atrium, and nobody needs to install it to work on the pages: where the
@@ -29,6 +30,7 @@ NODE_MIN = (20, 19)
 PROGRAMS = {
     "tsc": ("typescript/bin/tsc",),
     "vitest": ("vitest/vitest.mjs", "run", "--config", str(WEB / "vitest.config.mjs")),
+    "bench": ("vitest/vitest.mjs", "bench", "--run", "--config", str(WEB / "vitest.config.mjs")),
 }
 """Where a tool lies in node_modules, and how it is called."""
 PROJECTS = ("jsconfig.json", "jsconfig.core.json")

@@ -22,7 +22,9 @@ const HEAD_TURN_RAD_MAX = 1.35;
 const HEAD_NOD_RAD_MAX = 0.9;
 const HEAD_PER_S = 10;
 const GAZE_S = 4;
-const SAT_M = 0.42;
+/** Who sits has the root on the seat: so high are head and hands above it. */
+const SAT_HEAD_MM = 780;
+const SAT_HANDS_MM = 260;
 /** Kept this much within the reach that the server allows. */
 const REACH_SHARE = 0.98;
 const [FINGERS, JOINTS] = EXTRA_PART;
@@ -119,16 +121,15 @@ export class OwnBody {
     this.row[FLAGS] &= ~Flags.HAND_TRACKING;
     if (this.#handTracking) this.row[FLAGS] |= Flags.HAND_TRACKING;
     if (this.isTracked) return this.#updateTracked();
-    const low = seated ? SAT_M : 0;
     const [turn, nod] = [this.headTurn / 2, this.headNod / 2];
     const [st, ct, sn, cn] = [Math.sin(turn), Math.cos(turn), Math.sin(nod), Math.cos(nod)];
     const looking = encodeRotation(ct * sn, st * cn, -st * sn, ct * cn);
-    setPoint(this.row, 0, 0, 1620 - 1000 * low, -40, looking);
+    setPoint(this.row, 0, 0, seated ? SAT_HEAD_MM : 1620, -40, looking);
     const pace = Math.min(1, speed / WALK_M_PER_S);
     const swing = Math.sin((this.#walkedM / STRIDE_M) * Math.PI) * 260 * pace;
     const upright = encodeRotation(0, 0, 0, 1);
     const ahead = seated ? -340 : -120;
-    const high = seated ? 700 : 960;
+    const high = seated ? SAT_HANDS_MM : 960;
     setPoint(this.row, 1, -290 + (seated ? 130 : 0), high, Math.round(ahead - swing), upright);
     setPoint(this.row, 2, 290 - (seated ? 130 : 0), high, Math.round(ahead + swing), upright);
   }

@@ -13,7 +13,7 @@ import { castRay } from "../core/rays.js";
 /** @typedef {import("../core/predict.js").OwnAvatar} OwnAvatar */
 
 const EYE_M = 1.6;
-const SAT_EYE_M = 1.15;
+const SAT_EYE_M = 0.78;
 const PIVOT_M = 1.5;
 const DISTANCE_M = 4.2;
 const DISTANCE_M_MIN = 1;
