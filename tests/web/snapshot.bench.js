@@ -1,5 +1,5 @@
 /**
- * What a snapshot costs the page: a hundred people with head and hands, from bytes to what is drawn.
+ * What a snapshot costs the page: a hundred people, head and hands, from bytes to what is drawn.
  *
  *     make bench-web
  *
