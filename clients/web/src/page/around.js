@@ -6,7 +6,6 @@
  */
 
 import { readScene } from "../core/scene.js";
-import { lookPorts } from "./look_source.js";
 import { TouchStick } from "../ui/touch_stick.js";
 import { Ui } from "../ui/ui.js";
 import { languageChanged, words } from "../ui/words.js";
@@ -24,7 +23,10 @@ const TITLE_CHARS_MAX = 80;
 export function withUi(page, settings) {
   const { model, account } = page;
   const ui = new Ui({ model, settings, account, actions: actionsOf(page, settings, () => ui),
-    figures: countFrames(page), look: lookPorts(account) });
+    figures: countFrames(page), look: async () => {
+      const { lookPorts } = await import("./look_source.js");
+      return lookPorts(account);
+    } });
   page.commanded.add((command) => ui.command(command));
   page.personChosen.add((where) => ui.personChosen(where));
   page.portalEntered.add(({ world, title }) => void ui.travel.portal(world, title));

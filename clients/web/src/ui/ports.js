@@ -52,7 +52,8 @@
  * @property {Actions} actions
  * @property {VoicePort | null} [voice]
  * @property {() => Figures} [figures] of the picture, now
- * @property {import("./look_panel.js").LookPorts} [look] without it there is no avatar maker
+ * @property {() => Promise<import("./look_panel.js").LookPorts>} [look] without it there is no
+ *   avatar maker
  */
 
 export {};

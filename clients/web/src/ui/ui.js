@@ -16,7 +16,6 @@ import { element } from "./dom.js";
 import { Hud } from "./hud.js";
 import { Join } from "./join.js";
 import { keysPanel } from "./keys_panel.js";
-import { LookPanel } from "./look_panel.js";
 import { below, Menu } from "./menu.js";
 import { MiniMap } from "./minimap.js";
 import { Notices } from "./notices.js";
@@ -48,6 +47,8 @@ export class Ui {
   #xr = [];
   #lostSinceMs = 0;
   #isLossTold = false;
+  /** @type {import("./look_panel.js").LookPanel | null} */
+  #look = null;
   #wasLive = false;
 
   /** @param {UiOptions} options */
@@ -70,10 +71,9 @@ export class Ui {
     this.miniMap = new MiniMap(options);
     this.travel = new Travel({ options, notices: this.notices, relations: this.relations,
       panel: this.panel });
-    this.look = options.look && new LookPanel(options.look, { notices: this.notices,
-      now: () => settings.recall("look"), wear: (text) => void this.#wear(text) });
     this.join = new Join(options, { join: (name) => options.actions.join(name),
-      look: () => this.#openLook(), settings: () => this.panel.open(settingsPanel(settings)) });
+      look: () => void this.#openLook(),
+      settings: () => this.panel.open(settingsPanel(settings)) });
     this.#listen();
     this.#translate();
     this.#apply();
@@ -305,8 +305,14 @@ export class Ui {
     else if (this.relations.heard(answer)) this.notices.tell(words("look.saved"));
   }
 
-  #openLook() {
-    if (this.look) this.panel.toggle(this.look.panel());
+  /** The avatar maker is loaded when it is first wanted. */
+  async #openLook() {
+    const { look, settings } = this.#options;
+    if (!look) return;
+    const [{ LookPanel }, ports] = await Promise.all([import("./look_panel.js"), look()]);
+    this.#look ??= new LookPanel(ports, { notices: this.notices,
+      now: () => settings.recall("look"), wear: (text) => void this.#wear(text) });
+    this.panel.toggle(this.#look.panel());
   }
 
   // --- headsets ----------------------------------------------------------------------------
@@ -345,7 +351,9 @@ export class Ui {
       "rule", ...this.#xrEntries(), "rule",
       { text: words("menu.leave"), isGrave: true, act: () => actions.leave() },
     ];
-    if (this.look) entries.splice(1, 0, { text: words("menu.look"), act: () => this.#openLook() });
+    if (this.#options.look) {
+      entries.splice(1, 0, { text: words("menu.look"), act: () => void this.#openLook() });
+    }
     if (model.state === "ended") entries.pop();
     else if (this.hud.hidesEmotes) entries.push("rule", ...this.#emoteEntries());
     this.menu.open(words("tools.menu"), entries, below(from));
