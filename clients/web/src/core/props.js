@@ -65,14 +65,22 @@ export class PropStore {
    * @param {string} sceneUrl
    */
   begin(sceneUrl) {
-    this.held.clear();
-    this.flights.clear();
+    this.#letAllGo();
     if (sceneUrl === this.#sceneUrl && !this.#isWaiting) return false;
     this.#sceneUrl = sceneUrl;
     this.#isWaiting = true;
     this.#kept = [];
     this.revision = 0;
     return true;
+  }
+
+  /** What is held or flies is told anew; until then it lies where its state says. */
+  #letAllGo() {
+    const [held, flown] = [[...this.held.keys()], [...this.flights.keys()]];
+    this.held.clear();
+    this.flights.clear();
+    for (const key of held) this.changed.fire({ key, kind: "held" });
+    for (const key of flown) this.changed.fire({ key, kind: "flight" });
   }
 
   /**

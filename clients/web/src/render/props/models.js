@@ -3,11 +3,13 @@
  *
  * The loader is only fetched when the first model is wanted. A file that is missing or broken is no
  * reason to stop: a neutral box stands in, and it is asked for again after a while. When no prop
- * shows a file any more it is let go of, with all that it holds on the graphics card.
+ * shows a file any more it is let go of, with all that it holds on the graphics card. The first
+ * animation of a file is played over and over. A texture that only a Basis transcoder could read is
+ * left out: there is none here.
  */
 
 import {
-  BoxGeometry, Color, EdgesGeometry, Group, LineBasicMaterial, LineSegments, Mesh,
+  AnimationMixer, BoxGeometry, Color, EdgesGeometry, Group, LineBasicMaterial, LineSegments, Mesh,
 } from "../../../vendor/three.js";
 
 /** @typedef {import("../../../vendor/three.js").Object3D} Object3D */
@@ -15,6 +17,7 @@ import {
 /**
  * @typedef {object} Held
  * @property {Object3D | null} scene
+ * @property {import("../../../vendor/three.js").AnimationClip[]} clips
  * @property {Set<Group>} users
  * @property {number} tries
  * @property {ReturnType<typeof setTimeout> | undefined} timer
@@ -23,6 +26,7 @@ import {
 const TRIES_MAX = 4;
 const RETRY_MS = 5_000;
 const AT_ONCE_MAX = 4;
+const BASIS = "KHR_texture_basisu";
 
 const edges = new EdgesGeometry(new BoxGeometry(1, 1, 1));
 const edgeLines = new LineBasicMaterial({ color: 0x8a8170 });
@@ -32,6 +36,10 @@ export class Models {
   #held = new Map();
   /** @type {string[]} hashes that wait to be fetched */
   #waiting = [];
+  /** @type {Map<Group, AnimationMixer>} */
+  #mixers = new Map();
+  /** @type {((source: Object3D) => Object3D) | null} of the loader's module */
+  #clone = null;
   #loading = 0;
   #urlOf;
 
@@ -55,12 +63,12 @@ export class Models {
     group.userData.tint = tint;
     let held = this.#held.get(hash);
     if (!held) {
-      held = { scene: null, users: new Set(), tries: 0, timer: undefined };
+      held = { scene: null, clips: [], users: new Set(), tries: 0, timer: undefined };
       this.#held.set(hash, held);
       this.#waiting.push(hash);
     }
     held.users.add(group);
-    if (held.scene) fill(group, held.scene);
+    if (held.scene) this.#fill(group, held);
     else {
       group.add(new LineSegments(edges, edgeLines));
       this.#next();
@@ -69,6 +77,7 @@ export class Models {
 
   /** @param {string} hash @param {Group} group */
   hide(hash, group) {
+    this.#mixers.delete(group);
     group.clear();
     disposeTints(group);
     const held = this.#held.get(hash);
@@ -92,12 +101,15 @@ export class Models {
     this.#loading += 1;
     held.tries += 1;
     try {
-      const { GLTFLoader } = await import("../../../vendor/gltf.js");
-      const { scene } = await new GLTFLoader().loadAsync(this.#urlOf(hash));
+      const { GLTFLoader, cloneSkinned } = await import("../../../vendor/gltf.js");
+      this.#clone = cloneSkinned;
+      const loader = new GLTFLoader().register((parser) => (
+        /** @type {any} */ ({ name: BASIS, loadTexture: withoutBasis(parser) })));
+      const { scene, animations } = await loader.loadAsync(this.#urlOf(hash));
       if (this.#held.get(hash) !== held) return disposeAll(scene);
-      held.scene = scene;
+      Object.assign(held, { scene, clips: animations });
       scene.traverse((each) => { each.castShadow = each.receiveShadow = true; });
-      for (const group of held.users) fill(group, scene);
+      for (const group of held.users) this.#fill(group, held);
     } catch (error) {
       console.debug(`the model ${hash.slice(0, 8)} could not be shown`, error);
       if (held.tries < TRIES_MAX && this.#held.get(hash) === held) {
@@ -112,6 +124,22 @@ export class Models {
     }
   }
 
+  /** @param {Group} group @param {Held} held */
+  #fill(group, { scene, clips }) {
+    if (!scene || !this.#clone) return;
+    const copy = this.#clone(scene);
+    fill(group, copy);
+    if (!clips.length) return;
+    const mixer = new AnimationMixer(copy);
+    mixer.clipAction(clips[0]).play();
+    this.#mixers.set(group, mixer);
+  }
+
+  /** Once in a frame: what is animated goes on. @param {number} dt seconds */
+  update(dt) {
+    for (const [group, mixer] of this.#mixers) if (group.visible) mixer.update(dt);
+  }
+
   dispose() {
     for (const [hash, held] of [...this.#held]) {
       for (const group of [...held.users]) this.hide(hash, group);
@@ -119,11 +147,22 @@ export class Models {
   }
 }
 
-/** @param {Group} group @param {Object3D} scene */
-function fill(group, scene) {
+/**
+ * Textures that have no other source than a Basis one are none.
+ * @param {any} parser of the loader
+ */
+function withoutBasis(parser) {
+  return (/** @type {number} */ index) => {
+    const texture = parser.json.textures?.[index];
+    const isBasis = texture?.extensions?.[BASIS] && texture.source === undefined;
+    return isBasis ? Promise.resolve(null) : null;
+  };
+}
+
+/** @param {Group} group @param {Object3D} copy */
+function fill(group, copy) {
   disposeTints(group);
   group.clear();
-  const copy = scene.clone();
   const tint = new Color(group.userData.tint);
   if (tint.getHex() !== 0xffffff) {
     /** @type {Map<Material, Material>} */

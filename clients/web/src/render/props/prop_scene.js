@@ -42,6 +42,8 @@ const SIGNS_DRAWN_MAX = 24;
 const SIGN_M_MAX = 40;
 const THING_M_MAX = 120;
 const SIZE_MIN = 1e-4;
+/** Of a shape that is not to be seen: no size. */
+const NOWHERE = new Matrix4().makeScale(0, 0, 0);
 
 export class PropScene {
   group = new Group();
@@ -96,8 +98,9 @@ export class PropScene {
 
   /** It has changed, and so has all that is in it. @param {string} key */
   #touch(key) {
+    // Where it is noted already so is what is in it; and groups in a ring have an end here.
+    if (this.#dirty.has(key)) return;
     this.#dirty.add(key);
-    if (this.#model.props.props.get(key)?.properties.kind !== "group") return;
     for (const each of this.#model.props.within(key)) this.#touch(each);
   }
 
@@ -142,6 +145,7 @@ export class PropScene {
    * @param {import("../../../vendor/three.js").Camera} camera
    */
   update(seconds, serverMs, camera) {
+    this.#models.update(Math.max(0, seconds - this.#seconds));
     this.#seconds = seconds;
     for (const key of this.#dirty) this.#refresh(key);
     this.#dirty.clear();
@@ -212,15 +216,17 @@ export class PropScene {
   #follow(key) {
     const grip = this.#model.props.held.get(key);
     if (!grip || !this.#locate(key)) return;
-    const size = this.#size.clone();
     const thing = this.#things.get(key);
     const isKnown = this.#handOf(grip.entityId, grip.hand, this.#place, this.#turn);
     if (thing) thing.object.visible = isKnown;
-    if (!isKnown) return;
+    if (!isKnown) {
+      this.#shapes.move(key, NOWHERE);
+      return;
+    }
     this.#matrix.compose(this.#place, this.#turn, this.#one);
     this.#place.fromArray(grip.position_m);
     this.#turn.fromArray(grip.rotation);
-    this.#matrix.multiply(this.#grip.compose(this.#place, this.#turn, size));
+    this.#matrix.multiply(this.#grip.compose(this.#place, this.#turn, this.#size));
     this.#put(key);
   }
 
@@ -249,6 +255,14 @@ export class PropScene {
     if (!thing || this.#isOther(thing, prop)) this.#make(key, prop);
     else if (properties.kind === "sign") thing.sign?.set(properties, this.#ratio());
     if (!this.#glides.has(key)) this.#put(key);
+    this.#show(key);
+  }
+
+  /** Whoever held it where it could not be seen has let go. @param {string} key */
+  #show(key) {
+    const thing = this.#things.get(key);
+    if (!thing || this.#model.props.held.has(key)) return;
+    thing.object.visible = !BUILDERS_ONLY.has(thing.kind) || this.#isBuilding;
   }
 
   #ratio() {
