@@ -6,12 +6,14 @@
  */
 
 import { panels } from "./en_panels.js";
+import { headsets } from "./en_xr.js";
 
 /** @typedef {string | Readonly<Partial<Record<Intl.LDMLPluralRule, string>>>} Phrase */
 /** @typedef {keyof typeof en} WordKey */
 
 export const en = Object.freeze({
   ...panels,
+  ...headsets,
   "language.name": "English",
   "skip.label": "Skip links",
   "skip.world": "To the world",

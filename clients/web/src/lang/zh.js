@@ -1,10 +1,12 @@
 /** All that the page says, in Chinese (simplified); the keys are those of en.js. */
 
 import { panels } from "./zh_panels.js";
+import { headsets } from "./zh_xr.js";
 
 /** @type {Readonly<Record<import("./en.js").WordKey, import("./en.js").Phrase>>} */
 export const zh = Object.freeze({
   ...panels,
+  ...headsets,
   "language.name": "中文",
   "skip.label": "跳转链接",
   "skip.world": "跳到世界",

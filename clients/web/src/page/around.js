@@ -6,6 +6,7 @@
  */
 
 import { readScene } from "../core/scene.js";
+import { withHeadset } from "./headset.js";
 import { TouchStick } from "../ui/touch_stick.js";
 import { Ui } from "../ui/ui.js";
 import { languageChanged, words } from "../ui/words.js";
@@ -22,11 +23,13 @@ const TITLE_CHARS_MAX = 80;
  */
 export function withUi(page, settings) {
   const { model, account } = page;
-  const ui = new Ui({ model, settings, account, actions: actionsOf(page, settings, () => ui),
+  const ui = new Ui({ model, settings, account,
+    actions: actionsOf(page, settings, { ui: () => ui, headset: () => headset }),
     figures: countFrames(page), look: async () => {
       const { lookPorts } = await import("./look_source.js");
       return lookPorts(account);
     } });
+  const headset = withHeadset(page, settings, (sentence) => ui.notices.tell(sentence));
   page.commanded.add((command) => ui.command(command));
   page.personChosen.add((where) => ui.personChosen(where));
   page.portalEntered.add(({ world, title }) => void ui.travel.portal(world, title));
@@ -40,7 +43,7 @@ export function withUi(page, settings) {
   ui.start(page.canResume);
   watchPicture(page, settings, ui);
   void showAhead(page, ui);
-  return ui;
+  return { ui, headset };
 }
 
 /**
@@ -99,10 +102,10 @@ function countFrames(page) {
 /**
  * @param {WorldPage} page
  * @param {Settings} settings
- * @param {() => Ui} ui
+ * @param {{ui: () => Ui, headset: () => import("../xr/entry.js").XrEntry}} made
  * @returns {import("../ui/ports.js").Actions}
  */
-function actionsOf(page, settings, ui) {
+function actionsOf(page, settings, { ui, headset }) {
   const { model, link } = page;
   return {
     join: (name) => page.join(page.account.ticket?.name ?? name, settings.recall("look")),
@@ -124,6 +127,7 @@ function actionsOf(page, settings, ui) {
     },
     showWhere: (id) => ui().find(id),
     emote: (emote) => page.emote(emote),
+    enterXr: (mode) => headset().enter(mode),
   };
 }
 

@@ -51,8 +51,14 @@ export class WorldPage {
    */
   /** @type {((seconds: number, dt: number, xrFrame: XRFrame | null) => void)[]} */
   parts = [];
-  /** Whether a headset moves the camera, and not the boom. */
+  /** Whether a headset moves the camera, and not the boom; it does so by `immersive`. */
   isImmersive = false;
+  /** @type {(seconds: number, dt: number, xrFrame: XRFrame | null) => void} */
+  immersive = () => {};
+  /** Whether one sees the world from inside of the own body. */
+  isInside = true;
+  /** @type {(id: number, hand: number, at: Vector3, turn: any) => boolean} while it is tracked */
+  ownHandOf = () => false;
   #surroundings = /** @type {any} */ (new PlainSurroundings());
   #crowd = /** @type {any} */ (new PlainCrowd());
   /** @type {import("../core/scene.js").Scene | null} */
@@ -90,7 +96,8 @@ export class WorldPage {
     });
     this.propScene = new PropScene({
       model: this.model, quality: stage.quality,
-      handOf: (id, hand, at, turn) => this.#crowd.handOf?.(id, hand, at, turn) ?? false,
+      handOf: (id, hand, at, turn) => this.ownHandOf(id, hand, at, turn)
+        || (this.#crowd.handOf?.(id, hand, at, turn) ?? false),
       assetUrl: (hash) => `/api/assets/${hash}`,
     });
     this.#listen();
@@ -221,8 +228,9 @@ export class WorldPage {
       model.own.step(dt, push, model.place);
       model.own.look(boom.yaw, boom.pitch);
     }
+    if (this.isImmersive) this.immersive(seconds, dt, xrFrame);
     const serverMs = model.advance(now);
-    const isInside = this.isImmersive || boom.isFirstPerson;
+    const isInside = this.isImmersive ? this.isInside : boom.isFirstPerson;
     const people = this.gathering.gather(isInside);
     if (!this.isImmersive) boom.update(model.own, model.place, dt);
     for (const part of this.parts) part(seconds, dt, xrFrame);

@@ -1,0 +1,195 @@
+/**
+ * The menu on the inside of the wrist: shown when one turns the palm up to look at it.
+ *
+ * The other hand presses: by its ray, or by touching with a fingertip. Pages of buttons: the main
+ * one, gestures, phrases for the chat (nobody has to type in a headset) and people nearby.
+ */
+
+import { Group, Vector3 } from "../../vendor/three.js";
+import { Relation } from "../core/protocol.generated.js";
+import { rotate } from "../core/quaternion.js";
+import { INDEX_TIP } from "./senses.js";
+import { CHOICES_MAX, SpatialPanel } from "./panel.js";
+
+/** @typedef {import("./senses.js").Senses} Senses */
+/** @typedef {import("./senses.js").HandSense} HandSense */
+/** @typedef {import("./entry.js").XrOptions} XrOptions */
+/** @typedef {import("./panel.js").Choice} Choice */
+
+const LOOKED_AT = 0.5;
+const LOOKED_AWAY = 0.25;
+const OUT_M = 0.07;
+const DOWN_M = 0.09;
+const TOUCH_M = 0.012;
+const EMOTES = 4;
+const PHRASES = 6;
+const NEAR_M = 15;
+
+export class WristMenu {
+  group = new Group();
+  panel = new SpatialPanel();
+  #options;
+  #does;
+  #palm = new Float64Array(3);
+  #at = new Vector3();
+  #head = new Vector3();
+  #ahead = new Vector3();
+  #tip = new Vector3();
+  #turned = new Float64Array(3);
+  #isTouching = false;
+
+  /** @param {XrOptions} options @param {{leave: () => void, recentre: () => void}} does */
+  constructor(options, does) {
+    this.#options = options;
+    this.#does = does;
+    this.group.add(this.panel.mesh);
+  }
+
+  get #wrist() {
+    return this.#options.settings.values.dominantHand === "right" ? 0 : 1;
+  }
+
+  /** @param {Senses} senses */
+  step(senses) {
+    const wrist = senses.hands[this.#wrist];
+    const isShown = this.#isLookedAt(wrist, senses);
+    if (isShown !== this.panel.mesh.visible) {
+      this.panel.mesh.visible = isShown;
+      if (isShown) this.#open("main");
+    }
+    if (!isShown) return;
+    this.panel.mesh.position.copy(this.#at);
+    this.#turnToHead();
+    this.#point(senses.hands[1 - this.#wrist]);
+  }
+
+  /** In the room, where the panel lives. */
+  #turnToHead() {
+    const { mesh } = this.panel;
+    const away = this.#ahead.copy(this.#head).sub(this.#at);
+    const yaw = Math.atan2(away.x, away.z);
+    const pitch = -Math.atan2(away.y, Math.hypot(away.x, away.z));
+    mesh.rotation.set(pitch, yaw, 0, "YXZ");
+  }
+
+  /** @param {HandSense} wrist @param {Senses} senses */
+  #isLookedAt(wrist, { head }) {
+    if (!this.#options.settings.values.handMenu || !wrist.hasGrip) return false;
+    // A palm looks along +X of the left grip, and along -X of the right one.
+    const side = this.#wrist === 0 ? 1 : -1;
+    rotate(this.#palm, 0, wrist.grip, 3, side, 0, 0);
+    rotate(this.#turned, 0, wrist.grip, 3, side * OUT_M, 0, DOWN_M);
+    this.#at.set(wrist.grip[0] + this.#turned[0], wrist.grip[1] + this.#turned[1],
+      wrist.grip[2] + this.#turned[2]);
+    this.#head.set(head[0], head[1], head[2]);
+    const to = this.#ahead.copy(this.#head).sub(this.#at).normalize();
+    const faces = this.#palm[0] * to.x + this.#palm[1] * to.y + this.#palm[2] * to.z;
+    rotate(this.#turned, 0, head, 3, 0, 0, -1);
+    const seen = -(this.#turned[0] * to.x + this.#turned[1] * to.y + this.#turned[2] * to.z);
+    const wanted = this.panel.mesh.visible ? LOOKED_AWAY : LOOKED_AT;
+    return faces > wanted && seen > wanted;
+  }
+
+  /** @param {HandSense} hand */
+  #point(hand) {
+    let hovered = -1;
+    if (hand.hasJoints) {
+      const m = 16 * INDEX_TIP + 12;
+      this.#tip.set(hand.joints[m], hand.joints[m + 1], hand.joints[m + 2]);
+      hovered = this.#touch();
+    }
+    if (hovered < 0 && hand.hasAim) {
+      rotate(this.#turned, 0, hand.aim, 3, 0, 0, -1);
+      this.#tip.set(hand.aim[0], hand.aim[1], hand.aim[2]);
+      hovered = this.panel.hit(this.#tip, this.#ahead.fromArray(this.#turned));
+    }
+    if (this.panel.hover(hovered)) hand.pulse(0.15, 12);
+  }
+
+  /** Presses a button once when the fingertip goes through it. */
+  #touch() {
+    const { at, ahead } = this.panel.touch(this.#tip);
+    const isTouching = at >= 0 && Math.abs(ahead) < TOUCH_M;
+    if (isTouching && !this.#isTouching) this.panel.press(at);
+    this.#isTouching = isTouching;
+    return at >= 0 && Math.abs(ahead) < 5 * TOUCH_M ? at : -1;
+  }
+
+  /** @param {number} hand @returns {boolean} whether it was a press on the menu */
+  press(hand) {
+    if (!this.panel.mesh.visible || hand === this.#wrist || this.panel.hovered < 0) return false;
+    this.panel.press();
+    return true;
+  }
+
+  /** @param {string} page */
+  #open(page) {
+    const choices = page === "emotes" ? this.#emotes() : page === "phrases" ? this.#phrases()
+      : page === "people" ? this.#people() : this.#main();
+    if (page !== "main") choices.push(this.#leads("xr.back", "main"));
+    this.panel.show(choices);
+  }
+
+  /** @param {string} key @param {string} page @returns {Choice} */
+  #leads(key, page) {
+    return { text: this.#options.words(key), act: () => this.#open(page) };
+  }
+
+  /** @returns {Choice[]} */
+  #main() {
+    const { model, settings, words, ui } = this.#options;
+    const { values } = settings;
+    /** @type {(key: string, isOn: boolean, act: () => void) => Choice} */
+    const either = (key, isOn, act) => ({ text: words(key), isOn, act: () => {
+      act();
+      this.#open("main");
+    } });
+    return [
+      ...(ui.choices?.() ?? []),
+      either("xr.safeZone", model.safeZone, () => void model.setSafeZone(!model.safeZone)),
+      this.#leads("xr.emotes", "emotes"), this.#leads("xr.phrases", "phrases"),
+      this.#leads("xr.people", "people"),
+      either("xr.smoothTurn", values.turn === "smooth",
+        () => settings.set("turn", values.turn === "smooth" ? "snap" : "smooth")),
+      either("xr.smoothMove", values.move === "smooth",
+        () => settings.set("move", values.move === "smooth" ? "teleport" : "smooth")),
+      either("xr.seated", values.seated, () => {
+        settings.set("seated", !values.seated);
+        this.#does.recentre();
+      }),
+      either("xr.boundary", values.boundary, () => settings.set("boundary", !values.boundary)),
+      { text: words("xr.recentre"), act: () => this.#does.recentre() },
+      { text: words("xr.leave"), isGrave: true, act: () => this.#does.leave() },
+    ];
+  }
+
+  #emotes() {
+    const { model, words } = this.#options;
+    return Array.from({ length: EMOTES }, (_, emote) => (
+      { text: words(`emote.${emote}`), act: () => model.emote(emote) }));
+  }
+
+  #phrases() {
+    const { model, words } = this.#options;
+    return Array.from({ length: PHRASES }, (_, k) => {
+      const text = words(`xr.phrase.${k}`);
+      return { text, act: () => { model.say(text); } };
+    });
+  }
+
+  /** Those nearby: a press mutes, one more blocks. @returns {Choice[]} */
+  #people() {
+    const { model, people, words } = this.#options;
+    const near = people().filter(({ isOwn, name, figure }) => !isOwn && name !== ""
+      && Math.hypot(figure.pose[0] - model.own.x, figure.pose[2] - model.own.z) < NEAR_M);
+    return near.slice(0, (CHOICES_MAX - 2) / 2).flatMap(({ id, name }) => [
+      { text: words("xr.mute", { name }), act: () => void model.relate(id, Relation.MUTE) },
+      { text: words("xr.block", { name }), isGrave: true,
+        act: () => void model.relate(id, Relation.BLOCK) },
+    ]);
+  }
+
+  dispose() {
+    this.panel.dispose();
+  }
+}

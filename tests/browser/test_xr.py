@@ -1,0 +1,229 @@
+"""Headsets: the world page in virtual and augmented reality, by an emulated device (IWER).
+
+The emulator is injected by the test, so that what is shipped holds none of it; it comes with the
+development packages of clients/web. What the page sends is compared with what the server tells a
+witness, who is no page. Frames and states are waited for, never time.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import ROOT, Server, Visits, chromium, frames, running, until
+from others import Witness
+from playwright.sync_api import Browser, Page
+
+from atrium_shared.pose import Flags
+
+PACKAGES = next(
+    (each for each in (ROOT / "clients/web/node_modules", ROOT / "node_modules")
+     if (each / "iwer").is_dir()), None,
+)
+POINT_M = 0.02
+EYE = 1.6
+PICTURES = os.environ.get("TEST_PICTURES")
+DEVICE = """
+{ const device = new IWER.XRDevice(IWER.metaQuest3, { stereoEnabled: true });
+  device.installRuntime({ forceInstall: true });
+  if (window.IWER_SEM) device.installSEM(IWER_SEM.SyntheticEnvironmentModule);
+  window.xrDevice = device; }
+"""
+HEAD = "() => { const { visit } = atriumTest.xr; return visit && visit.frames > 2; }"
+OWN = "() => { const { x, y, z, yaw } = atriumTest.model.own; return [x, y, z, yaw]; }"
+
+pytestmark = pytest.mark.skipif(
+    PACKAGES is None,
+    reason="The emulated headset is not installed, so headsets were not tried: "
+           "python clients/web/tools.py install",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as launched:
+        yield launched
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running("--ephemeral") as started:
+        yield started
+
+
+@pytest.fixture
+def visits(browser: Browser, server: Server) -> Iterator[Visits]:
+    assert PACKAGES is not None
+    scripts = [(PACKAGES / "iwer/build/iwer.min.js").read_text(encoding="utf-8"), DEVICE]
+    opened = Visits(browser, server.url, {"viewport": {"width": 320, "height": 180}}, scripts)
+    yield opened
+    opened.close()
+
+
+def enter(page: Page, mode: str = "immersive-vr") -> None:
+    """Into the headset, and wait until it is tracked."""
+    assert page.evaluate("(mode) => atriumTest.xr.enter(mode)", mode) == ""
+    until(page, HEAD)
+
+
+def picture(page: Page, name: str) -> None:
+    """Kept to be looked at, where the environment names a folder."""
+    if PICTURES:
+        page.screenshot(path=str(Path(PICTURES) / f"{name}.png"))
+
+
+def relative(root: tuple[float, float, float], yaw: float, point: Any) -> list[float]:
+    """A point of the root's frame in the world."""
+    x, y, z = point.position
+    return [root[0] + x * math.cos(yaw) + z * math.sin(yaw), root[1] + y,
+            root[2] + z * math.cos(yaw) - x * math.sin(yaw)]
+
+
+def test_head_and_hands_are_seen_where_they_are(server: Server, visits: Visits) -> None:
+    page = visits.join("Vera")
+    enter(page)
+    page.evaluate("""() => {
+      xrDevice.position.set(0.1, 1.7, -0.1);
+      xrDevice.controllers.left.position.set(-0.2, 1.1, -0.4);
+      xrDevice.controllers.right.position.set(0.35, 1.3, -0.5);
+    }""")
+    frames(page, 4)
+    wanted = page.evaluate("""() => {
+      const { anchor, senses } = atriumTest.xr.visit;
+      const out = new Float64Array(7);
+      return [senses.head, senses.left.grip, senses.right.grip].map((pose) => {
+        anchor.toWorld(out, pose);
+        return [...out.subarray(0, 3)];
+      });
+    }""")
+    assert wanted[0][1] == pytest.approx(1.7, abs=0.005)
+    picture(page, "vr")
+    with Witness(server.url, "Eye of Vera") as eye:
+        def seen(me: Any) -> Any:
+            vera = next((each for each in me.others if each.name == "Vera"), None)
+            if vera is None or vera.head is None:
+                return None
+            points = [relative(vera.position, vera.yaw, each)
+                      for each in (vera.head, vera.left_hand, vera.right_hand)]
+            near = all(math.dist(a, b) < POINT_M for a, b in zip(points, wanted, strict=True))
+            return points if near else None
+
+        assert eye.until(seen)
+
+
+def test_bare_hands_send_their_joints_and_controllers_come_back(
+    server: Server, visits: Visits
+) -> None:
+    page = visits.join("Hilde")
+    enter(page)
+    page.evaluate("() => { xrDevice.primaryInputMode = 'hand'; }")
+    until(page, "() => atriumTest.xr.visit.senses.right.hasJoints")
+    with Witness(server.url, "Eye of Hilde") as eye:
+        eye.until(lambda me: any(
+            each.name == "Hilde" and each.flags & Flags.HAND_TRACKING for each in me.others))
+        page.evaluate("() => { xrDevice.primaryInputMode = 'controller'; }")
+        until(page, "() => !atriumTest.xr.visit.senses.right.hasJoints"
+                    " && atriumTest.xr.visit.senses.right.hasGrip")
+        eye.until(lambda me: any(
+            each.name == "Hilde" and not each.flags & Flags.HAND_TRACKING for each in me.others))
+
+
+def test_sticks_walk_turn_and_jump(visits: Visits) -> None:
+    page = visits.join("Wanda")
+    page.evaluate("() => atriumTest.settings.set('move', 'smooth')")
+    enter(page)
+    x, _, z, yaw = page.evaluate(OWN)
+    page.evaluate("() => xrDevice.controllers.left.updateAxes('thumbstick', 0, -1)")
+    until(page, "([x, z]) => { const { own } = atriumTest.model;"
+                " return Math.hypot(own.x - x, own.z - z) > 0.5; }", [x, z])
+    assert page.evaluate("() => atriumTest.xr.visit.comfort.edge") > 0.02
+    page.evaluate("() => xrDevice.controllers.left.updateAxes('thumbstick', 0, 0)")
+    until(page, "() => atriumTest.model.own.speed < 0.01")
+    page.evaluate("() => xrDevice.controllers.right.updateAxes('thumbstick', 1, 0)")
+    until(page, "(yaw) => Math.abs(atriumTest.model.own.yaw - yaw) > 0.7", yaw)
+    frames(page, 5)
+    turned = (page.evaluate(OWN)[3] - yaw + math.pi) % math.tau - math.pi
+    assert turned == pytest.approx(-math.pi / 4, abs=0.05)
+    page.evaluate("() => xrDevice.controllers.right.updateAxes('thumbstick', 0, 0)")
+    frames(page)
+    page.evaluate("() => xrDevice.controllers.right.updateAxes('thumbstick', 0, -1)")
+    until(page, "() => atriumTest.xr.visit.motion.isAiming")
+    frames(page)
+    assert page.evaluate("() => atriumTest.xr.visit.motion.arc.isValid")
+    landing = page.evaluate("() => atriumTest.xr.visit.motion.arc.landing")
+    picture(page, "vr-arc")
+    page.evaluate("() => xrDevice.controllers.right.updateAxes('thumbstick', 0, 0)")
+    until(page, "({ x, z }) => { const { own } = atriumTest.model;"
+                " return Math.hypot(own.x - x, own.z - z) < 0.1; }", landing)
+
+
+def test_one_leaves_comes_again_and_the_desktop_is_as_it_was(visits: Visits) -> None:
+    page = visits.join("Lea")
+    before = page.evaluate("() => [atriumTest.stage.camera.fov, atriumTest.stage.camera.aspect]")
+    for mode in ("immersive-vr", "immersive-ar", "immersive-vr"):
+        enter(page, mode)
+        page.evaluate("() => atriumTest.xr.leave()")
+        until(page, "() => atriumTest.xr.mode === 'none' && !atriumTest.page.isImmersive")
+        frames(page)
+    after = page.evaluate("() => [atriumTest.stage.camera.fov, atriumTest.stage.camera.aspect]")
+    assert after == pytest.approx(before)
+    assert page.evaluate("() => atriumTest.stage.rig.position.length()") == 0
+
+
+def test_a_refusal_is_a_sentence(visits: Visits) -> None:
+    page = visits.join("Rita")
+    for name, said in (("NotAllowedError", "Allow it"), ("NotSupportedError", "No headset"),
+                       ("SecurityError", "embedded")):
+        page.evaluate("(name) => { navigator.xr.requestSession ="
+                      " () => Promise.reject(new DOMException('no', name)); }", name)
+        assert said in page.evaluate("() => atriumTest.xr.enter('immersive-vr')")
+
+
+def test_the_world_stands_on_the_real_floor_and_is_scaled(visits: Visits) -> None:
+    assert PACKAGES is not None
+    room = json.loads(
+        (PACKAGES / "@iwer/sem/captures/office_small.json").read_text(encoding="utf-8"))
+    sem = (PACKAGES / "@iwer/sem/build/iwer-sem.min.js").read_text(encoding="utf-8")
+    visits.scripts = [visits.scripts[0], sem, visits.scripts[1]]
+    page = visits.join("Arno")
+    page.evaluate("(room) => xrDevice.sem.loadEnvironment(room)", room)
+    enter(page, "immersive-ar")
+    page.evaluate("() => { xrDevice.position.set(0, 1.6, 0);"
+                  " xrDevice.quaternion.set(-0.3826834, 0, 0, 0.9238795); }")
+    until(page, "() => atriumTest.xr.visit.placement.hasReticle")
+    frames(page)
+    press = "(v) => xrDevice.controllers.right.updateButtonValue('trigger', v)"
+    page.evaluate(press, 1)
+    until(page, "() => atriumTest.xr.visit.placement.isPlaced")
+    page.evaluate(press, 0)
+    frames(page)
+    picture(page, "ar")
+    assert page.evaluate("() => atriumTest.stage.rig.scale.x") == pytest.approx(10)
+    page.evaluate("() => atriumTest.xr.visit.placement.setScale(50)")
+    frames(page)
+    assert page.evaluate("() => atriumTest.stage.rig.scale.x") == pytest.approx(50)
+    assert not page.evaluate("() => atriumTest.xr.visit.isOnFoot")
+    page.evaluate("""() => {
+      const { placement } = atriumTest.xr.visit;
+      atriumTest.model.marked.fire({ id: 12345, position_m: [3, 0, -2], yaw: 1 });
+      placement.setScale(1);
+      placement.begin("align");
+    }""")
+    frames(page)
+    page.evaluate(press, 1)
+    until(page, "() => atriumTest.xr.visit.placement.doing === 'keep'")
+    page.evaluate(press, 0)
+    frames(page)
+    seen = page.evaluate("""() => {
+      const { anchor, placement } = atriumTest.xr.visit;
+      const out = new Float64Array(7);
+      const { x, y, z } = placement.spot;
+      anchor.toWorld(out, Float64Array.from([x, y, z, 0, 0, 0, 1]));
+      return [...out.subarray(0, 3)];
+    }""")
+    assert math.dist(seen, (3, 0, -2)) < POINT_M
