@@ -51,8 +51,8 @@ export function rescaled(arrangement, room, scale) {
 }
 
 /**
- * What two fingers or hands do that hold the world: it is turned, scaled and shifted so that the two
- * places of it stay under them. Up and down it follows the middle of both.
+ * What two fingers or hands do that hold the world: it is turned, scaled and shifted so that the
+ * two places of it stay under them. Up and down it follows the middle of both.
  * @param {Arrangement} before
  * @param {{from: [Spot, Spot], to: [Spot, Spot]}} fingers in the room
  * @returns {Arrangement} the one of before, when the two are too close together to tell

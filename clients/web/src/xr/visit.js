@@ -3,7 +3,8 @@
  *
  * In each frame: what is tracked (senses), how that moves the avatar and the room (motion, anchor;
  * in augmented reality the placement), what goes into the pose (posing), what the hands do
- * (grabbing, menu), what is drawn of all that. In a miniature nothing of the body is sent: one looks on.
+ * (grabbing, menu), what is drawn of all that. In a miniature nothing of the
+ * body is sent: one looks on.
  */
 
 import { isInside } from "../core/locomotion.js";

@@ -78,6 +78,9 @@ export class Surroundings {
   /** @type {THREE.Mesh | null} */
   #glow = null;
   #light;
+  /** Sky and horizon. @type {THREE.Object3D[]} */
+  #far = [];
+  #isPassthrough = false;
   /** What `dispose` frees. @type {Set<{dispose(): void}>} */
   #owned = new Set();
 
@@ -111,13 +114,24 @@ export class Surroundings {
     this.#addGround(budget);
     this.#addSolids(budget);
     this.#addCrowns(budget);
+    const near = this.group.children.length;
     this.#addHorizon(budget);
     this.#add(makeSky(this.#uniforms, budget.clouds));
+    this.#far = this.group.children.slice(near);
+    for (const each of this.#far) each.visible = !this.#isPassthrough;
     for (const each of makeWater(place, this.#uniforms, budget.lushness)) this.#add(each);
     this.#glow = makeGlow(this.#plan, this.#uniforms);
     if (this.#glow) this.#add(this.#glow);
     this.#light.prepare(budget.shadows, place.floor);
     this.#applyHour();
+  }
+
+  /** Whether the real room is behind the world: then there is no sky, horizon or haze.
+   *  @param {boolean} isOn */
+  setPassthrough(isOn) {
+    this.#isPassthrough = isOn;
+    for (const each of this.#far) each.visible = !isOn;
+    if (this.#scene) this.#scene.fog = isOn ? null : this.#fog;
   }
 
   /**
