@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import ROOT, Server, Visits, chromium, frames, running, until
+from browsing import MEETING, ROOT, Server, Visits, chromium, frames, running, until
 from others import Witness
 from playwright.sync_api import Browser, Page
 
 from atrium_shared.pose import Flags
+from atrium_shared.props import Shape, Transform
 
 PACKAGES = next(
     (each for each in (ROOT / "clients/web/node_modules", ROOT / "node_modules")
@@ -51,8 +52,11 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with running("--ephemeral") as started:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    world = tmp_path_factory.mktemp("world") / "meeting.toml"
+    world.write_text(MEETING.read_text(encoding="utf-8")
+                     + '\n[building]\nbuilders = "everyone"\n', encoding="utf-8")
+    with running("--ephemeral", world=world) as started:
         yield started
 
 
@@ -160,6 +164,33 @@ def test_sticks_walk_turn_and_jump(visits: Visits) -> None:
     page.evaluate("() => xrDevice.controllers.right.updateAxes('thumbstick', 0, 0)")
     until(page, "({ x, z }) => { const { own } = atriumTest.model;"
                 " return Math.hypot(own.x - x, own.z - z) < 0.1; }", landing)
+
+
+def test_a_prop_is_taken_by_one_and_thrown(server: Server, visits: Visits) -> None:
+    page = visits.join("Gala")
+    enter(page)
+    frames(page, 4)
+    x, y, z = page.evaluate("() => [...atriumTest.xr.visit.grabbing.hands[1].subarray(0, 3)]")
+    press = "(v) => xrDevice.controllers.right.updateButtonValue('squeeze', v)"
+    with Witness(server.url, "Eye of Gala") as eye:
+        def make(me: Any) -> bytes:
+            handle = me.create(Shape(portable=True, collides=False),
+                               Transform((x, y, z), scale=(0.1, 0.1, 0.1)))
+            return handle.prop_id
+
+        eye.do(lambda me: me.teleport((x + 1.0, 0.0, z)))
+        prop = eye.ask(make)
+        until(page, "(key) => atriumTest.model.props.props.has(key)", prop.hex())
+        eye.do(lambda me: me.grab(prop))
+        page.evaluate("() => { atriumTest.xr.visit.grabbing.take(1); }")
+        until(page, "() => document.querySelector('#notices').textContent !== ''")
+        eye.ask(lambda me: me.release(prop, Transform((x, y, z))))
+        until(page, "(key) => !atriumTest.model.props.held.has(key)", prop.hex())
+        page.evaluate(press, 1)
+        until(page, "(key) => atriumTest.model.props.held.get(key)?.entityId"
+                    " === atriumTest.model.entityId", prop.hex())
+        page.evaluate(press, 0)
+        until(page, "(key) => !atriumTest.model.props.held.has(key)", prop.hex())
 
 
 def test_one_leaves_comes_again_and_the_desktop_is_as_it_was(visits: Visits) -> None:
