@@ -2,10 +2,12 @@
  * Makes `vendor/`: third-party code as a few ready ES modules, so that nobody who runs, installs or
  * reads Atrium needs Node.
  *
- *     npm ci && node vendor.mjs            write them anew (after an upgrade in package.json)
+ *     npm ci && node vendor.mjs            write them anew (after an upgrade in package.json, or when
+ *                                          a module imports a name of three that none did before)
  *     npm ci && node vendor.mjs --check    fail when what is there differs from what would be written
  *
- * Versions come from package-lock.json and nowhere else. `three.js` holds all of three; the others
+ * Versions come from package-lock.json and nowhere else. `three.js` holds what of three is imported
+ * anywhere, in `src` or in the other modules, and a fifth of it less to load for that; the others
  * import it by a relative path, so that there is one three in the page and no import map is needed.
  * Beside each module lie its licence and a `.d.ts` that tells the type checker where its types are.
  */
@@ -22,7 +24,7 @@ const FOLDER = new URL("./vendor/", import.meta.url);
 const MODULES = [
   {
     name: "three",
-    source: 'export * from "three";',
+    source: "", // found out: see namesOfThree
     types: 'export * from "three";',
     packages: ["three"],
   },
@@ -69,6 +71,33 @@ async function bundle({ name, source }) {
   return made.outputFiles[0].text;
 }
 
+const IMPORTS = /(?<!@)import\s*\{([^}]*)\}\s*from\s*"[./]*(?:vendor\/)?three\.js"/g;
+const WHOLE = /import\s*\*\s*as\s+([\w$]+)\s+from\s*"[./]*(?:vendor\/)?three\.js"/g;
+
+/**
+ * The names of three that a module uses.
+ * @param {string} text
+ * @returns {string[]}
+ */
+function namesOfThree(text) {
+  const names = [...text.matchAll(IMPORTS)].flatMap(([, list]) => (
+    list.split(",").map((each) => each.trim().split(/\s+as\s+/)[0])));
+  for (const [, whole] of text.matchAll(WHOLE)) {
+    const use = new RegExp(`(?<![\\w$.])${whole.replaceAll("$", "\\$")}\\.(\\w+)`, "g");
+    names.push(...[...text.matchAll(use)].map(([, name]) => name));
+  }
+  return names.filter(Boolean);
+}
+
+/** What `three.js` exports. @param {Iterable<string>} others the modules beside it */
+async function sourceOfThree(others) {
+  const source = new URL("./src/", import.meta.url);
+  const paths = (await readdir(source, { recursive: true })).filter((each) => each.endsWith(".js"));
+  const texts = await Promise.all(paths.map((path) => readFile(new URL(path, source), "utf8")));
+  const names = [...texts, ...others].flatMap(namesOfThree);
+  return `export { ${[...new Set(names)].sort().join(", ")} } from "three";`;
+}
+
 /** Where a package lies: in the nearest node_modules that has it. @param {string} name */
 function folderOf(name) {
   const places = createRequire(import.meta.url).resolve.paths(name) ?? [];
@@ -91,8 +120,10 @@ async function licenceOf(name) {
 async function render() {
   /** @type {Map<string, string>} */
   const files = new Map();
+  const [three, ...others] = MODULES;
+  for (const module of others) files.set(`${module.name}.js`, await bundle(module));
+  files.set("three.js", await bundle({ ...three, source: await sourceOfThree(files.values()) }));
   for (const module of MODULES) {
-    files.set(`${module.name}.js`, await bundle(module));
     files.set(`${module.name}.d.ts`, `${module.types}\n`);
     const licences = await Promise.all(module.packages.map(licenceOf));
     files.set(`${module.name}.LICENSE.txt`, licences.join("\n"));
@@ -115,7 +146,7 @@ const files = await render();
 if (process.argv.includes("--check")) {
   const wrong = await differing(files);
   if (wrong.length) {
-    console.error(`vendor/ is not what package-lock.json says: ${wrong.join(", ")}. `
+    console.error(`vendor/ is not what package-lock.json and the imports of three say: ${wrong.join(", ")}. `
       + "Run: npm ci && node vendor.mjs");
     process.exitCode = 1;
   }

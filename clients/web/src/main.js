@@ -29,11 +29,12 @@ const stage = makeStage();
 if (stage) {
   const account = new Account((url, asked) => fetch(url, asked), tabStorage);
   const page = new WorldPage(stage, canvas, account);
-  const { ui, headset } = withUi(page, settings);
+  const { ui, headset, talking } = withUi(page, settings);
   stage.start();
   const scenery = withScenery(page, settings);
   if (test) {
-    const atriumTest = { page, model: page.model, stage, ui, settings, scenery, xr: headset };
+    const atriumTest = { page, model: page.model, stage, ui, settings, scenery, talking,
+      xr: headset };
     Object.assign(window, { atriumTest });
   }
 }

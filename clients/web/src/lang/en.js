@@ -7,6 +7,7 @@
 
 import { panels } from "./en_panels.js";
 import { headsets } from "./en_xr.js";
+import { voice } from "./en_voice.js";
 
 /** @typedef {string | Readonly<Partial<Record<Intl.LDMLPluralRule, string>>>} Phrase */
 /** @typedef {keyof typeof en} WordKey */
@@ -14,6 +15,7 @@ import { headsets } from "./en_xr.js";
 export const en = Object.freeze({
   ...panels,
   ...headsets,
+  ...voice,
   "language.name": "English",
   "skip.label": "Skip links",
   "skip.world": "To the world",

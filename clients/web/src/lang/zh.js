@@ -2,11 +2,13 @@
 
 import { panels } from "./zh_panels.js";
 import { headsets } from "./zh_xr.js";
+import { voice } from "./zh_voice.js";
 
 /** @type {Readonly<Record<import("./en.js").WordKey, import("./en.js").Phrase>>} */
 export const zh = Object.freeze({
   ...panels,
   ...headsets,
+  ...voice,
   "language.name": "中文",
   "skip.label": "跳转链接",
   "skip.world": "跳到世界",

@@ -10,6 +10,7 @@ import { withHeadset } from "./headset.js";
 import { TouchStick } from "../ui/touch_stick.js";
 import { Ui } from "../ui/ui.js";
 import { languageChanged, words } from "../ui/words.js";
+import { Talking } from "./talking.js";
 
 /** @typedef {import("./world_page.js").WorldPage} WorldPage */
 /** @typedef {import("./settings.js").Settings} Settings */
@@ -23,7 +24,8 @@ const TITLE_CHARS_MAX = 80;
  */
 export function withUi(page, settings) {
   const { model, account } = page;
-  const ui = new Ui({ model, settings, account,
+  const talking = new Talking(page, settings);
+  const ui = new Ui({ model, settings, account, voice: talking,
     actions: actionsOf(page, settings, { ui: () => ui, headset: () => headset }),
     figures: countFrames(page), look: async () => {
       const { lookPorts } = await import("./look_source.js");
@@ -43,7 +45,7 @@ export function withUi(page, settings) {
   ui.start(page.canResume);
   watchPicture(page, settings, ui);
   void showAhead(page, ui);
-  return { ui, headset };
+  return { ui, headset, talking };
 }
 
 /**

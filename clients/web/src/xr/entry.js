@@ -8,7 +8,6 @@
  */
 
 import { Signal } from "../core/signal.js";
-import { Visit } from "./visit.js";
 
 /** @typedef {import("../render/stage.js").Stage} Stage */
 /** @typedef {import("../core/world_model.js").WorldModel} WorldModel */
@@ -48,7 +47,7 @@ export class XrEntry {
   changed = new Signal();
   /** @type {"none" | "vr" | "ar"} */
   mode = "none";
-  /** @type {Visit | null} */
+  /** @type {import("./visit.js").Visit | null} */
   visit = null;
   #options;
   #isEntering = false;
@@ -74,6 +73,7 @@ export class XrEntry {
       const [vr, ar] = await Promise.all(modes.map((mode) => (
         xr.isSessionSupported(mode).catch(() => false))));
       this.support = { vr, ar, reason: vr || ar ? "" : words("xr.noDevice") };
+      if (vr || ar) void import("./visit.js").catch(() => {});
     }
     this.changed.fire(this.mode);
     return this.support;
@@ -92,8 +92,10 @@ export class XrEntry {
     if (this.visit || this.#isEntering) return words("xr.already");
     this.#isEntering = true;
     try {
+      // Fetched when a headset was found; here it is there, or nobody would wait long for it.
+      const { Visit } = await import("./visit.js");
       const session = await xr.requestSession(mode, this.#wishes(mode));
-      await this.#begin(mode, session);
+      await this.#begin(Visit, mode, session);
       return "";
     } catch (error) {
       return this.#refusal(error);
@@ -120,8 +122,12 @@ export class XrEntry {
     return words("xr.refused");
   }
 
-  /** @param {XrMode} mode @param {XRSession} session */
-  async #begin(mode, session) {
+  /**
+   * @param {typeof import("./visit.js").Visit} Visit
+   * @param {XrMode} mode
+   * @param {XRSession} session
+   */
+  async #begin(Visit, mode, session) {
     const { renderer } = this.#options.stage;
     const isFloorKnown = await session.requestReferenceSpace("local-floor")
       .then(() => true, () => false);
@@ -162,7 +168,7 @@ export class XrEntry {
     };
   }
 
-  /** @param {Visit} visit @param {() => void} restore */
+  /** @param {import("./visit.js").Visit} visit @param {() => void} restore */
   #end(visit, restore) {
     this.visit = null;
     visit.dispose();
