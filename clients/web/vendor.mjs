@@ -2,9 +2,11 @@
  * Makes `vendor/`: third-party code as a few ready ES modules, so that nobody who runs, installs or
  * reads Atrium needs Node.
  *
- *     npm ci && node vendor.mjs            write them anew (after an upgrade in package.json, or when
- *                                          a module imports a name of three that none did before)
- *     npm ci && node vendor.mjs --check    fail when what is there differs from what would be written
+ *     npm ci && node vendor.mjs            write them anew
+ *     npm ci && node vendor.mjs --check    fail when they are not what would be written
+ *
+ * Anew is needed after an upgrade in package.json, and when a module imports a name of three that
+ * none did before.
  *
  * Versions come from package-lock.json and nowhere else. `three.js` holds what of three is imported
  * anywhere, in `src` or in the other modules, and a fifth of it less to load for that; the others
@@ -94,8 +96,10 @@ async function sourceOfThree(others) {
   const source = new URL("./src/", import.meta.url);
   const paths = (await readdir(source, { recursive: true })).filter((each) => each.endsWith(".js"));
   const texts = await Promise.all(paths.map((path) => readFile(new URL(path, source), "utf8")));
-  const names = [...texts, ...others].flatMap(namesOfThree);
-  return `export { ${[...new Set(names)].sort().join(", ")} } from "three";`;
+  const names = new Set([...texts, ...others].flatMap(namesOfThree));
+  // Comments name types as well, which the type checker knows and three itself does not have.
+  const there = Object.keys(await import("three")).filter((name) => names.has(name));
+  return `export { ${there.sort().join(", ")} } from "three";`;
 }
 
 /** Where a package lies: in the nearest node_modules that has it. @param {string} name */
@@ -146,7 +150,8 @@ const files = await render();
 if (process.argv.includes("--check")) {
   const wrong = await differing(files);
   if (wrong.length) {
-    console.error(`vendor/ is not what package-lock.json and the imports of three say: ${wrong.join(", ")}. `
+    console.error("vendor/ is not what package-lock.json and the imports of three say: "
+      + `${wrong.join(", ")}. `
       + "Run: npm ci && node vendor.mjs");
     process.exitCode = 1;
   }

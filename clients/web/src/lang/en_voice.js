@@ -9,10 +9,10 @@ export const voice = Object.freeze({
   "voice.yes": "Use voice",
   "voice.insecure": "The browser gives out the microphone only to pages with https. Ask who runs "
     + "this server for an https address.",
-  "voice.refused": "The browser was not allowed to use the microphone. Allow it for this page in the "
-    + "browser's settings, then try again.",
+  "voice.refused": "The browser was not allowed to use the microphone. Allow it for this page in "
+    + "the browser's settings, then try again.",
   "voice.missing": "No microphone was found. Connect one, then try again.",
-  "voice.busy": "The microphone cannot be used just now. Close other programs that use it, then try "
-    + "again.",
+  "voice.busy": "The microphone cannot be used just now. Close other programs that use it, then "
+    + "try again.",
   "voice.failed": "Voice could not be loaded. Try again in a moment.",
 });

@@ -16,6 +16,9 @@ import { words } from "../ui/words.js";
 /** @typedef {import("./settings.js").Settings} Settings */
 /** @typedef {"off" | "listen" | "talk"} Mode */
 
+/** What is said when there is no microphone. */
+const WHY_NOT = Object.freeze({ insecure: "voice.insecure", refused: "voice.refused",
+  missing: "voice.missing", busy: "voice.busy" });
 const CONSENT_KEY = "atrium.voice.understood";
 const MOUTH_M = 1.5;
 const MODES = { off: VoiceMode.OFF, listen: VoiceMode.LISTEN, talk: VoiceMode.TALK };
@@ -77,10 +80,9 @@ export class Talking {
       this.mode = mode;
       return "";
     } catch (error) {
-      const reason = /** @type {{reason?: unknown}} */ (error).reason;
-      if (reason === "insecure" || reason === "refused" || reason === "missing"
-        || reason === "busy") return words(`voice.${reason}`);
-      throw error;
+      const reason = /** @type {{reason?: keyof typeof WHY_NOT}} */ (error).reason;
+      if (!reason || !Object.hasOwn(WHY_NOT, reason)) throw error;
+      return words(/** @type {import("../lang/en.js").WordKey} */ (WHY_NOT[reason]));
     }
   }
 
