@@ -5,6 +5,7 @@
  * categories of `Intl.PluralRules`, chosen by `{count}`.
  */
 
+import { build } from "./en_build.js";
 import { panels } from "./en_panels.js";
 import { headsets } from "./en_xr.js";
 import { voice } from "./en_voice.js";
@@ -16,6 +17,7 @@ export const en = Object.freeze({
   ...panels,
   ...headsets,
   ...voice,
+  ...build,
   "language.name": "English",
   "skip.label": "Skip links",
   "skip.world": "To the world",

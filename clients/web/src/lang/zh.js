@@ -1,5 +1,6 @@
 /** All that the page says, in Chinese (simplified); the keys are those of en.js. */
 
+import { build } from "./zh_build.js";
 import { panels } from "./zh_panels.js";
 import { headsets } from "./zh_xr.js";
 import { voice } from "./zh_voice.js";
@@ -9,6 +10,7 @@ export const zh = Object.freeze({
   ...panels,
   ...headsets,
   ...voice,
+  ...build,
   "language.name": "中文",
   "skip.label": "跳转链接",
   "skip.world": "跳到世界",

@@ -52,6 +52,14 @@ export class WorldPage {
   /** @type {((seconds: number, dt: number, xrFrame: XRFrame | null) => void)[]} */
   parts = [];
   /** Whether a headset moves the camera, and not the boom; it does so by `immersive`. */
+  /**
+   * Whether a click is somebody else's, as of who builds.
+   * @type {(x: number, y: number, event: PointerEvent) => boolean}
+   */
+  takesClick = () => false;
+  /** Whether a drag is somebody else's and does not turn the view. */
+  isViewHeld = false;
+  /** Whether a headset moves the camera, and not the boom. */
   isImmersive = false;
   /** @type {(seconds: number, dt: number, xrFrame: XRFrame | null) => void} */
   immersive = () => {};
@@ -88,9 +96,9 @@ export class WorldPage {
     this.gathering = new Gathering(this.model, (id) => this.speakingOf(id));
     this.boom = new CameraBoom(stage.camera);
     this.controls = new Controls(canvas, {
-      turn: (dx, dy) => this.boom.turn(dx, dy),
+      turn: (dx, dy) => { if (!this.isViewHeld) this.boom.turn(dx, dy); },
       zoom: (factor) => this.boom.zoom(factor),
-      click: (x, y) => this.#click(x, y),
+      click: (x, y, event) => { if (!this.takesClick(x, y, event)) this.#click(x, y); },
       menu: (x, y) => this.#menu(x, y),
       command: (command) => this.#command(command),
     });
