@@ -1,6 +1,7 @@
 /** The English of build mode: see en.js. */
 
 export const build = Object.freeze({
+  "build.notLoaded": "The tools for building could not be loaded. Try again in a moment.",
   "build.pieces": "What to put up",
   "build.ahead": "Put it before me",
   "build.armFirst": "Choose first what to put up.",

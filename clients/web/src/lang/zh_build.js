@@ -1,6 +1,7 @@
 /** The Chinese of build mode: see en.js. */
 
 export const build = Object.freeze({
+  "build.notLoaded": "建造工具无法加载，请稍后再试。",
   "build.pieces": "可放置的物件",
   "build.ahead": "放在我面前",
   "build.armFirst": "请先选择要放置的物件。",

@@ -7,6 +7,7 @@
 
 import { readScene } from "../core/scene.js";
 import { withHeadset } from "./headset.js";
+import { Building } from "./building.js";
 import { TouchStick } from "../ui/touch_stick.js";
 import { Ui } from "../ui/ui.js";
 import { languageChanged, words } from "../ui/words.js";
@@ -25,8 +26,9 @@ const TITLE_CHARS_MAX = 80;
 export function withUi(page, settings) {
   const { model, account } = page;
   const talking = new Talking(page, settings);
+  const building = new Building(page);
   const ui = new Ui({ model, settings, account, voice: talking,
-    actions: actionsOf(page, settings, { ui: () => ui, headset: () => headset }),
+    actions: actionsOf(page, settings, { ui: () => ui, headset: () => headset, building }),
     figures: countFrames(page), look: async () => {
       const { lookPorts } = await import("./look_source.js");
       return lookPorts(account);
@@ -45,7 +47,7 @@ export function withUi(page, settings) {
   ui.start(page.canResume);
   watchPicture(page, settings, ui);
   void showAhead(page, ui);
-  return { ui, headset, talking };
+  return { ui, headset, talking, building };
 }
 
 /**
@@ -104,10 +106,11 @@ function countFrames(page) {
 /**
  * @param {WorldPage} page
  * @param {Settings} settings
- * @param {{ui: () => Ui, headset: () => import("../xr/entry.js").XrEntry}} made
+ * @param {{ui: () => Ui, headset: () => import("../xr/entry.js").XrEntry,
+ *   building: Building}} made
  * @returns {import("../ui/ports.js").Actions}
  */
-function actionsOf(page, settings, { ui, headset }) {
+function actionsOf(page, settings, { ui, headset, building }) {
   const { model, link } = page;
   return {
     join: (name) => page.join(page.account.ticket?.name ?? name, settings.recall("look")),
@@ -130,6 +133,7 @@ function actionsOf(page, settings, { ui, headset }) {
     showWhere: (id) => ui().find(id),
     emote: (emote) => page.emote(emote),
     enterXr: (mode) => headset().enter(mode),
+    build: () => void building.toggle(),
   };
 }
 

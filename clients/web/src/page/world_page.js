@@ -51,7 +51,6 @@ export class WorldPage {
    */
   /** @type {((seconds: number, dt: number, xrFrame: XRFrame | null) => void)[]} */
   parts = [];
-  /** Whether a headset moves the camera, and not the boom; it does so by `immersive`. */
   /**
    * Whether a click is somebody else's, as of who builds.
    * @type {(x: number, y: number, event: PointerEvent) => boolean}
@@ -59,7 +58,7 @@ export class WorldPage {
   takesClick = () => false;
   /** Whether a drag is somebody else's and does not turn the view. */
   isViewHeld = false;
-  /** Whether a headset moves the camera, and not the boom. */
+  /** Whether a headset moves the camera, and not the boom; it does so by `immersive`. */
   isImmersive = false;
   /** @type {(seconds: number, dt: number, xrFrame: XRFrame | null) => void} */
   immersive = () => {};

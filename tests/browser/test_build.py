@@ -1,0 +1,151 @@
+"""Build mode in a real browser against a real server, by one who builds and one who looks on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import MEETING, Server, Visits, chromium, frames, is_live, running, until
+from playwright.sync_api import Browser, Page
+
+LARGE = {"width": 960, "height": 540}
+PROPS = """() => [...atriumTest.model.props.props.values()].map((prop) => (
+  { key: prop.key, at: prop.transform.position_m, ...prop.properties }))"""
+SAVED = "() => atriumTest.model.edits.pendingCount === 0"
+HOSTILE = '<img src=x onerror="document.title=\'owned\'">مرحبا 你好'
+SHAPES = 2000
+CALLS_MAX = 120
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as launched:
+        yield launched
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    world = tmp_path_factory.mktemp("world") / "workshop.toml"
+    text = MEETING.read_text(encoding="utf-8") + '\n[building]\nbuilders = "everyone"\n'
+    world.write_text(text.replace("radius_m = 3.0", "radius_m = 0.0"), encoding="utf-8")
+    with running("--ephemeral", world=Path(world)) as started:
+        yield started
+
+
+@pytest.fixture
+def visits(browser: Browser, server: Server) -> Iterator[Visits]:
+    opened = Visits(browser, server.url, options={"viewport": LARGE})
+    yield opened
+    opened.close()
+
+
+def builds(page: Page) -> None:
+    page.focus("#world")
+    page.keyboard.press("b")
+    until(page, "() => atriumTest.building.mode?.isOn")
+
+
+def puts(page: Page, piece: str) -> dict[str, Any]:
+    """Put a piece before oneself, as one does without a pointer; it is selected, and saved."""
+    page.click(f"[data-piece={piece}]")
+    page.get_by_role("button", name="Put it before me").click()
+    until(page, "() => atriumTest.model.props.props.has(atriumTest.building.mode.selected[0])")
+    until(page, SAVED)
+    page.click(f"[data-piece={piece}]")
+    page.focus("#world")
+    page.keyboard.press("Escape")  # nothing is armed any more
+    key = page.evaluate("() => atriumTest.building.mode.selected[0]")
+    found: dict[str, Any] = next(each for each in page.evaluate(PROPS) if each["key"] == key)
+    return found
+
+
+def on_screen(page: Page, at: list[float]) -> tuple[float, float]:
+    frames(page)
+    x, y = page.evaluate("""([x, y, z]) => {
+      const { stage, page } = atriumTest;
+      const point = stage.camera.position.clone().set(x, y, z).project(stage.camera);
+      const { clientWidth, clientHeight } = page.canvas;
+      return [(point.x + 1) / 2 * clientWidth, (1 - point.y) / 2 * clientHeight];
+    }""", at)
+    return x, y
+
+
+def test_what_is_moved_by_the_gizmo_is_there_for_others_and_undone(visits: Visits) -> None:
+    page = visits.join("Ada")
+    builds(page)
+    box = puts(page, "box")
+    x, y, z = box["at"]
+    # The tip of the arrow to the right, and a good way along it.
+    tip = on_screen(page, [x + 0.35, y, z])
+    end = on_screen(page, [x + 1.6, y, z])
+    page.mouse.move(*tip)
+    page.mouse.down()
+    page.mouse.move(*end, steps=6)
+    page.mouse.up()
+    moved = until(page, f"([key, x]) => ({PROPS})().find((prop) => prop.key === key"
+                        " && prop.at[0] > x + 0.9)", [box["key"], x])
+    until(page, SAVED)
+    other = visits.join("Bob")
+    seen = until(other, f"(key) => ({PROPS})().find((prop) => prop.key === key)", box["key"])
+    assert seen["at"] == page.evaluate(PROPS)[0]["at"]
+    assert moved["at"][1:] == pytest.approx([y, z])
+    page.focus("#world")
+    page.keyboard.press("Control+z")
+    until(other, f"([key, x]) => ({PROPS})().find((prop) => prop.key === key).at[0] < x",
+          [box["key"], seen["at"][0]])
+    page.reload()
+    is_live(page)
+    assert box["key"] in {each["key"] for each in page.evaluate(PROPS)}
+
+
+def test_a_hostile_sign_is_only_a_text(visits: Visits) -> None:
+    page = visits.join("Cleo")
+    builds(page)
+    sign = puts(page, "sign")
+    page.fill("#build textarea", HOSTILE)
+    page.press("#build textarea", "Tab")
+    until(page, f"([key, text]) => ({PROPS})().some((prop) => prop.key === key"
+                " && prop.text === text)", [sign["key"], HOSTILE])
+    frames(page)
+    assert page.locator("img").count() == 0
+    assert page.title() != "owned"
+
+
+def test_what_is_refused_stands_as_it_stood_and_says_why(visits: Visits) -> None:
+    page = visits.join("Dora")
+    builds(page)
+    ball = puts(page, "sphere")
+    page.evaluate("""(key) => {
+      const { model, page } = atriumTest;
+      const id = model.props.props.get(key).id;
+      model.edits.submit({ op: 7, prop_id: id, is_locked: true });
+    }""", ball["key"])
+    until(page, "(key) => atriumTest.model.props.props.get(key).locked", ball["key"])
+    page.click("[data-act=delete]")
+    until(page, "() => document.querySelector('#build [role=status]').textContent"
+                ".includes('locked')")
+    assert ball["key"] in {each["key"] for each in page.evaluate(PROPS)}
+
+
+def test_thousands_of_shapes_are_few_draw_calls(visits: Visits) -> None:
+    page = visits.join("Eve")
+    before = page.evaluate("() => atriumTest.stage.info().calls")
+    page.evaluate("""(count) => {
+      const { props } = atriumTest.model;
+      const states = Array.from({ length: count }, (_, i) => {
+        const id = new Uint8Array(16);
+        id.set([7, i >> 8, i & 255]);
+        return { prop_id: id, group: new Uint8Array(), owner: "", is_locked: false,
+          transform: { position_m: [i % 50 - 25, 3 + i % 7, Math.floor(i / 50) - 20],
+            rotation: [0, 0, 0, 1], scale: [0.3, 0.3, 0.3] },
+          properties: { kind: "shape", title: "", colour: "#aa5533", roughness: 0.8,
+            metalness: 0, collides: false, portable: false,
+            form: ["box", "sphere", "cylinder", "cone", "plane"][i % 5] } };
+      });
+      props.change({ revision: props.revision + 1, states, moves: [], gone: [] });
+    }""", SHAPES)
+    frames(page)
+    assert page.evaluate("() => atriumTest.page.propScene.info().shapes") >= SHAPES
+    assert page.evaluate("() => atriumTest.stage.info().calls") - before < CALLS_MAX
