@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import MEETING, Server, Visits, chromium, frames, running, until
+from browsing import MEETING, Server, Visits, chromium, frames, is_live, running, until
 from playwright.sync_api import Browser, Page
 
 LARGE = {"width": 960, "height": 540}
@@ -59,6 +59,45 @@ def puts(page: Page, piece: str) -> dict[str, Any]:
     key = page.evaluate("() => atriumTest.building.mode.selected[0]")
     found: dict[str, Any] = next(each for each in page.evaluate(PROPS) if each["key"] == key)
     return found
+
+
+def on_screen(page: Page, at: list[float]) -> tuple[float, float]:
+    frames(page)
+    x, y = page.evaluate("""([x, y, z]) => {
+      const { stage, page } = atriumTest;
+      const point = stage.camera.position.clone().set(x, y, z).project(stage.camera);
+      const { clientWidth, clientHeight } = page.canvas;
+      return [(point.x + 1) / 2 * clientWidth, (1 - point.y) / 2 * clientHeight];
+    }""", at)
+    return x, y
+
+
+def test_what_is_moved_by_the_gizmo_is_there_for_others_and_undone(visits: Visits) -> None:
+    page = visits.join("Ada")
+    builds(page)
+    box = puts(page, "box")
+    x, y, z = box["at"]
+    # The tip of the arrow to the right, and a good way along it.
+    tip = on_screen(page, [x + 0.35, y, z])
+    end = on_screen(page, [x + 1.6, y, z])
+    page.mouse.move(*tip)
+    page.mouse.down()
+    page.mouse.move(*end, steps=6)
+    page.mouse.up()
+    moved = until(page, f"([key, x]) => ({PROPS})().find((prop) => prop.key === key"
+                        " && prop.at[0] > x + 0.9)", [box["key"], x])
+    until(page, SAVED)
+    other = visits.join("Bob")
+    seen = until(other, f"(key) => ({PROPS})().find((prop) => prop.key === key)", box["key"])
+    assert seen["at"] == page.evaluate(PROPS)[0]["at"]
+    assert moved["at"][1:] == pytest.approx([y, z])
+    page.focus("#world")
+    page.keyboard.press("Control+z")
+    until(other, f"([key, x]) => ({PROPS})().find((prop) => prop.key === key).at[0] < x",
+          [box["key"], seen["at"][0]])
+    page.reload()
+    is_live(page)
+    assert box["key"] in {each["key"] for each in page.evaluate(PROPS)}
 
 
 def test_a_hostile_sign_is_only_a_text(visits: Visits) -> None:

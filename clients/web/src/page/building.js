@@ -6,7 +6,7 @@
 import { words } from "../ui/words.js";
 
 /** @typedef {import("./world_page.js").WorldPage} WorldPage */
-/** @typedef {import("../build/build_mode.js").BuildMode} BuildMode */
+/** @typedef {import("../building/build_mode.js").BuildMode} BuildMode */
 
 export class Building {
   /** @type {BuildMode | null} */
@@ -35,7 +35,7 @@ export class Building {
   }
 
   async #load() {
-    const { BuildMode } = await import("../build/build_mode.js");
+    const { BuildMode } = await import("../building/build_mode.js");
     const { stage, canvas, model, propScene } = this.#page;
     const mode = new BuildMode({ stage, canvas, model, propScene,
       holdView: (isHeld) => { this.#page.isViewHeld = isHeld; } });

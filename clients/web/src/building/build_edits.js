@@ -1,0 +1,115 @@
+/**
+ * What a builder does, as edits of the protocol; each refusal becomes a sentence.
+ *
+ * Ids of new props are made here, so what was made can be selected and changed at once.
+ */
+
+import { EditOp, Rights } from "../core/protocol.generated.js";
+import { keyOf } from "../core/ids.js";
+
+/** @typedef {import("../core/world_model.js").WorldModel} WorldModel */
+/** @typedef {import("../core/props.js").Prop} Prop */
+/** @typedef {import("../core/edits.js").EditTicket} EditTicket */
+/** @typedef {import("../core/protocol.generated.js").Edit} Edit */
+/** @typedef {import("../core/protocol.generated.js").Properties} Properties */
+/** @typedef {import("../core/protocol.generated.js").Transform} Transform */
+
+const NO_GROUP = new Uint8Array();
+const TOGETHER_MAX = 64;
+const COPY_AWAY_M = 0.5;
+
+export class BuildEdits {
+  #model;
+  #failed;
+
+  /**
+   * @param {WorldModel} model
+   * @param {(ticket: EditTicket) => void} failed it was refused, taken back or lost
+   */
+  constructor(model, failed) {
+    this.#model = model;
+    this.#failed = failed;
+  }
+
+  /** @param {Edit} edit */
+  submit(edit) {
+    const ticket = this.#model.edits.submit(edit);
+    void ticket.settled.then(() => { if (ticket.state !== "durable") this.#failed(ticket); });
+    return ticket;
+  }
+
+  /** @param {Prop} prop */
+  isMine({ owner }) {
+    return (this.#model.rights & Rights.MODERATE) !== 0 || owner === this.#model.author;
+  }
+
+  /** @param {Properties} properties @param {Transform} transform @returns {string} its key */
+  create(properties, transform) {
+    const prop_id = this.#model.newPropId();
+    this.submit({ op: EditOp.Create, prop_id, group: NO_GROUP, transform, properties });
+    return keyOf(prop_id);
+  }
+
+  /** @param {Prop} prop @param {Transform} transform */
+  place({ id }, transform) {
+    return this.submit({ op: EditOp.Place, prop_id: id, transform });
+  }
+
+  /** @param {Prop} prop @param {Properties} properties */
+  describe({ id }, properties) {
+    return this.submit({ op: EditOp.Describe, prop_id: id, properties });
+  }
+
+  /** A copy a little to the side. @param {Prop} prop @returns {string} its key */
+  duplicate({ id, transform }) {
+    const copy_id = this.#model.newPropId();
+    const [x, y, z] = transform.position_m;
+    const aside = { ...transform, position_m: [x + COPY_AWAY_M, y, z + COPY_AWAY_M] };
+    this.submit({ op: EditOp.Duplicate, prop_id: id, copy_id, transform: aside });
+    return keyOf(copy_id);
+  }
+
+  /** @param {Prop} prop */
+  remove({ id }) {
+    return this.submit({ op: EditOp.Delete, prop_id: id });
+  }
+
+  /**
+   * @param {Prop[]} props
+   * @param {Transform} transform of the group
+   * @param {Properties} properties of the group
+   * @returns {string} key of the group
+   */
+  group(props, transform, properties) {
+    const key = this.create(properties, transform);
+    const group = /** @type {Uint8Array} */ (Uint8Array.from(
+      key.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16)));
+    const prop_ids = props.slice(0, TOGETHER_MAX).map(({ id }) => id);
+    this.submit({ op: EditOp.Attach, prop_ids, group });
+    return key;
+  }
+
+  /** All that is in a group leaves it, and the group is no more. @param {Prop} prop */
+  ungroup(prop) {
+    const { props } = this.#model;
+    const prop_ids = props.within(prop.key).flatMap((key) => props.props.get(key)?.id ?? []);
+    for (let i = 0; i < prop_ids.length; i += TOGETHER_MAX) {
+      const some = prop_ids.slice(i, i + TOGETHER_MAX);
+      this.submit({ op: EditOp.Attach, prop_ids: some, group: NO_GROUP });
+    }
+    this.remove(prop);
+  }
+
+  /** @param {Prop} prop */
+  toggleLock({ id, locked }) {
+    return this.submit({ op: EditOp.Lock, prop_id: id, is_locked: !locked });
+  }
+
+  undo() {
+    return this.submit({ op: EditOp.Undo });
+  }
+
+  redo() {
+    return this.submit({ op: EditOp.Redo });
+  }
+}

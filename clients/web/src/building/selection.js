@@ -1,0 +1,203 @@
+/**
+ * What is selected: its outlines, and the gizmo that moves, turns and scales it.
+ *
+ * The gizmo holds an empty handle; what is selected follows the handle, each prop within its group.
+ * While it is dragged the picture shows where things are going (`preview`); the server is told when
+ * the drag ends, once, so that one Undo takes one drag back. When nothing is dragged any more the
+ * state of the store counts: what was refused stands where it stood.
+ */
+
+import {
+  BoxGeometry, EdgesGeometry, Group, LineBasicMaterial, LineSegments, Object3D,
+} from "../../vendor/three.js";
+import { TransformControls } from "../../vendor/gizmo.js";
+import { carried, inwards, transformOf } from "../core/build_math.js";
+import { Signal } from "../core/signal.js";
+
+/** @typedef {import("../core/props.js").Prop} Prop */
+/** @typedef {import("../core/props.js").PropStore} PropStore */
+/** @typedef {"translate" | "rotate" | "scale"} Mode */
+/**
+ * @typedef {object} SelectionOptions
+ * @property {import("../../vendor/three.js").Camera} camera
+ * @property {HTMLElement} canvas
+ * @property {PropStore} store
+ * @property {import("../render/props/prop_scene.js").PropScene} propScene
+ * @property {(prop: Prop, transform: import("../core/protocol.generated.js").Transform) =>
+ *   import("../core/edits.js").EditTicket} place
+ */
+
+const SELECTED_MAX = 64;
+const edges = new EdgesGeometry(new BoxGeometry(1.02, 1.02, 1.02));
+const lines = new LineBasicMaterial({ color: 0xffb02e, depthTest: false, transparent: true });
+
+export class Selection {
+  group = new Group();
+  /** @type {Signal<null>} */
+  changed = new Signal();
+  /** @type {Set<string>} */
+  keys = new Set();
+  isDragging = false;
+  #handle = new Object3D();
+  #start = new Float64Array(10);
+  #now = new Float64Array(10);
+  #outer = new Float64Array(10);
+  #at = new Float64Array(10);
+  /** @type {Map<string, Float64Array>} places as the drag began */
+  #dragged = new Map();
+  #options;
+
+  /** @param {SelectionOptions} options */
+  constructor(options) {
+    this.#options = options;
+    this.gizmo = new TransformControls(options.camera, options.canvas);
+    this.gizmo.setSpace("world");
+    this.group.add(this.#handle, this.gizmo.getHelper());
+    this.gizmo.addEventListener("mouseDown", () => this.#begin());
+    this.gizmo.addEventListener("objectChange", () => this.#drag(false));
+    this.gizmo.addEventListener("mouseUp", () => this.#end());
+    options.store.changed.add(({ key, kind }) => {
+      if (kind === "reset") return this.set([]);
+      if (!this.keys.has(key)) return;
+      if (kind === "gone") this.keys.delete(key);
+      if (kind !== "move") this.changed.fire(null);
+    });
+  }
+
+  /** @returns {Prop[]} */
+  get props() {
+    const { props } = this.#options.store;
+    return [...this.keys].flatMap((key) => props.get(key) ?? []);
+  }
+
+  /** Whether the pointer is on the gizmo. */
+  get isPointed() {
+    return this.isDragging || this.gizmo.axis !== null;
+  }
+
+  /** @param {string[]} keys @param {boolean} [more] besides those that are */
+  set(keys, more = false) {
+    if (!more) this.keys.clear();
+    for (const key of keys) {
+      if (more && this.keys.has(key)) this.keys.delete(key);
+      else if (this.keys.size < SELECTED_MAX) this.keys.add(key);
+    }
+    this.changed.fire(null);
+  }
+
+  /** @param {number} step_m @param {number} angle_rad 0 for none */
+  setSnap(step_m, angle_rad) {
+    this.gizmo.setTranslationSnap(step_m || null);
+    this.gizmo.setRotationSnap(angle_rad || null);
+    this.gizmo.setScaleSnap(step_m || null);
+  }
+
+  /** Once in a frame: outlines and handle are where the props are. @param {boolean} mayMove */
+  update(mayMove) {
+    const { store } = this.#options;
+    const outlines = this.group.children.filter((each) => each instanceof LineSegments);
+    let used = 0;
+    for (const key of this.keys) {
+      if (!this.#placeOf(key)) continue;
+      const outline = outlines[used++] ?? this.#addOutline();
+      put(outline, this.#at);
+      outline.visible = true;
+    }
+    for (let i = used; i < outlines.length; i++) outlines[i].visible = false;
+    if (this.isDragging) return;
+    const [first] = this.keys;
+    if (first && mayMove && store.worldTransformOf(first, this.#at)) {
+      put(this.#handle, this.#at);
+      if (this.gizmo.object !== this.#handle) this.gizmo.attach(this.#handle);
+    } else if (this.gizmo.object) this.gizmo.detach();
+  }
+
+  #addOutline() {
+    const outline = new LineSegments(edges, lines);
+    outline.renderOrder = 10;
+    this.group.add(outline);
+    return outline;
+  }
+
+  /** Where it is shown into `#at`. @param {string} key */
+  #placeOf(key) {
+    const from = this.#dragged.get(key);
+    if (from) carried(this.#at, this.#start, this.#now, from);
+    else return this.#options.store.worldTransformOf(key, this.#at);
+    return true;
+  }
+
+  #begin() {
+    this.isDragging = true;
+    take(this.#handle, this.#start);
+    this.#now.set(this.#start);
+    for (const key of this.keys) {
+      const place = new Float64Array(10);
+      if (this.#options.store.worldTransformOf(key, place)) this.#dragged.set(key, place);
+    }
+  }
+
+  /** @param {boolean} isLast */
+  #drag(isLast) {
+    if (!this.isDragging) return;
+    take(this.#handle, this.#now);
+    for (const prop of this.props) {
+      if (!this.#dragged.has(prop.key) || !this.#placeOf(prop.key)) continue;
+      const transform = this.transformIn(prop, this.#at);
+      if (!transform) continue;
+      this.#options.propScene.preview(prop.key, transform);
+      if (isLast) this.#previewUntilKnown(prop.key, this.#options.place(prop, transform));
+    }
+  }
+
+  /** @param {string} key @param {import("../core/edits.js").EditTicket} ticket */
+  #previewUntilKnown(key, ticket) {
+    const { propScene, store } = this.#options;
+    const end = () => {
+      forget();
+      if (!this.isDragging) propScene.preview(key, null);
+    };
+    const forget = store.changed.add((change) => { if (change.key === key) end(); });
+    void ticket.settled.then(end);
+  }
+
+  /**
+   * A place in the world as the transform of a prop, within its group.
+   * @param {Prop} prop
+   * @param {Float64Array} place
+   */
+  transformIn(prop, place) {
+    const isGroup = prop.properties.kind === "group";
+    if (!prop.group) return transformOf(place, isGroup);
+    if (!this.#options.store.worldTransformOf(prop.group, this.#outer)) return null;
+    inwards(place, this.#outer, place);
+    return transformOf(place, isGroup);
+  }
+
+  #end() {
+    this.#drag(true);
+    this.isDragging = false;
+    this.#dragged.clear();
+    this.changed.fire(null);
+  }
+
+  dispose() {
+    this.gizmo.detach();
+    this.gizmo.dispose();
+    this.group.clear();
+  }
+}
+
+/** @param {Object3D} object @param {Float64Array} place */
+function put(object, place) {
+  object.position.fromArray(place, 0);
+  object.quaternion.fromArray(place, 3);
+  object.scale.fromArray(place, 7);
+}
+
+/** @param {Object3D} object @param {Float64Array} place */
+function take(object, place) {
+  object.position.toArray(place, 0);
+  object.quaternion.toArray(place, 3);
+  object.scale.toArray(place, 7);
+}
