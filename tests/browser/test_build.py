@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from browsing import MEETING, Server, Visits, chromium, frames, is_live, running, until
+from browsing import MEETING, ROOT, Server, Visits, chromium, frames, is_live, running, until
 from playwright.sync_api import Browser, Page
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+
+import asset_samples
 
 LARGE = {"width": 960, "height": 540}
 PROPS = """() => [...atriumTest.model.props.props.values()].map((prop) => (
@@ -16,6 +24,7 @@ PROPS = """() => [...atriumTest.model.props.props.values()].map((prop) => (
 SAVED = "() => atriumTest.model.edits.pendingCount === 0"
 HOSTILE = '<img src=x onerror="document.title=\'owned\'">مرحبا 你好'
 SHAPES = 2000
+PASSWORD = "a long enough passphrase 77"
 CALLS_MAX = 120
 
 
@@ -149,3 +158,78 @@ def test_thousands_of_shapes_are_few_draw_calls(visits: Visits) -> None:
     frames(page)
     assert page.evaluate("() => atriumTest.page.propScene.info().shapes") >= SHAPES
     assert page.evaluate("() => atriumTest.stage.info().calls") - before < CALLS_MAX
+
+
+def test_one_carries_a_thing_and_throws_it(visits: Visits) -> None:
+    page, other = visits.join("Gus"), visits.join("Hal")
+    key = page.evaluate("""async () => {
+      const { model } = atriumTest;
+      const prop_id = model.newPropId();
+      const { x, z, yaw } = model.own;
+      const ticket = model.edits.submit({ op: 1, prop_id, group: new Uint8Array(),
+        transform: { position_m: [x - Math.sin(yaw), 0.15, z - Math.cos(yaw)],
+          rotation: [0, 0, 0, 1], scale: [0.3, 0.3, 0.3] },
+        properties: { kind: "shape", title: "Ball", form: "sphere", portable: true } });
+      await ticket.settled;
+      return [...prop_id].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    }""")
+    page.focus("#world")
+    page.keyboard.press("g")
+    holder = page.evaluate("() => atriumTest.model.entityId")
+    until(other, "([key, id]) => atriumTest.model.props.held.get(key)?.entityId === id",
+          [key, holder])
+    before = page.evaluate("(key) => atriumTest.model.props.props.get(key).transform.position_m",
+                           key)
+    page.keyboard.press("g")
+    until(other, "(key) => !atriumTest.model.props.held.has(key)", key)
+    until(page, SAVED)
+    until(other, "(key) => !atriumTest.model.props.flights.has(key)", key)
+    after = other.evaluate("(key) => atriumTest.model.props.props.get(key).transform.position_m",
+                           key)
+    assert abs(after[0] - before[0]) + abs(after[2] - before[2]) > 1.0
+    assert 0.0 < after[1] < 0.5
+
+
+def test_a_model_is_uploaded_put_up_and_seen(browser: Browser, tmp_path: Path) -> None:
+    world = tmp_path / "workshop.toml"
+    text = MEETING.read_text(encoding="utf-8") + '\n[building]\nbuilders = "members"\n'
+    world.write_text(text, encoding="utf-8")
+    with TemporaryDirectory(prefix="atrium-build-") as folder:
+        Path(folder).chmod(0o755)  # the database's own user passes through
+        data = str(Path(folder) / "data")
+        with running("--data-dir", data, world=world) as server:
+            subprocess.run(
+                [sys.executable, "-m", "atrium_server", "account", "create", "iris", "--role",
+                 "builder", "--data-dir", data],
+                check=True, cwd=ROOT, capture_output=True, text=True, input=PASSWORD + "\n",
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
+            visits = Visits(browser, server.url, {"viewport": LARGE}, forgiven=["status of 4"])
+            page = visits.open()
+            page.fill("#join-name", "iris")
+            page.click("#join-account summary")
+            page.fill("#join-password", PASSWORD)
+            page.click("#join-sign-in")
+            is_live(page)
+            builds(page)
+            page.set_input_files("#build input[type=file]", {
+                "name": "broken.glb", "mimeType": "model/gltf-binary", "buffer": b"not a model"})
+            until(page, "() => document.querySelector('#build').textContent.includes('glTF')")
+            until(page, "() => document.querySelector('#build progress').hidden")
+            assert not page.evaluate(PROPS)
+            page.set_input_files("#build input[type=file]", {
+                "name": "A chair.glb", "mimeType": "model/gltf-binary",
+                "buffer": asset_samples.glb()})
+            model = until(page, f"() => ({PROPS})().find((prop) => prop.kind === 'model')")
+            assert model["title"] == "A chair"
+            until(page, SAVED)
+            other = visits.join("Jo")
+            until(other, f"() => ({PROPS})().some((prop) => prop.kind === 'model')")
+            until(other, """(key) => {
+              let meshes = 0;
+              atriumTest.page.propScene.objectOf(key)?.traverse((each) => {
+                if (each.isMesh) meshes += 1;
+              });
+              return meshes > 0;
+            }""", model["key"])
+            visits.close()

@@ -122,7 +122,7 @@ describe("the page", () => {
     for (const reason of Object.values(ReportReason)) expect(isWord(`report.${reason}`)).toBe(true);
   });
 
-  const FOLDERS = ["page", "core", "xr", "build"];
+  const FOLDERS = ["page", "core", "xr", "building"];
 
   test("says each phrase somewhere: none is left over", () => {
     const text = `${SOURCES.join("\n")}\n${PAGE}\n${FOLDERS.map((folder) => (

@@ -29,12 +29,12 @@ const stage = makeStage();
 if (stage) {
   const account = new Account((url, asked) => fetch(url, asked), tabStorage);
   const page = new WorldPage(stage, canvas, account);
-  const { ui, headset, talking, building } = withUi(page, settings);
+  const { ui, headset, talking, building, carrying } = withUi(page, settings);
   stage.start();
   const scenery = withScenery(page, settings);
   if (test) {
     const atriumTest = { page, model: page.model, stage, ui, settings, scenery, talking,
-      xr: headset, building };
+      xr: headset, building, carrying };
     Object.assign(window, { atriumTest });
   }
 }

@@ -18,6 +18,7 @@ import { castRay } from "../core/rays.js";
 import { words, wordsOf } from "../ui/words.js";
 import { BuildEdits } from "./build_edits.js";
 import { BuildPanel } from "./build_panel.js";
+import { ModelUpload } from "./model_upload.js";
 import { Selection } from "./selection.js";
 
 /** @typedef {import("../core/palette.js").PaletteEntry} PaletteEntry */
@@ -29,6 +30,7 @@ import { Selection } from "./selection.js";
  * @property {HTMLCanvasElement} canvas
  * @property {import("../core/world_model.js").WorldModel} model
  * @property {import("../render/props/prop_scene.js").PropScene} propScene
+ * @property {() => string} token of who is signed in
  * @property {(isHeld: boolean) => void} holdView the view does not turn while something is dragged
  */
 
@@ -43,6 +45,7 @@ export class BuildMode {
   #edits;
   #panel;
   #selection;
+  #upload;
   /** @type {PaletteEntry | null} */
   #armed = null;
   #isSnapping = true;
@@ -61,7 +64,10 @@ export class BuildMode {
     this.#edits = new BuildEdits(model, (ticket) => this.#failed(ticket));
     this.#selection = new Selection({ camera: stage.camera, canvas, store: model.props, propScene,
       place: (prop, transform) => this.#edits.place(prop, transform) });
-    this.#panel = new BuildPanel({
+    this.#upload = new ModelUpload({ token: options.token,
+      say: (sentence) => this.#panel.say(sentence),
+      putUp: (hash, title) => this.#putModel(hash, title) });
+    this.#panel = new BuildPanel({ upload: () => this.#upload.panel(),
       arm: (entry) => this.arm(entry), putAhead: () => this.#putAhead(),
       act: (name) => this.act(name), mode: (mode) => this.#selection.gizmo.setMode(mode),
       snapping: (isSnapping) => { this.#isSnapping = isSnapping; this.#snap(); },
@@ -80,6 +86,9 @@ export class BuildMode {
       if (this.isOn) this.#options.holdView(this.#selection.isPointed);
     });
     canvas.addEventListener("pointerup", () => this.#options.holdView(false));
+    for (const type of /** @type {const} */ (["dragover", "drop"])) {
+      canvas.addEventListener(type, (event) => this.#dropped(event));
+    }
     window.addEventListener("keydown", (event) => this.#key(event));
     window.addEventListener("keyup", (event) => this.#free(event.shiftKey));
     model.edits.changed.add(() => this.#tellState());
@@ -211,6 +220,26 @@ export class BuildMode {
     this.#point.set(own.x - Math.sin(own.yaw) * AHEAD_M, own.y,
       own.z - Math.cos(own.yaw) * AHEAD_M);
     this.#put(this.#armed);
+  }
+
+  /** A model that was uploaded, before oneself. @param {string} asset @param {string} title */
+  #putModel(asset, title) {
+    const { own } = this.#options.model;
+    const position_m = [own.x - Math.sin(own.yaw) * AHEAD_M, own.y,
+      own.z - Math.cos(own.yaw) * AHEAD_M];
+    const properties = readProperties({ kind: "model", asset, title });
+    if (!properties) return;
+    const key = this.#edits.create(properties,
+      { position_m, rotation: [0, 0, 0, 1], scale: [1, 1, 1] });
+    this.#selection.set([key]);
+  }
+
+  /** A file was dropped on the world. @param {DragEvent} event */
+  #dropped(event) {
+    if (!this.isOn) return;
+    event.preventDefault();
+    const [file] = event.dataTransfer?.files ?? [];
+    if (event.type === "drop" && file) void this.#upload.take(file);
   }
 
   // --- what can be done ----------------------------------------------------------------------

@@ -14,6 +14,7 @@ import { languageChanged, words, wordsOf } from "../ui/words.js";
 /** @typedef {import("../core/palette.js").PaletteEntry} PaletteEntry */
 /**
  * @typedef {object} BuildActs
+ * @property {() => HTMLElement} upload the part of the panel for files
  * @property {(entry: PaletteEntry) => void} arm
  * @property {() => void} putAhead the armed thing, before oneself
  * @property {(name: string) => void} act a name of ACTS
@@ -51,7 +52,8 @@ export class BuildPanel {
     const heading = make("h2", { text: words("build.label"), attributes: { tabindex: "-1" } });
     const close = button("×", () => this.#acts.act("close"), "");
     close.setAttribute("aria-label", words("panel.close"));
-    this.#body.replaceChildren(this.#status, this.#palette(), ...this.#tools(), this.#form);
+    this.#body.replaceChildren(this.#status, this.#palette(), this.#acts.upload(),
+      ...this.#tools(), this.#form);
     this.#box.replaceChildren(make("header", {}, heading, close), this.#body);
     this.#box.hidden = false;
     this.show(this.#shown);

@@ -279,6 +279,7 @@ export const Limits = Object.freeze({
   SIGN_CHARS_MAX: 500,
   CHAT_HISTORY_MAX: 256,
   UNDO_EDITS_MAX: 100,
+  ASSET_BYTES_MAX: 33554432,
 });
 
 export const FLAGS_OF_CLIENT = 78;

@@ -11,6 +11,7 @@ import { Building } from "./building.js";
 import { TouchStick } from "../ui/touch_stick.js";
 import { Ui } from "../ui/ui.js";
 import { languageChanged, words } from "../ui/words.js";
+import { Carrying } from "./carrying.js";
 import { Talking } from "./talking.js";
 
 /** @typedef {import("./world_page.js").WorldPage} WorldPage */
@@ -34,6 +35,7 @@ export function withUi(page, settings) {
       return lookPorts(account);
     } });
   const headset = withHeadset(page, settings, (sentence) => ui.notices.tell(sentence));
+  const carrying = new Carrying(page, (sentence) => ui.notices.tell(sentence));
   page.commanded.add((command) => ui.command(command));
   page.personChosen.add((where) => ui.personChosen(where));
   page.portalEntered.add(({ world, title }) => void ui.travel.portal(world, title));
@@ -47,7 +49,7 @@ export function withUi(page, settings) {
   ui.start(page.canResume);
   watchPicture(page, settings, ui);
   void showAhead(page, ui);
-  return { ui, headset, talking, building };
+  return { ui, headset, talking, building, carrying };
 }
 
 /**

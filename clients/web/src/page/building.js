@@ -38,6 +38,7 @@ export class Building {
     const { BuildMode } = await import("../building/build_mode.js");
     const { stage, canvas, model, propScene } = this.#page;
     const mode = new BuildMode({ stage, canvas, model, propScene,
+      token: () => this.#page.account.token,
       holdView: (isHeld) => { this.#page.isViewHeld = isHeld; } });
     this.#page.takesClick = (x, y, event) => mode.click(x, y, event);
     this.#page.parts.push(() => mode.update());

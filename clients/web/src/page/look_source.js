@@ -8,6 +8,7 @@
 import {
   FIELDS, formatLook, PALETTES, parseLook, seededLook, STYLES,
 } from "../core/look.js";
+import { upload } from "../net/upload.js";
 import { words } from "../ui/words.js";
 
 /** @typedef {import("../core/look.js").Look} Look */
@@ -31,24 +32,11 @@ export function lookPorts(account) {
       return { show: (look) => preview.show(/** @type {Look} */ (look)),
         dispose: () => preview.dispose() };
     },
-    uploadVrm: (file) => upload(file, account.token),
+    uploadVrm: async (file) => {
+      const asked = upload(file, { token: account.token });
+      return asked.catch((error) => {
+        throw new Error(error.sentence || words("answer.none"));
+      });
+    },
   };
-}
-
-/**
- * The hash under which the server keeps the model, once it has checked it.
- * @param {File} file
- * @param {string} token
- */
-async function upload(file, token) {
-  /** @type {Record<string, string>} */
-  const headers = { "content-type": "model/gltf-binary" };
-  if (token) headers.authorization = `Bearer ${token}`;
-  const response = await fetch("/api/assets", { method: "POST", headers, body: file,
-    credentials: "omit", cache: "no-store" }).catch(() => null);
-  const answer = await response?.json().catch(() => null);
-  if (!response?.ok || typeof answer?.hash !== "string") {
-    throw new Error(typeof answer?.sentence === "string" ? answer.sentence : words("answer.none"));
-  }
-  return answer.hash;
 }

@@ -20,7 +20,8 @@ import { rms, VoiceGate } from "../core/voice_gate.js";
  */
 
 const REF_DISTANCE_M = 1;
-const SAMPLES = 512;
+/** Some 40 ms: more than lies between two pictures. */
+const SAMPLES = 2048;
 /** Only what a remote peer may send; an offer of more is none of ours. */
 const EARLY_CANDIDATES_MAX = 64;
 
