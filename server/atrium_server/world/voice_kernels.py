@@ -42,16 +42,16 @@ def _flow(modes: Bytes, deaf: Bytes, slot: int, other: int) -> int:
 
 
 @kernel("int64(int32[:, ::1], int64, int64)")
-def _distance(places: Ints, a: int, b: int) -> np.int64:
+def _distance(places: Ints, a: int, b: int) -> int:
     """Squared, in mm²."""
-    x = np.int64(places[a, 0]) - np.int64(places[b, 0])
-    y = np.int64(places[a, 1]) - np.int64(places[b, 1])
-    z = np.int64(places[a, 2]) - np.int64(places[b, 2])
+    x = int(places[a, 0]) - int(places[b, 0])
+    y = int(places[a, 1]) - int(places[b, 1])
+    z = int(places[a, 2]) - int(places[b, 2])
     return x * x + y * y + z * z
 
 
 @kernel("int64(int64, int64, int64)")
-def _edge(length: int | np.int64, slot: int, other: int) -> int:
+def _edge(length: int, slot: int, other: int) -> int:
     low, high = min(slot, other), max(slot, other)
     return (length << (2 * _SLOT_BITS)) | (low << _SLOT_BITS) | high
 
