@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -163,6 +163,8 @@ class Visits:
     options: dict[str, Any] = field(default_factory=dict[str, Any])
     scripts: Sequence[str] = ()
     """Run in each page before its own."""
+    prepare: Callable[[BrowserContext], None] | None = None
+    """Done to each context before its page is opened: what stands in for the network."""
     forgiven: list[str] = field(default_factory=list[str])
     complaints: list[str] = field(default_factory=list[str])
     contexts: list[BrowserContext] = field(default_factory=list[BrowserContext])
@@ -174,6 +176,8 @@ class Visits:
         self.contexts.append(context)
         for script in self.scripts:
             context.add_init_script(script)
+        if self.prepare:
+            self.prepare(context)
         page = context.new_page()
         page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         page.on("console", lambda said: self.complaints.append(f"console: {said.text}")

@@ -154,6 +154,26 @@ describe("hands and flights", () => {
 });
 
 describe("the scene's JSON", () => {
+  test.each([
+    ["a place beyond the world", { position_m: [1e308, 0, 0] }],
+    ["a place of text", { position_m: ["1", 2, 3] }],
+    ["no size", { scale: [0, 0, 0] }],
+    ["too large a size", { scale: [1e308, 1, 1] }],
+    ["a turn that is too short", { rotation: [0, 0, 1] }],
+  ])("leaves out a prop with %s", (_, wrong) => {
+    const good = { id: uuid(1), ...at(0), properties: { kind: "shape" } };
+    expect(stored([good]).store.props.size).toBe(1);
+    expect(stored([{ ...good, ...wrong }]).store.props.size).toBe(0);
+  });
+
+  test("gives properties that could not come by the wire their usual values", () => {
+    const usual = readProperties({ kind: "shape" });
+    expect(readProperties({ kind: "shape", form: "toString", colour: "red", roughness: 1e308,
+      title: "x".repeat(65) })).toEqual(usual);
+    expect(readProperties({ kind: "sign", text: "x".repeat(501) }).text).toBe("");
+    expect(readProperties({ kind: "shape", form: "cone" }).form).toBe("cone");
+  });
+
   test("what could be no prop is left out, and defaults are filled in", () => {
     const good = { id: uuid(1), position_m: [0, 0, 0], properties: { kind: "sign", text: "Hi" } };
     const { store } = stored([good, null, 3, { ...good, id: "x" }, { ...good, group: 5 },

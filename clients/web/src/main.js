@@ -4,11 +4,12 @@ import { Account } from "./net/account.js";
 import { lastingStorage, tabStorage } from "./net/storage.js";
 import { withScenery } from "./page/scenery.js";
 import { Settings } from "./page/settings.js";
-import { withUi } from "./page/around.js";
+import { tellPlain, withUi } from "./page/around.js";
 import { WorldPage } from "./page/world_page.js";
 import { NoWebGl, Stage } from "./render/stage.js";
 import { showNoWebGl } from "./ui/no_webgl.js";
 
+document.getElementById("unloaded")?.remove();
 const canvas = /** @type {HTMLCanvasElement} */ (document.getElementById("world"));
 const test = new URLSearchParams(location.search).has("test");
 const settings = new Settings(lastingStorage);
@@ -32,6 +33,7 @@ if (stage) {
   const { ui, headset, talking, building, carrying } = withUi(page, settings);
   stage.start();
   const scenery = withScenery(page, settings);
+  void tellPlain(scenery, ui);
   if (test) {
     const atriumTest = { page, model: page.model, stage, ui, settings, scenery, talking,
       xr: headset, building, carrying };

@@ -192,6 +192,21 @@ function readField(kind, value, name) {
 }
 
 /**
+ * Whether a value that did not come by the wire would be one of that kind there.
+ * @param {Kind} kind
+ * @param {unknown} value
+ */
+export function fits(kind, value) {
+  try {
+    readField(kind, value, "");
+    return true;
+  } catch (error) {
+    if (error instanceof WireError) return false;
+    throw error;
+  }
+}
+
+/**
  * @param {Readonly<Record<string, any>>} kind
  * @param {unknown} value
  * @param {string} name
@@ -214,8 +229,18 @@ function readBounded(kind, value, name) {
   const length = typeof read === "string" ? charsOf(read, max)
     : /** @type {Uint8Array} */ (read).length;
   if (length < min || length > max) throw wrong(name);
-  if (pattern && !new RegExp(pattern).test(/** @type {string} */ (read))) throw wrong(name);
+  if (pattern && !patternOf(pattern).test(/** @type {string} */ (read))) throw wrong(name);
   return read;
+}
+
+/** @type {Map<string, RegExp>} those of the protocol, made once */
+const patterns = new Map();
+
+/** @param {string} pattern */
+function patternOf(pattern) {
+  const made = patterns.get(pattern) ?? new RegExp(pattern);
+  patterns.set(pattern, made);
+  return made;
 }
 
 /**

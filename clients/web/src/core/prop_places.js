@@ -25,18 +25,21 @@ const at = new Float64Array(3 + POINT_STRIDE);
  * @returns {Box[]}
  */
 export function colliders(store, near) {
-  /** @type {{box: Box, away: number}[]} */
+  /** @type {{prop: import("./props.js").Prop, away: number}[]} */
   const found = [];
   for (const prop of store.props.values()) {
     const { properties } = prop;
     if (properties.kind !== "shape" || !properties.collides) continue;
     if (store.held.has(prop.key) || store.flights.has(prop.key)) continue;
     if (!store.worldTransformOf(prop.key, at)) continue;
-    const box = boxOf(properties.title, properties.form);
-    found.push({ box, away: Math.hypot(box.x - near.x, box.z - near.z) - box.wide - box.deep });
+    found.push({ prop,
+      away: Math.hypot(at[0] - near.x, at[2] - near.z) - at[7] - at[8] - at[9] });
   }
-  found.sort((a, b) => a.away - b.away);
-  return found.slice(0, BOXES_MAX).map(({ box }) => box);
+  if (found.length > BOXES_MAX) found.sort((a, b) => a.away - b.away);
+  return found.slice(0, BOXES_MAX).map(({ prop: { key, properties } }) => {
+    store.worldTransformOf(key, at);
+    return boxOf(properties.title, properties.kind === "shape" ? properties.form : "");
+  });
 }
 
 /** The box of the transform in `at`. @param {string} name @param {string} form @returns {Box} */

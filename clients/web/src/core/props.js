@@ -11,7 +11,8 @@
  * Pure.
  */
 
-import { MAPS, UNIONS } from "./protocol.generated.js";
+import { fits } from "./codec.js";
+import { MAPS, NESTED, UNIONS } from "./protocol.generated.js";
 import { keyOf, idOf, keyOfUuid } from "./ids.js";
 import { multiply, normalise, rotate } from "./quaternion.js";
 import { Signal } from "./signal.js";
@@ -39,9 +40,14 @@ import { Signal } from "./signal.js";
  */
 
 const KEPT_MAX = 5_000;
+/** More than any world holds. */
+const PROPS_MAX = 100_000;
 const DEPTH_MAX = 10;
 const GRAVITY_M_PER_S2 = 9.81;
 const SLOWING_M_PER_S2 = 4.905;
+
+/** What a scene may leave out of a transform. @type {Record<string, number[]>} */
+const USUAL = { rotation: [0, 0, 0, 1], scale: [1, 1, 1] };
 
 export class PropStore {
   /** @type {Map<string, Prop>} */
@@ -92,7 +98,7 @@ export class PropStore {
     this.props.clear();
     this.#within.clear();
     this.revision = typeof revision === "number" ? revision : 0;
-    for (const raw of Array.isArray(json) ? json : []) {
+    for (const raw of Array.isArray(json) ? json.slice(0, PROPS_MAX) : []) {
       const prop = readProp(raw);
       if (prop) this.#put(prop);
     }
@@ -242,9 +248,8 @@ function outwards(out, { position_m, rotation, scale }) {
  */
 function readProp(raw) {
   const key = keyOfUuid(raw?.id);
-  const position_m = numbers(raw?.position_m, 3);
-  const rotation = numbers(raw?.rotation ?? [0, 0, 0, 1], 4);
-  const scale = numbers(raw?.scale ?? [1, 1, 1], 3);
+  const [position_m, rotation, scale] = NESTED.Transform.map(([name, kind]) => (
+    numbers(raw?.[name] ?? USUAL[name], kind)));
   const properties = readProperties(raw?.properties);
   const group = raw?.group === undefined ? "" : keyOfUuid(raw.group);
   if (!key || !position_m || !rotation || !scale || !properties || group === null) return null;
@@ -253,10 +258,13 @@ function readProp(raw) {
     owner: typeof raw.owner === "string" ? raw.owner : "", locked: raw.locked === true };
 }
 
-/** @param {any} raw @param {number} count @returns {number[] | null} */
-function numbers(raw, count) {
-  const fits = Array.isArray(raw) && raw.length === count && raw.every(Number.isFinite);
-  return fits ? [...raw] : null;
+/**
+ * @param {any} raw
+ * @param {import("./protocol.generated.js").Kind} kind
+ * @returns {number[] | null}
+ */
+function numbers(raw, kind) {
+  return fits(kind, raw) ? [...raw] : null;
 }
 
 /**
@@ -269,8 +277,8 @@ export function readProperties(raw) {
   if (typeof kind !== "string" || !Object.hasOwn(UNIONS.Properties, kind)) return null;
   /** @type {Record<string, unknown>} */
   const properties = { kind };
-  for (const [name, , usual] of MAPS[UNIONS.Properties[kind]]) {
-    properties[name] = typeof raw[name] === typeof usual ? raw[name] : usual;
+  for (const [name, type, usual] of MAPS[UNIONS.Properties[kind]]) {
+    properties[name] = Object.hasOwn(raw, name) && fits(type, raw[name]) ? raw[name] : usual;
   }
   return /** @type {Properties} */ (/** @type {unknown} */ (properties));
 }

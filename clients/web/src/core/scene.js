@@ -24,6 +24,9 @@
 /** @typedef {Record<string, unknown>} Raw */
 
 const EXTENT_M_DEFAULT = 30;
+/** Far beyond what a world may have; what is larger is no place but a mistake. */
+const NUMBER_MAX = 1e6;
+const ENTRIES_MAX = 10_000;
 /** As in the server's rules: edges up to this height are climbed, higher ones are walls. */
 const STEP_UP_M = 0.5;
 const BODY_HEIGHT_M = 1.8;
@@ -84,9 +87,18 @@ function text(value) {
   return typeof value === "string" ? value.slice(0, 64) : "";
 }
 
-/** @param {...unknown} values the first that is a finite number, else 0 */
+/**
+ * A number that one can reckon with: sums and squares of such ones are still numbers.
+ * @param {unknown} value
+ * @returns {value is number}
+ */
+function isSane(value) {
+  return typeof value === "number" && Math.abs(value) <= NUMBER_MAX;
+}
+
+/** @param {...unknown} values the first that is a sane number, else 0 */
 function number(...values) {
-  for (const value of values) if (typeof value === "number" && Number.isFinite(value)) return value;
+  for (const value of values) if (isSane(value)) return value;
   return 0;
 }
 
@@ -95,7 +107,7 @@ function ground(value) {
   const source = Array.isArray(value) ? value : record(value);
   const [x, z] = Array.isArray(source) ? [source[0], source[source.length - 1]]
     : [source.x, source.z];
-  return typeof x === "number" && typeof z === "number" && Number.isFinite(x + z) ? { x, z } : null;
+  return isSane(x) && isSane(z) ? { x, z } : null;
 }
 
 /**
@@ -106,7 +118,7 @@ function ground(value) {
  */
 function each(list, read) {
   if (!Array.isArray(list)) return [];
-  const items = list.map((entry, at) => read(record(entry), at));
+  const items = list.slice(0, ENTRIES_MAX).map((entry, at) => read(record(entry), at));
   return /** @type {T[]} */ (items.filter((item) => item !== null));
 }
 
@@ -117,7 +129,7 @@ function place(raw) {
 
 /** @param {Raw} raw */
 function yawOf(raw) {
-  return typeof raw.yaw_deg === "number" ? (raw.yaw_deg * Math.PI) / 180 : number(raw.yaw);
+  return isSane(raw.yaw_deg) ? (raw.yaw_deg * Math.PI) / 180 : number(raw.yaw);
 }
 
 /** The height in a point of three numbers. @param {unknown} point @param {number} [usual] */

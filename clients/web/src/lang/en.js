@@ -30,6 +30,7 @@ export const en = Object.freeze({
   "link.joining": "coming in…",
   "link.live": "connected",
   "link.lost": "reconnecting…",
+  "link.again": "reconnecting in {count} s",
   "link.ended": "not connected",
   "link.kept": "The connection was lost. Your place, your look and unsent words are kept.",
   "link.back": "You are connected again.",
@@ -45,6 +46,8 @@ export const en = Object.freeze({
 
   "picture.lost": "The picture is gone: the graphics were taken away. It comes back by itself.",
   "picture.back": "The picture is back.",
+  "picture.plain": "Not all of the picture could be loaded, so it stays plain; you can walk and "
+    + "talk. Reload the page to try again.",
 
   "tools.label": "Tools",
   "tools.safe": "Safe zone: nobody near you (Z)",

@@ -25,10 +25,17 @@ export const panels = Object.freeze({
   "join.reload": "Reload",
   "join.expired": "Your sign-in has ended. Sign in again; your name is kept.",
   "join.replaced": "You went on in another tab or window. Enter again to be here instead.",
-  "join.full": "This place is full just now. Trying again by itself.",
+  "join.full": "This place is full just now. Enter again in a while.",
+  "join.fullAgain": { one: "This place is full just now. Trying again in {count} second.",
+    other: "This place is full just now. Trying again in {count} seconds." },
   "join.kicked": "You were sent out of this place. {reason}",
   "join.banned": "You may not come into this place. {reason}",
-  "join.draining": "The server is about to restart. Trying again by itself.",
+  "join.draining": "The server is about to restart. Enter again in a while.",
+  "join.drainingAgain": {
+    one: "The server is about to restart. Trying again in {count} second.",
+    other: "The server is about to restart. Trying again in {count} seconds." },
+  "join.malformed": "The server sent something that this page does not understand. Reload it; "
+    + "if that does not help, tell the people who run this server.",
   "join.noWebGl": "This browser cannot draw the world: it has no WebGL 2. The map shows the same "
     + "place and people in two dimensions.",
   "join.map": "Open the map",

@@ -23,6 +23,7 @@ export const zh = Object.freeze({
   "link.joining": "正在进入…",
   "link.live": "已连接",
   "link.lost": "正在重新连接…",
+  "link.again": "{count} 秒后重新连接",
   "link.ended": "未连接",
   "link.kept": "连接已断开。你的位置、形象和未发出的文字都会保留。",
   "link.back": "已重新连接。",
@@ -38,6 +39,7 @@ export const zh = Object.freeze({
 
   "picture.lost": "画面暂时消失：图形资源被系统收回。稍后会自动恢复。",
   "picture.back": "画面已恢复。",
+  "picture.plain": "画面没有全部加载，暂时从简；你仍可以走动和交谈。重新加载页面可再试一次。",
 
   "tools.label": "工具",
   "tools.safe": "安全区：身边不留任何人（Z）",

@@ -186,7 +186,7 @@ export class Link {
     } catch (error) {
       if (!(error instanceof WireError)) throw error;
       this.#end(`The server sent something this page does not understand (${error.message}). `
-        + "Reload the page.");
+        + "Reload the page.", ErrorCode.MALFORMED);
     }
   }
 

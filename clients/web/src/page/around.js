@@ -86,12 +86,25 @@ async function showAhead(page, ui) {
  * @param {Ui} ui
  */
 function watchPicture({ stage }, settings, ui) {
-  stage.contextChanged.add(({ lost }) => (
-    ui.notices.tell(words(lost ? "picture.lost" : "picture.back"), { isAlert: lost })));
+  stage.contextChanged.add(({ lost }) => {
+    if (!lost) ui.notices.drop(words("picture.lost"));
+    ui.notices.tell(words(lost ? "picture.lost" : "picture.back"), { isAlert: lost });
+  });
   stage.slowed.add(() => {
     if (settings.values.quality !== "auto" || stage.quality === "low") return;
     stage.setQuality(stage.quality === "high" ? "medium" : "low");
   });
+}
+
+/**
+ * The picture stays plain where what makes it more than that could not be loaded.
+ * @param {Promise<boolean>} scenery whether all of it was
+ * @param {Ui} ui
+ */
+export async function tellPlain(scenery, ui) {
+  if (await scenery) return;
+  ui.notices.tell(words("picture.plain"), { isAlert: true,
+    offer: { text: words("join.reload"), act: () => location.reload() } });
 }
 
 /** Pictures per second since it was last asked. @param {WorldPage} page */

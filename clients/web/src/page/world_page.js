@@ -30,6 +30,7 @@ import { Gathering } from "./gather.js";
 const POSE_MS = 50;
 const SLOW_MS = 250;
 const SEAT_M = 0.9;
+const COLLIDERS_STEP_M = 2;
 const SCENE_TRIES_MAX = 4;
 const SCENE_PAUSE_MS = 700;
 const FEATURES = ["avatars", "relations", "markers", "voice", "history"];
@@ -75,6 +76,8 @@ export class WorldPage {
   #pointer = new Vector2();
   #aim = new Vector3();
   #propsMoved = true;
+  /** Where one was when it was last worked out what props one may walk into. */
+  #collided = { x: 0, z: 0 };
 
   /**
    * @param {Stage} stage
@@ -258,9 +261,13 @@ export class WorldPage {
     const { model } = this;
     model.pump(performance.now());
     if (model.state !== "live") return;
-    if (this.#propsMoved || model.props.props.size > 100) {
+    // Of many only the nearest count, and those change when one walks.
+    const { x, z } = model.own;
+    const walked = Math.hypot(x - this.#collided.x, z - this.#collided.z) > COLLIDERS_STEP_M;
+    if (this.#propsMoved || (walked && model.props.props.size > 100)) {
       model.place.moreBoxes = colliders(model.props, model.own);
       this.#propsMoved = false;
+      this.#collided = { x, z };
     }
     const portal = portalAt(model.props, model.own);
     if (portal && portal.key !== this.#portal) this.portalEntered.fire(portal);

@@ -50,15 +50,17 @@ export class Hud {
 
   /** @param {string} title */
   place(title) {
-    document.title = `${title} – Atrium`;
+    // What somebody wrote keeps its direction to itself.
+    document.title = `\u2068${title}\u2069 – Atrium`;
     setText(element("place", HTMLElement), title);
   }
 
   /**
    * @param {WorldModel} model
    * @param {number} fps pictures per second, 0 where nobody counts
+   * @param {number} [retryMs] until the next try, 0 while none is planned
    */
-  link(model, fps) {
+  link(model, fps, retryMs = 0) {
     const isLive = model.state === "live";
     const { quality } = model;
     const level = quality.level(isLive);
@@ -66,8 +68,11 @@ export class Hud {
     document.body.dataset.link = model.state;
     document.body.dataset.bars = String(level);
     document.body.dataset.quality = grade;
+    // A number that counts down is not worth a voice every second.
+    setAttribute(this.#state, "role", retryMs > 0 ? "none" : "status");
     setText(this.#state, isLive ? `${words("link.live")}, ${words(`link.${grade}`)}`
-      : words(`link.${model.state}`));
+      : retryMs > 0 ? words("link.again", { count: Math.ceil(retryMs / 1000) })
+        : words(`link.${model.state}`));
     const isKnown = isLive && !Number.isNaN(quality.rttMs);
     const ms = (/** @type {number} */ value) => (
       isKnown ? words("link.ms", { value: Math.round(value) }) : "–");

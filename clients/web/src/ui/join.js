@@ -21,8 +21,14 @@ import { languageChanged, languageName, words } from "./words.js";
 /** @type {ReadonlyMap<number, WordKey>} codes whose own words say more than the server's */
 const ENDS = new Map([[ErrorCode.VERSION, "join.version"], [ErrorCode.REPLACED, "join.replaced"],
   [ErrorCode.FULL, "join.full"], [ErrorCode.WORLD_FULL, "join.full"],
-  [ErrorCode.DRAINING, "join.draining"]].map(([code, key]) => (
-  [Number(code), /** @type {WordKey} */ (key)])));
+  [ErrorCode.DRAINING, "join.draining"], [ErrorCode.MALFORMED, "join.malformed"],
+].map(([code, key]) => [Number(code), /** @type {WordKey} */ (key)]));
+/** @type {ReadonlyMap<number, WordKey>} why one waits for the next try, where it is known */
+const WAITS = new Map([[ErrorCode.FULL, "join.fullAgain"],
+  [ErrorCode.WORLD_FULL, "join.fullAgain"], [ErrorCode.DRAINING, "join.drainingAgain"],
+].map(([code, key]) => [Number(code), /** @type {WordKey} */ (key)]));
+/** @type {ReadonlySet<number>} codes that a fresh page may not meet */
+const RELOADS = new Set([ErrorCode.VERSION, ErrorCode.MALFORMED].map(Number));
 
 const LANGUAGE_CHOICES = Object.freeze(/** @type {const} */ (["auto", "en", "zh"]));
 
@@ -172,21 +178,26 @@ export class Join {
 
   // --- how it can end ----------------------------------------------------------------------
 
-  /** The server cannot be reached; tries again by itself. @param {number} seconds */
-  unreachable(seconds) {
+  /**
+   * The server cannot be reached or cannot take one in; tries again by itself.
+   * @param {number} seconds
+   * @param {number} [code] of ErrorCode: why, where the server could say it
+   */
+  unreachable(seconds, code = 0) {
     this.open();
+    const key = WAITS.get(code) ?? "join.away";
     let left = Math.max(1, Math.round(seconds));
     const retry = button(words("join.retry"), () => {
       this.#stopCounting();
       setText(this.#error, words("join.awayNow"));
       this.#options.actions.retry();
     });
-    this.#say(words("join.away", { count: left }), retry);
+    this.#say(words(key, { count: left }), retry);
     // Only the first sentence is read aloud: the number is not worth a voice every second.
     this.#countdown = setInterval(() => {
       left -= 1;
       this.#error.setAttribute("role", "none");
-      setText(this.#error, left > 0 ? words("join.away", { count: left }) : words("join.awayNow"));
+      setText(this.#error, left > 0 ? words(key, { count: left }) : words("join.awayNow"));
     }, 1000);
   }
 
@@ -206,8 +217,8 @@ export class Join {
     if (code === ErrorCode.NOT_ALLOWED) {
       this.open(words(wasIn ? "join.kicked" : "join.banned", { reason: sentence }));
     } else this.open(key ? words(key) : sentence);
-    if (code === ErrorCode.VERSION) {
-      this.#say(words("join.version"), button(words("join.reload"), () => location.reload()));
+    if (key && RELOADS.has(code)) {
+      this.#say(words(key), button(words("join.reload"), () => location.reload()));
     }
     const { account } = this.#options;
     if (!account.token || !sentence) return;

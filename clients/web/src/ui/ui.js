@@ -50,6 +50,8 @@ export class Ui {
   /** @type {import("./look_panel.js").LookPanel | null} */
   #look = null;
   #wasLive = false;
+  /** Why one was not taken in at the last try: of ErrorCode. */
+  #why = 0;
 
   /** @param {UiOptions} options */
   constructor(options) {
@@ -152,13 +154,24 @@ export class Ui {
       this.#isLossTold = false;
     } else if (state === "lost") {
       this.#lostSinceMs ||= performance.now();
-      if (!this.#wasLive) this.join.unreachable(actions.retryInMs() / 1000);
+      if (!this.#wasLive) this.join.unreachable(actions.retryInMs() / 1000, this.#why);
       else if (sentence) this.notices.tell(sentence);
     } else if (state === "ended") {
       delete document.body.dataset.in;
       this.join.ended(sentence, code, this.#wasLive);
       this.#wasLive = false;
-    } else if (sentence) this.notices.tell(sentence, { isAlert: code !== ErrorCode.OK });
+    } else if (state === "connecting") this.#why = 0;
+    else if (sentence || code) this.#refused(sentence, code);
+  }
+
+  /**
+   * Not the end: before one is in, the slip tells it together with the next try.
+   * @param {string} sentence
+   * @param {number} code
+   */
+  #refused(sentence, code) {
+    this.#why = code;
+    if (this.#wasLive) this.notices.tell(sentence, { isAlert: code !== ErrorCode.OK });
   }
 
   /** A loss that lasts is told, with what is kept. @param {number} nowMs */
@@ -183,7 +196,8 @@ export class Ui {
   step(nowMs) {
     const { model, voice, figures } = this.#options;
     const people = model.state === "ended" ? [] : this.surroundings.people();
-    this.hud.link(model, figures?.().fps ?? 0);
+    const retryMs = model.state === "lost" ? this.#options.actions.retryInMs() : 0;
+    this.hud.link(model, figures?.().fps ?? 0, retryMs);
     this.hud.peopleCount(people.length);
     this.hud.voiceState(voice?.mode ?? null, voice?.level() ?? 0);
     this.people.step(people, nowMs);
