@@ -31,6 +31,7 @@ export const headsets = Object.freeze({
   "xr.phrase.3": "Thank you!",
   "xr.phrase.4": "Come along!",
   "xr.phrase.5": "Back in a moment.",
+  "xr.placing": "Place and size",
   "xr.again": "Put it elsewhere",
   "xr.show": "Show a place",
   "xr.align": "Align to {name}",

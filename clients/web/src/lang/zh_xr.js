@@ -28,6 +28,7 @@ export const headsets = Object.freeze({
   "xr.phrase.3": "谢谢！",
   "xr.phrase.4": "一起来！",
   "xr.phrase.5": "我马上回来。",
+  "xr.placing": "位置与大小",
   "xr.again": "换个地方放",
   "xr.show": "指出一个位置",
   "xr.align": "与 {name} 对齐",

@@ -45,8 +45,11 @@ export class Gathering {
     model.peopleChanged.add(() => this.#forgetAbsent());
   }
 
-  /** @param {boolean} isFirstPerson */
-  gather(isFirstPerson) {
+  /**
+   * @param {boolean} isFirstPerson
+   * @param {boolean} [isOwnDrawn] in a headset one's hands are drawn where they are, and no body
+   */
+  gather(isFirstPerson, isOwnDrawn = true) {
     const { view, entityId, own } = this.#model;
     this.people.length = 0;
     if (entityId) {
@@ -55,7 +58,7 @@ export class Gathering {
       self.isFirstPerson = isFirstPerson;
       own.updateRow();
       own.writeFigure(self.figure);
-      this.people.push(self);
+      if (isOwnDrawn) this.people.push(self);
     }
     for (const info of this.#model.people.values()) {
       if (info.id === entityId) continue;

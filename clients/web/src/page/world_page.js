@@ -241,7 +241,7 @@ export class WorldPage {
     if (this.isImmersive) this.immersive(seconds, dt, xrFrame);
     const serverMs = model.advance(now);
     const isInside = this.isImmersive ? this.isInside : boom.isFirstPerson;
-    const people = this.gathering.gather(isInside);
+    const people = this.gathering.gather(isInside, !(this.isImmersive && this.isInside));
     if (!this.isImmersive) boom.update(model.own, model.place, dt);
     for (const part of this.parts) part(seconds, dt, xrFrame);
     this.#surroundings.update(seconds, this.stage.camera);

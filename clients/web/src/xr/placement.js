@@ -14,7 +14,7 @@
 import { ConeGeometry, Group, Mesh, MeshBasicMaterial, RingGeometry } from "../../vendor/three.js";
 import { arrange, pinched, toRoom, toWorld } from "../core/arrange.js";
 import { rotate, yawOfRotation } from "../core/quaternion.js";
-import { PlacementBar } from "./placement_bar.js";
+import { PlacementBar, SCALES } from "./placement_bar.js";
 import { readPose } from "./senses.js";
 
 /** @typedef {import("./senses.js").Senses} Senses */
@@ -62,6 +62,8 @@ export class Placement {
   /** @type {[Spot, Spot]} */
   #fingers = [{ x: 0, y: 0, z: 0, yaw: 0 }, { x: 0, y: 0, z: 0, yaw: 0 }];
   #isPinching = false;
+  /** Whose marker can be aligned to, or nobody's. */
+  #shownBy = "";
   #jumpS = 0;
   #material = new MeshBasicMaterial({ color: 0xe8a33d, transparent: true, opacity: 0.9,
     depthTest: false });
@@ -82,6 +84,7 @@ export class Placement {
       const name = options.model.people.get(id)?.name ?? "";
       options.ui.tell(options.words("xr.marker", { name }));
       this.#bar.offer(name);
+      this.#shownBy = name;
     });
     this.#background = options.stage.scene.background;
     options.stage.scene.background = null;
@@ -112,6 +115,19 @@ export class Placement {
 
   get isOnFoot() {
     return this.isPlaced && this.arrangement.scale === 1;
+  }
+
+  /** The same as the bar, for the menu at the wrist. @returns {import("./panel.js").Choice[]} */
+  choices() {
+    const { words } = this.#options;
+    const align = this.marker
+      ? [{ text: words("xr.align", { name: this.#shownBy }), act: () => this.begin("align") }] : [];
+    return [
+      ...SCALES.map((scale) => ({ text: `1:${scale}`, isOn: this.scale === scale,
+        act: () => this.setScale(scale) })),
+      { text: words("xr.again"), act: () => this.begin("place") },
+      { text: words("xr.show"), act: () => this.begin("show") }, ...align,
+    ];
   }
 
   /** What the next press does. @param {Doing} doing */

@@ -2,7 +2,7 @@
  * The buttons over a phone's camera picture: sizes, put it down again, show and align, leave.
  *
  * It lives in the DOM overlay of the session; where there is none (a headset), the same is in the
- * hands. A press on a button is no press on the room.
+ * menu at the wrist. A press on a button is no press on the room.
  */
 
 /** @typedef {import("./entry.js").Words} Words */
@@ -15,7 +15,7 @@
  * @property {() => void} leave
  */
 
-const SCALES = [1, 10, 50];
+export const SCALES = [1, 10, 50];
 
 export class PlacementBar {
   #root;

@@ -64,7 +64,8 @@ export class Visit {
       ui.tell(ui.sentenceOf(answer)));
     this.motion = new Motion(model, settings, tell);
     this.grabbing = new Grabbing(model, this.senses, tell);
-    this.menu = new WristMenu(options, { leave: begun.leave, recentre: () => this.recentre() });
+    this.menu = new WristMenu(options, { leave: begun.leave, recentre: () => this.recentre(),
+      placing: () => this.placement?.choices() ?? null });
     if (begun.mode === "immersive-ar") this.placement = new Placement(options, begun);
     stage.rig.add(this.#hands.group, this.menu.group);
     stage.scene.add(this.#arc.group, this.#comfort.mesh);
@@ -89,10 +90,9 @@ export class Visit {
 
   /** @param {XRInputSource} source @param {"selectstart" | "squeezestart"} kind */
   #press(source, kind) {
-    if (this.placement?.press(source)) return;
     const hand = this.senses.handOf(source);
-    if (hand < 0) return;
-    if (kind === "selectstart" && this.menu.press(hand)) return;
+    if (hand >= 0 && kind === "selectstart" && this.menu.press(hand)) return;
+    if (this.placement?.press(source) || hand < 0) return;
     if (this.isOnFoot && this.grabbing.take(hand)) return;
     if (kind === "selectstart" && source.hand && !this.placement) this.motion.pinch(hand, true);
   }

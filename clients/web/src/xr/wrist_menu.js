@@ -15,6 +15,12 @@ import { CHOICES_MAX, SpatialPanel } from "./panel.js";
 /** @typedef {import("./senses.js").HandSense} HandSense */
 /** @typedef {import("./entry.js").XrOptions} XrOptions */
 /** @typedef {import("./panel.js").Choice} Choice */
+/**
+ * @typedef {object} Does
+ * @property {() => void} leave
+ * @property {() => void} recentre
+ * @property {() => Choice[] | null} placing of a world that is laid into a room; null for none
+ */
 
 const LOOKED_AT = 0.5;
 const LOOKED_AWAY = 0.25;
@@ -38,7 +44,7 @@ export class WristMenu {
   #turned = new Float64Array(3);
   #isTouching = false;
 
-  /** @param {XrOptions} options @param {{leave: () => void, recentre: () => void}} does */
+  /** @param {XrOptions} options @param {Does} does */
   constructor(options, does) {
     this.#options = options;
     this.#does = does;
@@ -124,8 +130,11 @@ export class WristMenu {
 
   /** @param {string} page */
   #open(page) {
-    const choices = page === "emotes" ? this.#emotes() : page === "phrases" ? this.#phrases()
-      : page === "people" ? this.#people() : this.#main();
+    const pages = /** @type {Record<string, () => Choice[]>} */ ({
+      emotes: () => this.#emotes(), phrases: () => this.#phrases(), people: () => this.#people(),
+      placing: () => this.#does.placing() ?? [], main: () => this.#main(),
+    });
+    const choices = pages[page]();
     if (page !== "main") choices.push(this.#leads("xr.back", "main"));
     this.panel.show(choices);
   }
@@ -144,11 +153,17 @@ export class WristMenu {
       act();
       this.#open("main");
     } });
-    return [
+    const always = [
       ...(ui.choices?.() ?? []),
       either("xr.safeZone", model.safeZone, () => void model.setSafeZone(!model.safeZone)),
       this.#leads("xr.emotes", "emotes"), this.#leads("xr.phrases", "phrases"),
       this.#leads("xr.people", "people"),
+    ];
+    const leave = { text: words("xr.leave"), isGrave: true, act: () => this.#does.leave() };
+    // In a room of one's own nobody turns or walks by a stick.
+    if (this.#does.placing()) return [...always, this.#leads("xr.placing", "placing"), leave];
+    return [
+      ...always,
       either("xr.smoothTurn", values.turn === "smooth",
         () => settings.set("turn", values.turn === "smooth" ? "snap" : "smooth")),
       either("xr.smoothMove", values.move === "smooth",
@@ -159,7 +174,7 @@ export class WristMenu {
       }),
       either("xr.boundary", values.boundary, () => settings.set("boundary", !values.boundary)),
       { text: words("xr.recentre"), act: () => this.#does.recentre() },
-      { text: words("xr.leave"), isGrave: true, act: () => this.#does.leave() },
+      leave,
     ];
   }
 
