@@ -140,6 +140,9 @@ def test_bare_hands_send_their_joints_and_controllers_come_back(
 def test_sticks_walk_turn_and_jump(visits: Visits) -> None:
     page = visits.join("Wanda")
     page.evaluate("() => atriumTest.settings.set('move', 'smooth')")
+    # From here nothing is in the way of what follows.
+    assert page.evaluate("async () => (await atriumTest.model.teleport(-4, 0, 3, 0)).code") == 0
+    until(page, "() => Math.abs(atriumTest.model.own.x + 4) < 0.01")
     enter(page)
     x, _, z, yaw = page.evaluate(OWN)
     page.evaluate("() => xrDevice.controllers.left.updateAxes('thumbstick', 0, -1)")
