@@ -229,3 +229,21 @@ def frames(page: Page, count: int = 3) -> None:
         " const remove = atriumTest.stage.addFrame(() => {"
         " if (--left < 0) { remove(); done(); } }); })", count,
     )
+
+
+def stand_at(page: Page, x: float, z: float) -> None:
+    """Jump there, again where poses that were under way have moved one on since."""
+    page.evaluate("""async ([x, z]) => {
+      const { model } = atriumTest;
+      const settled = async () => {
+        for (let ticks = model.tick + 6; model.tick < ticks;) {
+          await new Promise((wake) => setTimeout(wake, 20));
+        }
+      };
+      while (Math.hypot(model.own.x - x, model.own.z - z) > 0.02) {
+        const { code, retry_ms, reason } = await model.teleport(x, 0, z, 0);
+        if (code && !retry_ms) throw new Error(reason);
+        await new Promise((wake) => setTimeout(wake, retry_ms));
+        await settled();
+      }
+    }""", [x, z])

@@ -13,7 +13,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from browsing import MEETING, Server, Visits, chromium, frames, is_live, running, until
+from browsing import (
+    MEETING,
+    Server,
+    Visits,
+    chromium,
+    frames,
+    is_live,
+    running,
+    stand_at,
+    until,
+)
 from others import Witness, crowd
 from playwright.sync_api import Browser, Page
 
@@ -157,11 +167,14 @@ def test_chat_goes_both_ways_and_hostile_text_is_text(visits: Visits) -> None:
 
 def test_a_click_on_a_seat_sits_and_walking_stands_up(visits: Visits) -> None:
     page = visits.join("Ines")
+    # From a place of its own and through one's own eyes: nothing lies over the seat in the picture.
+    stand_at(page, 2.0, -0.5)
     page.evaluate("""() => {
       const { model, page } = atriumTest;
       const [seat] = model.place.seats;
+      page.boom.isFirstPerson = true;
       page.boom.yaw = Math.atan2(model.own.x - seat.x, model.own.z - seat.z);
-      page.boom.pitch = -0.3;
+      page.boom.pitch = -0.35;
     }""")
     frames(page)
     x, y = page.evaluate("""() => {

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import MEETING, ROOT, Server, Visits, chromium, frames, running, until
+from browsing import MEETING, ROOT, Server, Visits, chromium, frames, running, stand_at, until
 from others import Witness
 from playwright.sync_api import Browser, Page
 
@@ -141,8 +141,7 @@ def test_sticks_walk_turn_and_jump(visits: Visits) -> None:
     page = visits.join("Wanda")
     page.evaluate("() => atriumTest.settings.set('move', 'smooth')")
     # From here nothing is in the way of what follows.
-    assert page.evaluate("async () => (await atriumTest.model.teleport(-4, 0, 3, 0)).code") == 0
-    until(page, "() => Math.abs(atriumTest.model.own.x + 4) < 0.01")
+    stand_at(page, -4.0, 3.0)
     enter(page)
     x, _, z, yaw = page.evaluate(OWN)
     page.evaluate("() => xrDevice.controllers.left.updateAxes('thumbstick', 0, -1)")
