@@ -30,8 +30,8 @@ from playwright.sync_api import Browser, Page
 HOSTILE = '<img src=x onerror="document.title=\'owned\'"><b>@Ada</b>'
 CALLS_MAX = 120
 BOTS = 100
-SOAK_TICKS = int(os.environ.get("ATRIUM_SOAK_S", "10")) * 20
-"""How long the crowd is watched; two minutes are ATRIUM_SOAK_S=120."""
+SOAK_TICKS = int(os.environ.get("SOAK_S", "10")) * 20
+"""How long the crowd is watched; two minutes are SOAK_S=120."""
 HEAP_GROWTH_BYTES_MAX = 4_000_000
 TICK = "() => atriumTest.model.tick"
 OWN = "() => { const { x, y, z, yaw } = atriumTest.model.own; return [x, y, z, yaw]; }"
