@@ -77,6 +77,7 @@ class Peer:
     hello: messages.Hello | None = None
     gone: trio.Event = field(default_factory=trio.Event)
     close_code: int | None = None
+    sending: trio.StrictFIFOLock = field(default_factory=trio.StrictFIFOLock)
 
     async def say(self, *what: messages.Message) -> None:
         """Send messages, in one go."""
@@ -106,10 +107,11 @@ class Peer:
         await self.stream.aclose()
 
     async def flush(self) -> None:
-        """Hand what the protocol wrote to the stream."""
-        for data in self.protocol.data_to_send():
-            if data:
-                await self.stream.send_all(data)
+        """Hand what the protocol wrote to the stream; the test and the answers take turns."""
+        async with self.sending:
+            for data in self.protocol.data_to_send():
+                if data:
+                    await self.stream.send_all(data)
 
 
 Greeter = Callable[[messages.Hello], messages.Welcome | tuple[ErrorCode, str]]
