@@ -17,7 +17,6 @@ import logging
 import uuid
 
 import numpy as np
-import numpy.typing as npt
 import trio
 
 from atrium_server.amendments import Amendments
@@ -380,5 +379,5 @@ class WorldHost:
     def offer_ack(self, slot: int, tick: int) -> None:
         self.inbox.offer_ack(slot, tick)
 
-    def offer_poses(self, batch: PoseBatch, ack_ticks: npt.NDArray[np.uint32]) -> None:
-        self.inbox.offer_poses(batch, ack_ticks)
+    def offer_poses(self, batch: PoseBatch) -> None:
+        self.inbox.offer_poses(batch)

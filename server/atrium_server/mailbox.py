@@ -42,14 +42,13 @@ class Inbox:
         self._other = self._make()
         self._count = 0
 
-    def _make(self) -> tuple[PoseBatch, I64]:
+    def _make(self) -> PoseBatch:
         n = self.poses_max
-        batch = PoseBatch(
-            np.zeros(n, np.int32), np.zeros(n, np.uint32),
+        return PoseBatch(
+            np.zeros(n, np.int32), np.zeros(n, np.uint32), np.zeros(n, np.uint32),
             np.zeros((n, pose.COLUMNS), np.int32), np.zeros(n, np.uint8),
             np.zeros((n, pose.EXTRA_BYTES), np.uint8),
         )
-        return batch, np.zeros(n, np.int64)
 
     def offer(self, command: AnyCommand) -> bool:
         """Queue a command for the next tick; False when there is no room."""
@@ -67,29 +66,30 @@ class Inbox:
         if len(self._acks) < self.poses_max:
             self._acks.append((slot, tick))
 
-    def offer_poses(self, batch: PoseBatch, ack_ticks: npt.NDArray[np.uint32]) -> None:
+    def offer_poses(self, batch: PoseBatch) -> None:
         """Queue poses with their acks; what has no room is dropped and counted."""
         n = min(len(batch.slots), self.poses_max - self._count)
         self.poses_dropped += len(batch.slots) - n
         at = slice(self._count, self._count + n)
-        poses, acks = self._fill
+        poses = self._fill
         poses.slots[at] = batch.slots[:n]
         poses.seqs[at] = batch.seqs[:n]
+        poses.acks[at] = batch.acks[:n]
         poses.rows[at] = batch.rows[:n]
         poses.parts[at] = batch.parts[:n]
         if (batch.parts[:n] & 56).any():
             poses.extras[at] = batch.extras[:n]
-        acks[at] = ack_ticks[:n]
         self._count += n
 
     def drain(self) -> Drained:
         """Take everything that has come since the last tick."""
-        poses, acks = self._fill
+        poses = self._fill
         n = self._count
         batch = PoseBatch(
-            poses.slots[:n], poses.seqs[:n], poses.rows[:n], poses.parts[:n], poses.extras[:n]
+            poses.slots[:n], poses.seqs[:n], poses.acks[:n], poses.rows[:n], poses.parts[:n],
+            poses.extras[:n],
         )
-        slots, ticks = batch.slots, acks[:n]
+        slots, ticks = batch.slots, batch.acks.astype(np.int64)
         if self._acks:
             more = np.array(self._acks, np.int64)
             slots = np.concatenate([slots, more[:, 0].astype(np.int32)])

@@ -10,16 +10,16 @@ oldest checkpoint with the ticks up to the next one: what is left is always a wh
 a file it also writes everything from the first tick on, through a thread, so that no tick waits for
 a disk. A recording is MessagePack: a header, then one array per tick::
 
-    {"format": 6, "manifest": TOML text, "source": its name, "seed": n, "tick": ticks before it,
+    {"format": 7, "manifest": TOML text, "source": its name, "seed": n, "tick": ticks before it,
      "checkpoint": the state after those ticks, if it is not that of manifest and seed}
-    [server_ms, commands, slots, seqs, parts, narrow, wide, extras, digest tick, digest]
+    [server_ms, commands, slots, seqs, acks, parts, narrow, wide, extras, digest tick, digest]
 
-`slots` and `seqs` are little-endian u32, `parts` bytes. Of each pose's row `narrow` has the columns
-that fit in i16 and `wide` the others as i32, both without the points that no pose of the tick has;
-`extras` are there only for poses with such parts. Now and then a record carries the digest that the
-world had after the tick `digest tick` (else -1), so that a replay knows where it went astray. It
-may be of this tick or of the one before: a host that records a tick before it takes it keeps the
-very inputs that made it fail.
+`slots`, `seqs` and `acks` are little-endian u32, `parts` bytes. Of each pose's row `narrow` has the
+columns that fit in i16 and `wide` the others as i32, both without the points that no pose of the
+tick has; `extras` are there only for poses with such parts. Now and then a record carries the
+digest that the world had after the tick `digest tick` (else -1), so that a replay knows where it
+went astray. It may be of this tick or of the one before: a host that records a tick before it takes
+it keeps the very inputs that made it fail.
 
 A world that begins again after a failure writes a new header into the same file.
 """
@@ -50,7 +50,7 @@ from atrium_shared import limits
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 6
+FORMAT = 7
 LEAVING_TICKS = 60
 """An old checkpoint is freed within about so many ticks."""
 DIGEST_TICKS = 20
@@ -288,9 +288,9 @@ def _live(world: World, record: Any, name: str) -> None:
         commands, poses = tick_records.inputs_of(record, world.manifest.capacity)
     except ValueError as error:
         raise RecordingError(f"{name}: tick {world.tick + 1} is damaged: {error}") from None
-    _compare(world, record[8], record[9], name)
+    _compare(world, record[9], record[10], name)
     world.step(commands, poses, record[0])
-    _compare(world, record[8], record[9], name)
+    _compare(world, record[9], record[10], name)
 
 
 def _compare(world: World, tick: int, digest: str, name: str) -> None:

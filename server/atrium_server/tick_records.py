@@ -18,8 +18,8 @@ from atrium_server.world.commands import AnyCommand
 from atrium_server.world.movement import PoseBatch
 from atrium_shared import pose
 
-RECORD_FIELDS = 10
-_FIELD_TYPES = (int, bytes, bytes, bytes, bytes, bytes, bytes, bytes, int, str)
+RECORD_FIELDS = 11
+_FIELD_TYPES = (int, *[bytes] * 8, int, str)
 _EXTRA_PARTS = int(pose.Parts.FINGERS | pose.Parts.JOINTS | pose.Parts.FACE)
 _commands = msgspec.msgpack.Decoder(list[AnyCommand])
 _encoder = msgspec.msgpack.Encoder()
@@ -64,7 +64,8 @@ def encode_tick(
         extras = poses.extras[poses.parts & _EXTRA_PARTS != 0].tobytes()
     return pack([
         server_ms, _encoder.encode(commands), poses.slots.astype("<u4", copy=False).tobytes(),
-        poses.seqs.astype("<u4", copy=False).tobytes(), poses.parts.tobytes(), shorts.tobytes(),
+        poses.seqs.astype("<u4", copy=False).tobytes(),
+        poses.acks.astype("<u4", copy=False).tobytes(), poses.parts.tobytes(), shorts.tobytes(),
         longs.tobytes(), extras, *digest,
     ])
 
@@ -91,19 +92,20 @@ def _points(parts: int) -> int:
 def _poses_of(record: list[Any], slots_max: int) -> PoseBatch:
     slots = np.frombuffer(record[2], "<u4")
     seqs = np.frombuffer(record[3], "<u4").astype(np.uint32)
-    parts = np.frombuffer(record[4], np.uint8).copy()
+    acks = np.frombuffer(record[4], "<u4").astype(np.uint32)
+    parts = np.frombuffer(record[5], np.uint8).copy()
     n = len(slots)
-    if len(seqs) != n or len(parts) != n or (slots >= slots_max).any():
+    if any(len(column) != n for column in (seqs, acks, parts)) or (slots >= slots_max).any():
         raise ValueError("the arrays of a tick do not belong together")
     rows = np.zeros((n, pose.COLUMNS), np.int32)
     if n:
         narrow, wide = _COLUMNS[_points(int(np.bitwise_or.reduce(parts)))]
-        rows[:, narrow] = np.frombuffer(record[5], "<i2").reshape(n, len(narrow))
-        rows[:, wide] = np.frombuffer(record[6], "<i4").reshape(n, len(wide))
+        rows[:, narrow] = np.frombuffer(record[6], "<i2").reshape(n, len(narrow))
+        rows[:, wide] = np.frombuffer(record[7], "<i4").reshape(n, len(wide))
     extra = parts & _EXTRA_PARTS != 0
     extras: npt.NDArray[np.uint8] = np.zeros((n, pose.EXTRA_BYTES), np.uint8)
-    extras[extra] = np.frombuffer(record[7], np.uint8).reshape(int(extra.sum()), pose.EXTRA_BYTES)
-    return PoseBatch(slots.astype(np.int32), seqs, rows, parts, extras)
+    extras[extra] = np.frombuffer(record[8], np.uint8).reshape(int(extra.sum()), pose.EXTRA_BYTES)
+    return PoseBatch(slots.astype(np.int32), seqs, acks, rows, parts, extras)
 
 
 def checked(record: Any) -> list[Any]:

@@ -232,18 +232,17 @@ def frames(page: Page, count: int = 3) -> None:
 
 
 def stand_at(page: Page, x: float, z: float) -> None:
-    """Jump there, again where poses that were under way have moved one on since."""
+    """Jump there; returns as one stands there and may jump (or sit) again."""
     page.evaluate("""async ([x, z]) => {
       const { model } = atriumTest;
-      const settled = async () => {
-        for (let ticks = model.tick + 6; model.tick < ticks;) {
-          await new Promise((wake) => setTimeout(wake, 20));
-        }
-      };
-      while (Math.hypot(model.own.x - x, model.own.z - z) > 0.02) {
+      const wait = (ms) => new Promise((wake) => setTimeout(wake, ms));
+      for (;;) {
         const { code, retry_ms, reason } = await model.teleport(x, 0, z, 0);
-        if (code && !retry_ms) throw new Error(reason);
-        await new Promise((wake) => setTimeout(wake, retry_ms));
-        await settled();
+        if (!code) break;
+        if (!retry_ms) throw new Error(reason);
+        await wait(retry_ms);
       }
+      const rested = model.tick + 11;  // ticks of the worlds' cooldown of half a second
+      while (Math.hypot(model.own.x - x, model.own.z - z) > 0.02) await wait(20);
+      while (model.tick < rested) await wait(20);
     }""", [x, z])

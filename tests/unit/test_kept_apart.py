@@ -122,7 +122,8 @@ class Place:
         rows[:, pose.ROOT_COLUMNS] = self.world.tick % 50
         n = len(slots)
         return PoseBatch(
-            slots, np.full(n, self.world.tick, np.uint32), rows, np.full(n, 3, np.uint8),
+            slots, np.full(n, self.world.tick, np.uint32),
+            np.full(n, self.world.tick, np.uint32), rows, np.full(n, 3, np.uint8),
             np.zeros((n, pose.EXTRA_BYTES), np.uint8),
         )
 

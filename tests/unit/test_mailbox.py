@@ -11,11 +11,12 @@ from atrium_server.world.movement import PoseBatch
 from atrium_shared import limits, pose
 
 
-def batch(first_seq: int, n: int, parts: int = 3) -> PoseBatch:
+def batch(first_seq: int, n: int, parts: int = 3, first_ack: int = 0) -> PoseBatch:
     rows = np.zeros((n, pose.COLUMNS), np.int32)
     rows[:, 0] = np.arange(first_seq, first_seq + n)
     return PoseBatch(
-        np.arange(n, dtype=np.int32), np.arange(first_seq, first_seq + n, dtype=np.uint32), rows,
+        np.arange(n, dtype=np.int32), np.arange(first_seq, first_seq + n, dtype=np.uint32),
+        np.arange(first_ack, first_ack + n, dtype=np.uint32), rows,
         np.full(n, parts, np.uint8), np.full((n, pose.EXTRA_BYTES), first_seq % 256, np.uint8),
     )
 
@@ -24,8 +25,8 @@ def test_everything_comes_out_once_and_in_order() -> None:
     inbox = Inbox(10)
     assert inbox.offer(c.Gesture(1, 1))
     inbox.must(c.Leave(2))
-    inbox.offer_poses(batch(100, 3), np.array([7, 8, 9], np.uint32))
-    inbox.offer_poses(batch(200, 2), np.array([10, 11], np.uint32))
+    inbox.offer_poses(batch(100, 3, first_ack=7))
+    inbox.offer_poses(batch(200, 2, first_ack=10))
     inbox.offer_ack(5, 12)
     drained = inbox.drain()
     assert drained.commands == [c.Gesture(1, 1), c.Leave(2)]
@@ -40,9 +41,9 @@ def test_everything_comes_out_once_and_in_order() -> None:
 
 def test_what_was_drained_stays_while_the_next_tick_gathers() -> None:
     inbox = Inbox(10)
-    inbox.offer_poses(batch(1, 2), np.zeros(2, np.uint32))
+    inbox.offer_poses(batch(1, 2))
     drained = inbox.drain()
-    inbox.offer_poses(batch(50, 2), np.zeros(2, np.uint32))
+    inbox.offer_poses(batch(50, 2))
     assert drained.poses.seqs.tolist() == [1, 2]
     assert inbox.drain().poses.seqs.tolist() == [50, 51]
 
@@ -60,9 +61,9 @@ def test_commands_are_bounded_but_not_those_of_the_house() -> None:
 def test_poses_and_acks_are_bounded_and_the_rest_is_counted() -> None:
     inbox = Inbox(1)
     n = inbox.poses_max
-    inbox.offer_poses(batch(1, n - 1), np.zeros(n - 1, np.uint32))
-    inbox.offer_poses(batch(1, 3), np.zeros(3, np.uint32))
-    inbox.offer_poses(batch(1, 3), np.zeros(3, np.uint32))
+    inbox.offer_poses(batch(1, n - 1))
+    inbox.offer_poses(batch(1, 3))
+    inbox.offer_poses(batch(1, 3))
     for tick in range(n + 5):
         inbox.offer_ack(0, tick)
     assert inbox.poses_dropped == 5
@@ -74,7 +75,7 @@ def test_poses_and_acks_are_bounded_and_the_rest_is_counted() -> None:
 @pytest.mark.parametrize("parts", [8, 63])
 def test_extra_bytes_come_with_the_poses_that_have_them(parts: int) -> None:
     inbox = Inbox(10)
-    inbox.offer_poses(batch(1, 1), np.zeros(1, np.uint32))
-    inbox.offer_poses(batch(9, 2, parts), np.zeros(2, np.uint32))
+    inbox.offer_poses(batch(1, 1))
+    inbox.offer_poses(batch(9, 2, parts))
     drained = inbox.drain()
     assert (drained.poses.extras[1:, : pose.FINGER_BYTES] == 9).all()

@@ -83,10 +83,12 @@ class World:
         assert result.taken.all()
         return MoveReason(int(result.reasons[0]))
 
-    def apply(self, slots: list[int], seqs: list[int], rows: pose.IntRows, parts: int = 3):
+    def apply(
+        self, slots: list[int], seqs: list[int], rows: pose.IntRows, parts: int = 3, ack: int = 0
+    ):
         n = len(slots)
         batch = PoseBatch(
-            np.array(slots, np.int32), np.array(seqs, np.uint32),
+            np.array(slots, np.int32), np.array(seqs, np.uint32), np.full(n, ack, np.uint32),
             np.ascontiguousarray(rows, np.int32), np.full(n, parts, np.uint8),
             (np.arange(n * pose.EXTRA_BYTES) % 251).astype(np.uint8).reshape(n, pose.EXTRA_BYTES),
         )
@@ -732,6 +734,7 @@ def random_batches(seed: int, batches: int, n: int):
         yield PoseBatch(
             rng.integers(0, SLOTS, n).astype(np.int32),
             rng.integers(0, 2**32, n).astype(np.uint32),
+            rng.integers(0, 2**32, n).astype(np.uint32),
             rows,
             rng.integers(0, 64, n).astype(np.uint8),
             rng.integers(0, 256, (n, pose.EXTRA_BYTES)).astype(np.uint8),
@@ -750,8 +753,8 @@ def run(seed: int, is_one_by_one: bool) -> tuple[bytes, ...]:
         if is_one_by_one:
             pieces = [
                 PoseBatch(
-                    batch.slots[k : k + 1], batch.seqs[k : k + 1], batch.rows[k : k + 1],
-                    batch.parts[k : k + 1], batch.extras[k : k + 1],
+                    batch.slots[k : k + 1], batch.seqs[k : k + 1], batch.acks[k : k + 1],
+                    batch.rows[k : k + 1], batch.parts[k : k + 1], batch.extras[k : k + 1],
                 )
                 for k in range(len(batch.slots))
             ]

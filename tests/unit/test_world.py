@@ -114,12 +114,14 @@ class Stage:
         return tell
 
 
-def pose_at(slot: int, seq: int, x_mm: int, z_mm: int = 0, flags: int = 0) -> PoseBatch:
+def pose_at(
+    slot: int, seq: int, x_mm: int, z_mm: int = 0, flags: int = 0, ack: int = 0
+) -> PoseBatch:
     rows = np.zeros((1, pose.COLUMNS), np.int32)
     rows[0, [pose.X, pose.Z, pose.FLAGS]] = x_mm, z_mm, flags
     return PoseBatch(
-        np.array([slot], np.int32), np.array([seq], np.uint32), rows, np.zeros(1, np.uint8),
-        np.zeros((1, pose.EXTRA_BYTES), np.uint8),
+        np.array([slot], np.int32), np.array([seq], np.uint32), np.array([ack], np.uint32), rows,
+        np.zeros(1, np.uint8), np.zeros((1, pose.EXTRA_BYTES), np.uint8),
     )
 
 

@@ -79,8 +79,8 @@ class Poses:
         for index in range(max(lowest, 0), highest + 1):
             which = slice(0, n) if lowest == highest else np.flatnonzero(doors == index)
             batch = PoseBatch(
-                slots[which], buffer.seqs[:n][which],
+                slots[which], buffer.seqs[:n][which], buffer.ack_ticks[:n][which],
                 buffer.rows[:n][which], buffer.parts[:n][which], buffer.extras[:n][which],
             )
-            self._doors[index].offer_poses(batch, buffer.ack_ticks[:n][which])
+            self._doors[index].offer_poses(batch)
 

@@ -260,11 +260,10 @@ def _arrays(world: World, high: int) -> list[npt.NDArray[Any]]:
     voices = world.society.voices
     of_slots: list[npt.NDArray[Any]] = [
         t.alive, t.entity_ids, t.sessions, t.boost, t.enter_lengths, t.poses.rows,
-        t.poses.extras, t.poses.parts, moves.seq, moves.has_seq, world.places.seat_of_slot,
-        world.places.jump_tick, world._told_tick, world.society.dressed_tick,
-        world.society.told_tick, voices.modes, voices.peers, voices.flows,
-        voices.untold,
-        *world._stage.heard_to.values(),
+        t.poses.extras, t.poses.parts, moves.seq, moves.has_seq, moves.unheard_tick,
+        world.places.seat_of_slot, world.places.jump_tick, world._told_tick,
+        world.society.dressed_tick, world.society.told_tick, voices.modes, voices.peers,
+        voices.flows, voices.untold, *world._stage.heard_to.values(),
     ]
     return [
         *(array[:high] for array in of_slots), moves.motion[:, :high], moves.has_jumped,

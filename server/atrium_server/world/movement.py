@@ -6,6 +6,9 @@ A client says where it is; the server grants as much of that as the rules allow 
 client when it was less (`messages.Correction` names the rule by its `MoveReason` bit).
 
 - *Sequence.* A row counts only if its seq is newer than the newest taken one.
+- *Jumps.* Poses that were made before their client heard of a jump say where it was before, and
+  would be taken as steps back towards there. They do not count: after a jump in tick T a row counts
+  once its client has decoded the snapshot of T, which comes behind the word of the jump.
 - *Speed.* Each slot has a distance budget that accrues with the server's time, not with the number
   of poses, at the speed allowed now: the smoothed speed so far plus what acceleration adds in
   a quarter of a second, at most the maximum. It holds one second of full speed, so who was
@@ -39,7 +42,7 @@ from atrium_server.world import kernels, pose_kernels
 from atrium_server.world.colliders import Colliders
 from atrium_server.world.kernels import Bools, Floats, Ints, Shorts
 from atrium_server.world.manifest import Manifest
-from atrium_server.world.pose_kernels import Seqs
+from atrium_server.world.pose_kernels import Seqs, Ticks
 from atrium_shared import pose
 from atrium_shared.pose import Bytes
 
@@ -109,13 +112,15 @@ class MoveState:
     `motion` is float64 (MOTION_ROWS, E), one row for each quantity, in mm and mm/s: BUDGET and
     CLIMB (what may be moved now), MOVED (since the last `accrue`), SPEED (smoothed), GROUND (under
     the last pose) and LIFT. `seq` uint32 (E) counts where `has_seq`; `has_jumped` says that
-    DISCONTINUITY was toggled in this tick already.
+    DISCONTINUITY was toggled in this tick already; `unheard_tick` int64 (E) is the tick of a jump
+    that the client has not shown to have heard of, else -1.
     """
 
     motion: Floats
     seq: Seqs
     has_seq: Bools
     has_jumped: Bools
+    unheard_tick: Ticks
 
     @classmethod
     def empty(cls, slots: int) -> MoveState:
@@ -125,24 +130,28 @@ class MoveState:
             np.zeros(slots, np.uint32),
             np.zeros(slots, np.bool_),
             np.zeros(slots, np.bool_),
+            np.full(slots, -1, np.int64),
         )
 
     def forget_seq(self, slot: int) -> None:
         """Let the next pose of `slot` count whatever its seq: the slot has a new client."""
         self.has_seq[slot] = False
         self.seq[slot] = 0
+        self.unheard_tick[slot] = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PoseBatch:
     """n poses in their order of arrival; a slot may occur more than once.
 
-    `slots` int32 (n), `seqs` uint32 (n), `rows` int32 (n, pose.COLUMNS) with the client's flags,
-    `parts` uint8 (n), `extras` uint8 (n, pose.EXTRA_BYTES); all contiguous.
+    `slots` int32 (n), `seqs` uint32 (n), `acks` uint32 (n) with the newest tick that its client had
+    decoded, `rows` int32 (n, pose.COLUMNS) with the client's flags, `parts` uint8 (n), `extras`
+    uint8 (n, pose.EXTRA_BYTES); all contiguous.
     """
 
     slots: Ints
     seqs: Seqs
+    acks: Seqs
     rows: Ints
     parts: Bytes
     extras: Bytes
@@ -152,8 +161,9 @@ class PoseBatch:
 class MoveResult:
     """What became of each pose of a batch.
 
-    `taken` bool (n) is False for a stale one; `reasons` uint16 (n) are the `messages.MoveReason`
-    bits of the rules it broke, 0 when it was taken as it is or is stale.
+    `taken` bool (n) is False for a stale one (out of sequence, or of before a jump); `reasons`
+    uint16 (n) are the `messages.MoveReason` bits of the rules it broke, 0 when it was taken as it
+    is or is stale.
     """
 
     taken: Bools
@@ -194,8 +204,9 @@ def apply_poses(
     reasons = np.zeros(len(batch.slots), np.uint16)
     count, broken = pose_kernels.take_poses(
         *colliders.arrays, rules.limits, state.motion, state.seq, state.has_seq,
-        state.has_jumped, tables.rows, tables.extras, tables.parts, batch.slots, batch.seqs,
-        batch.rows, batch.parts, batch.extras, rules.reach_mm_max, taken, reasons,
+        state.has_jumped, state.unheard_tick, tables.rows, tables.extras, tables.parts,
+        batch.slots, batch.seqs, batch.acks, batch.rows, batch.parts, batch.extras,
+        rules.reach_mm_max, taken, reasons,
     )
     return MoveResult(taken, reasons, count, broken)
 

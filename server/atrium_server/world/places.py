@@ -119,7 +119,7 @@ class Places:
             retry_ms = math.ceil((cooldown - waited) * 1000 / self._manifest.tick_rate_hz)
         if spot is not None:
             self.jump_tick[slot] = tick
-            self._place(slot, spot)
+            self._move_to(slot, spot, tick)
         result = Result(command.request_id, code, reason, retry_ms)
         session = (command.session_id,)
         out.tells.append(c.Tell(session, result))
@@ -194,7 +194,7 @@ class Places:
         for slot in self.prop_seats.lost():
             _, _, spot = self._rise(slot)
             assert spot is not None, "who sits can stand up"
-            self._place(slot, spot)
+            self._move_to(slot, spot, tick)
             session = (int(self._tables.sessions[slot]),)
             out.tells.append(c.Tell(session, self.correction(slot, MoveReason.TELEPORT, tick)))
 
@@ -247,6 +247,11 @@ class Places:
 
     def _place(self, slot: int, spot: Spot) -> None:
         movement.place(self._tables.moves, self._rules, self._tables.poses, slot, spot)
+
+    def _move_to(self, slot: int, spot: Spot, tick: int) -> None:
+        """To another place than its client knows: what that had sent before it hears is void."""
+        self._place(slot, spot)
+        self._tables.moves.unheard_tick[slot] = tick
 
     def set_flag(self, slot: int, flag: int, on: bool) -> None:
         flags = int(self._tables.poses.rows[slot, pose.FLAGS])

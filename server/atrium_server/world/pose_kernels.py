@@ -3,8 +3,9 @@
 Theory of operation
 -------------------
 `take_poses` goes through a batch once, in its order of arrival. A pose that is newer than what its
-slot has moves the slot's root as far as the rules allow (`atrium_server.world.kernels.move_root`),
-and brings everything else; so of several poses of one slot the newest is what remains.
+slot has, and was made by a client that knew of the slot's last jump, moves the slot's root as far
+as the rules allow (`atrium_server.world.kernels.move_root`), and brings everything else; so of
+several poses of one slot the newest is what remains.
 
 Tracked points stay integers from the wire to the wire. A point out of reach goes to the nearest
 allowed one by a scale factor, each component cut toward the body's axis: the result is within
@@ -52,6 +53,7 @@ _EXTRA_PARTS: Final = int(pose.Parts.FINGERS | pose.Parts.JOINTS | pose.Parts.FA
 _REACH_BROKEN: Final = int(MoveReason.REACH)
 
 Seqs = npt.NDArray[np.uint32]
+Ticks = npt.NDArray[np.int64]
 
 
 @kernel("boolean(uint32[::1], boolean[::1], int64, uint32)")
@@ -62,6 +64,17 @@ def _is_newer(seq: Seqs, has_seq: Bools, slot: int, of_pose: np.uint32) -> bool:
     """
     ahead = (np.int64(of_pose) - np.int64(seq[slot])) % _SEQ_SPAN
     return bool(not has_seq[slot] or 0 < ahead < _SEQ_SPAN // 2)
+
+
+@kernel("boolean(int64[::1], int64, uint32)")
+def _has_heard(unheard_tick: Ticks, slot: int, ack: np.uint32) -> bool:
+    """Whether who made a pose knew of the last jump of its slot; from then on it does."""
+    if unheard_tick[slot] < 0:
+        return True
+    if (np.int64(ack) - unheard_tick[slot]) % _SEQ_SPAN >= _SEQ_SPAN // 2:
+        return False
+    unheard_tick[slot] = -1
+    return True
 
 
 @kernel("boolean(int32[::1], int64, boolean, float64)")
@@ -107,14 +120,15 @@ def _take_extras(
 
 
 @kernel("Tuple((int64, int64))(float64[:, ::1], int32[::1], int32[::1], float64[::1],"
-        " float64[::1], float64[:, ::1], uint32[::1], boolean[::1], boolean[::1],"
-        " int32[:, ::1], uint8[:, ::1], uint8[::1], int32[::1], uint32[::1], int32[:, ::1],"
-        " uint8[::1], uint8[:, ::1], float64, boolean[::1], uint16[::1])")
+        " float64[::1], float64[:, ::1], uint32[::1], boolean[::1], boolean[::1], int64[::1],"
+        " int32[:, ::1], uint8[:, ::1], uint8[::1], int32[::1], uint32[::1], uint32[::1],"
+        " int32[:, ::1], uint8[::1], uint8[:, ::1], float64, boolean[::1], uint16[::1])")
 def take_poses(
     shapes: Floats, cell_starts: Ints, cell_ids: Ints, grid: Floats, rules: Floats,
-    motion: Floats, seq: Seqs, has_seq: Bools, has_jumped: Bools,
+    motion: Floats, seq: Seqs, has_seq: Bools, has_jumped: Bools, unheard_tick: Ticks,
     rows: Ints, extras: pose.Bytes, parts: pose.Bytes,
-    slots: Ints, seqs: Seqs, wanted: Ints, wanted_parts: pose.Bytes, wanted_extras: pose.Bytes,
+    slots: Ints, seqs: Seqs, acks: Seqs, wanted: Ints, wanted_parts: pose.Bytes,
+    wanted_extras: pose.Bytes,
     reach: float, taken: Bools, reasons: Shorts,
 ) -> tuple[int, int]:
     """Take n poses in turn: set `taken` and `reasons`; returns how many were, and have any.
@@ -125,7 +139,9 @@ def take_poses(
     count = broken = 0
     for k in range(slots.shape[0]):
         slot = slots[k]
-        taken[k], reasons[k] = _is_newer(seq, has_seq, slot, seqs[k]), 0
+        taken[k] = (_is_newer(seq, has_seq, slot, seqs[k])
+                    and _has_heard(unheard_tick, slot, acks[k]))
+        reasons[k] = 0
         if not taken[k]:
             continue
         count += 1

@@ -282,8 +282,8 @@ class World:
                 # These were sent on the old link; the new one's counting begins after its welcome.
                 counts &= poses.slots != slot
             poses = PoseBatch(
-                poses.slots[counts], poses.seqs[counts], poses.rows[counts], poses.parts[counts],
-                poses.extras[counts],
+                poses.slots[counts], poses.seqs[counts], poses.acks[counts], poses.rows[counts],
+                poses.parts[counts], poses.extras[counts],
             )
         result = movement.apply_poses(
             self.tables.moves, self.rules, self._colliders, poses, self.tables.poses
