@@ -222,8 +222,27 @@ def is_live(page: Page) -> None:
                 " && atriumTest.model.place.name !== ''")
 
 
+def settled(page: Page, expression: str) -> list[float]:
+    """The numbers that an expression gives once two askings in a row agree."""
+    last: list[float] = page.evaluate(expression)
+    end = time.monotonic() + EFFECT_S_MAX
+    while time.monotonic() < end:
+        frames(page)
+        now: list[float] = page.evaluate(expression)
+        if now == pytest.approx(last, abs=0.1):
+            return now
+        last = now
+    pytest.fail(f"It never settled: {expression}")
+
+
+def drawn(page: Page) -> None:
+    """Wait until a picture has been drawn of what is there now."""
+    before = page.evaluate("() => atriumTest.stage.renderer.info.render.frame")
+    until(page, "(before) => atriumTest.stage.renderer.info.render.frame > before", before)
+
+
 def frames(page: Page, count: int = 3) -> None:
-    """Wait until that many more frames have been drawn."""
+    """Wait until that many more frames have passed; under test not each of them is drawn."""
     page.evaluate(
         "(count) => new Promise((done) => { let left = count;"
         " const remove = atriumTest.stage.addFrame(() => {"

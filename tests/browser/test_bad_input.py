@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import pytest
-from browsing import Server, Visits, chromium, frames, is_live, running, until
+from browsing import Server, Visits, chromium, drawn, frames, is_live, running, until
 from playwright.sync_api import Browser, BrowserContext, Page, Route, WebSocketRoute, expect
 
 from atrium_shared.codec import decode_server, encode, encode_snapshot
@@ -273,7 +273,7 @@ def test_a_picture_that_was_taken_away_comes_back(visits: Visits) -> None:
     visits.forgiven = ["THREE.WebGLRenderer: Context Lost"]
     page = visits.join("Dan")
     page.evaluate("() => atriumTest.scenery")
-    frames(page)
+    drawn(page)
     before = page.evaluate(COLOURS)
     assert before > 8
     page.evaluate("() => atriumTest.stage.renderer.forceContextLoss()")
@@ -281,7 +281,7 @@ def test_a_picture_that_was_taken_away_comes_back(visits: Visits) -> None:
     page.evaluate("() => atriumTest.stage.renderer.forceContextRestore()")
     expect(page.locator("#notices")).to_contain_text("The picture is back")
     expect(page.locator("#notices")).not_to_contain_text("The picture is gone")
-    frames(page)
+    drawn(page)
     assert page.evaluate(COLOURS) > before / 2
     can_walk(page)
 

@@ -18,9 +18,9 @@ from browsing import (
     Server,
     Visits,
     chromium,
-    frames,
     is_live,
     running,
+    settled,
     stand_at,
     until,
 )
@@ -176,8 +176,7 @@ def test_a_click_on_a_seat_sits_and_walking_stands_up(visits: Visits) -> None:
       page.boom.yaw = Math.atan2(model.own.x - seat.x, model.own.z - seat.z);
       page.boom.pitch = -0.35;
     }""")
-    frames(page)
-    x, y = page.evaluate("""() => {
+    x, y = settled(page, """() => {
       const { model, stage } = atriumTest;
       const [seat] = model.place.seats;
       const at = stage.camera.position.clone().set(seat.x, seat.y, seat.z).project(stage.camera);

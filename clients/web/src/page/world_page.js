@@ -29,6 +29,8 @@ import { Gathering } from "./gather.js";
 
 const POSE_MS = 50;
 const SLOW_MS = 250;
+/** The longest wait before a request is made again without a word. */
+const RETRY_MS_MAX = 1500;
 const SEAT_M = 0.9;
 const COLLIDERS_STEP_M = 2;
 const SCENE_TRIES_MAX = 4;
@@ -344,11 +346,11 @@ export class WorldPage {
     const point = this.groundAt(x, y);
     if (!point) return;
     const prop = seatNear(this.model.props, point);
-    if (prop) return void this.#tell(this.model.sitOnProp(prop.id));
+    if (prop) return void this.#tell(() => this.model.sitOnProp(prop.id));
     const seat = this.model.place.seats.find((each) => (
       Math.hypot(each.x - point.x, each.z - point.z) < SEAT_M
       && Math.abs(each.y - point.y) < SEAT_M));
-    if (seat) return void this.#tell(this.model.sitOn(seat.id));
+    if (seat) return void this.#tell(() => this.model.sitOn(seat.id));
     this.goTo(point.x, point.z);
   }
 
@@ -359,11 +361,16 @@ export class WorldPage {
   }
 
   /**
-   * A refusal is told to the person.
-   * @param {Promise<import("../core/requests.js").Answer>} asked
+   * Asks, once more after the short wait that an answer may name (one has just jumped); a refusal
+   * is told to the person.
+   * @param {() => Promise<import("../core/requests.js").Answer>} ask
    */
-  async #tell(asked) {
-    const { code, reason } = await asked;
+  async #tell(ask) {
+    let { code, reason, retry_ms: retryMs } = await ask();
+    if (code && retryMs > 0 && retryMs <= RETRY_MS_MAX) {
+      await new Promise((wake) => setTimeout(wake, retryMs));
+      ({ code, reason } = await ask());
+    }
     if (code && reason) this.model.told.fire(reason);
   }
 }
