@@ -6,6 +6,7 @@
     vitest      the tests in tests/web
     bench       the measurements there
     vendor      make vendor/ anew; with --check, compare
+    same        whether pairs of modules are the same program, for a test of what is sent of them
 
 Nobody needs Node to run Atrium, and nobody needs to install it to work on the pages: where the
 machine has none that is new enough, the one serves that pyright brings along in the extra `test`
@@ -33,6 +34,8 @@ PROGRAMS = {
     "bench": ("vitest/vitest.mjs", "bench", "--run", "--config", str(WEB / "vitest.config.mjs")),
 }
 """Where a tool lies in node_modules, and how it is called."""
+SCRIPTS = {"vendor": ("vendor.mjs", "esbuild"), "same": ("same_program.mjs", "vitest")}
+"""The tools that lie here, and the package that each stands on."""
 PROJECTS = ("jsconfig.json", "jsconfig.core.json")
 """What is type-checked, each with globals of its own."""
 
@@ -105,9 +108,10 @@ def command(tool: str, *arguments: str) -> list[str]:
         ToolError: there is no Node, or its packages are not installed.
     """
     node = str(find_node())
-    if tool == "vendor":
-        _require("esbuild")
-        return [node, str(WEB / "vendor.mjs"), *arguments]
+    if tool in SCRIPTS:
+        script, package = SCRIPTS[tool]
+        _require(package)
+        return [node, str(WEB / script), *arguments]
     program, *fixed = PROGRAMS[tool]
     package, _, path = program.partition("/")
     return [node, str(_require(package) / path), *fixed, *arguments]

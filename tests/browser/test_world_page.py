@@ -33,6 +33,15 @@ BOTS = 100
 SOAK_TICKS = int(os.environ.get("SOAK_S", "10")) * 20
 """How long the crowd is watched; two minutes are SOAK_S=120."""
 HEAP_GROWTH_BYTES_MAX = 4_000_000
+PAGE_GZIP_BYTES_MAX = 350_000
+FETCHED = """() => {
+  const named = [...document.querySelectorAll("link[href], script[src]")].map((each) => (
+    each.href || each.src));
+  const found = performance.getEntriesByType("resource").filter(({ name }) => (
+    /[.](js|css)$/.test(new URL(name).pathname)));
+  return { unnamed: found.map(({ name }) => name).filter((name) => !named.includes(name)),
+    count: found.length, bytes: found.reduce((sum, each) => sum + each.encodedBodySize, 0) };
+}"""
 TICK = "() => atriumTest.model.tick"
 OWN = "() => { const { x, y, z, yaw } = atriumTest.model.own; return [x, y, z, yaw]; }"
 SHOWN = """(name) => {
@@ -97,6 +106,17 @@ def test_one_joins_walks_and_stands_where_the_server_says(server: Server, visits
         assert math.dist(ada.position, (x, y, z)) < 0.002
         turned = (ada.yaw - yaw + math.pi) % math.tau - math.pi
         assert abs(turned) < 0.01
+
+
+def test_the_budget_holds_for_all_that_is_fetched_until_one_stands_in_the_world(
+    visits: Visits,
+) -> None:
+    page = visits.join("Una")
+    assert page.evaluate("() => atriumTest.scenery")
+    fetched = page.evaluate(FETCHED)
+    print(f"\n{fetched['count']} scripts and styles, {fetched['bytes'] / 1000:.1f} kB")
+    assert fetched["unnamed"] == [], "the page names all that will surely follow"
+    assert 0 < fetched["bytes"] <= PAGE_GZIP_BYTES_MAX
 
 
 def test_two_pages_see_each_other_move_as_the_server_tells(

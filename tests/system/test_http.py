@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from atrium_server.config import AtriumStartError
-from atrium_server.http import assets, guard, service
+from atrium_server.http import assets, guard, service, static_files
 from atrium_server.http.guard import Admission
 from atrium_server.http.status import WorldStatus
 from atrium_server.net.addresses import Addresses, AddressRules
@@ -40,7 +40,11 @@ ANYBODY = Admission(
     trusts=lambda client: True, take_request=lambda client, now, is_static: True,
     refused=lambda reason: None,
 )
-SCRIPT = b"export const answer = 42; // " + b"a" * 600
+SCRIPT = b"export const answer = '" + b"a" * 600 + b"'; // that is"
+SENT_SCRIPT = b"export const answer='" + b"a" * 600 + b"';"
+"""What is sent of it: the program, without what only its readers need."""
+SCRIPT_HEAD_BYTES_MAX = 256
+"""Of an answer's headers; the world page asks for some 150 scripts and styles."""
 
 
 @dataclass
@@ -283,7 +287,41 @@ async def test_the_page_names_its_files_by_version(web: assets.WebAssets) -> Non
     assert page.headers["cache-control"] == "no-cache"
     assert answer.headers["content-type"].startswith("text/javascript")
     assert "immutable" in answer.headers["cache-control"]
-    assert answer.body == SCRIPT
+    assert answer.body == SENT_SCRIPT
+
+
+async def test_scripts_get_only_headers_that_mean_something_for_them(
+    web: assets.WebAssets,
+) -> None:
+    url = f"/static/{web.version}/src/main.js"
+    async with opened(web) as (browser, _):
+        plain = await browser.get(url)
+        packed = await browser.get(url, accept_encoding="br, gzip")
+        refused = await browser.get(url, accept_encoding="gzip;q=0")
+        missing = await browser.get(f"/static/{web.version}/src/none.js", accept_encoding="gzip")
+        posted = await browser.ask("POST", url)
+    assert plain.headers == refused.headers == {
+        "content-type": "text/javascript; charset=utf-8",
+        "content-length": str(len(plain.body)), "cache-control": static_files.IMMUTABLE,
+        "vary": "accept-encoding", "x-content-type-options": "nosniff",
+        "date": plain.headers["date"],
+    }
+    assert packed.headers["content-encoding"] == "gzip"
+    head = sum(len(f"{name}: {value}\r\n") for name, value in packed.headers.items())
+    assert head <= SCRIPT_HEAD_BYTES_MAX
+    assert gzip.decompress(packed.body) == plain.body == refused.body == SENT_SCRIPT
+    assert "content-security-policy" in missing.headers, "an error is a document"
+    assert (missing.status, posted.status) == (404, 405)
+
+
+async def test_a_picture_is_a_document_and_bound_by_the_policy(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text('<link rel="icon" href="icon.svg">')
+    (tmp_path / "icon.svg").write_text("<svg/>")
+    web = assets.load_assets(tmp_path)
+    async with opened(web) as (browser, _):
+        answer = await browser.get(f"/static/{web.version}/icon.svg")
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    assert "immutable" in answer.headers["cache-control"]
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,17 @@ def test_a_page_names_all_modules_that_it_will_load(tmp_path: Path) -> None:
     assert said.index("b.js") < said.index("<script")
 
 
+def test_what_will_follow_is_named_after_the_script_and_once(tmp_path: Path) -> None:
+    modules = {"main": 'import "./a.js"; import("./late.js"); import("./later.js");', "a": "",
+               "late": 'import "./a.js"; import "./b.js";', "b": "", "c": "",
+               "later": 'import "./late.js"; import "./c.js";'}
+    for name, text in modules.items():
+        (tmp_path / f"{name}.js").write_text(text)
+    said = page(tmp_path, """<script type="module" src="main.js"></script>
+        <link rel="modulepreload" href="late.js"><link href="later.js" rel="modulepreload">""")
+    assert re.findall(r"/(\w+)\.js", said) == ["a", "main", "b", "late", "c", "later"]
+
+
 def test_a_page_without_a_module_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "main.js").write_text('import "./a.js";')
     (tmp_path / "a.js").write_text("")

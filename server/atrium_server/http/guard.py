@@ -21,8 +21,8 @@ The guard stands between Hypercorn and Litestar, both of which speak ASGI to it.
   would block the connection for good.
 * *Uploads* are the exception: the bodies of a few named routes reach their handler piece by piece
   (see `uploads`), with bounds of their own.
-* *Headers.* Every answer, errors included, carries the security headers, and is not to be kept
-  unless the route says otherwise.
+* *Headers.* Every answer, errors included, carries the security headers that mean something for
+  it, and is not to be kept unless the route says otherwise.
 * *HEAD* is GET without the body, which Hypercorn leaves out. A handler for whom a body is much work
   finds IS_HEAD in the scope.
 * *WebSocket* belongs to the front door; what gets here asked for a wrong path and is refused. It
@@ -89,7 +89,13 @@ DEFAULT_HEADERS: Final = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 )
-"""Added to each answer that does not have a header of that name."""
+"""Added to each answer that does not have a header of that name, but for scripts and styles."""
+NO_DOCUMENTS: Final = (b"text/javascript", b"text/css")
+FEW_HEADERS: Final = tuple(
+    each for each in DEFAULT_HEADERS if each[0] in {b"x-content-type-options", b"cache-control"}
+)
+"""What scripts and styles get: the rest binds documents, and who opens one of these as a document
+is shown a text. A page has more than a hundred of them, and pays for each header as often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,10 +304,13 @@ def _replaying(body: bytes, receive: Receive) -> Receive:
 def _adding_headers(send: Send) -> Send:
     async def add(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers: list[tuple[bytes, bytes]] = list(message.get("headers", []))
-            present = {name.lower() for name, _ in headers}
-            headers += [header for header in DEFAULT_HEADERS if header[0] not in present]
-            message = {**message, "headers": headers}
+            present: dict[bytes, bytes] = {
+                name.lower(): value for name, value in message.get("headers", [])
+            }
+            is_text = present.get(b"content-type", b"").startswith(NO_DOCUMENTS)
+            wanted = FEW_HEADERS if is_text else DEFAULT_HEADERS
+            added = [header for header in wanted if header[0] not in present]
+            message = {**message, "headers": [*message.get("headers", []), *added]}
         await send(message)
 
     return add

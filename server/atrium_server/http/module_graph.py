@@ -9,30 +9,20 @@ entry, nearest first; `import()` is not followed, since it is how a page says th
 something.
 
 Imports are statements that stand outside of strings, comments, templates and regular expressions.
-`code_only` blanks those out and keeps every other character in its place. It is a scanner and no
-parser: whether a slash divides or begins a regular expression is told by what stands before it,
-which is wrong for a regular expression right after `if (...)`, and nowhere else in sane code. What
-depends on it is speed alone: a module that is missed here is loaded all the same, only later.
+`code_only` blanks those out (see `javascript`) and keeps every other character in its place. Where
+the scanner guesses and is wrong, speed alone depends on it: a module that is missed here is loaded
+all the same, only later.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-_TOKEN: Final = re.compile(
-    r"""//[^\n]*|/\*.*?(?:\*/|\Z)|"(?:\\.|[^"\\\n])*"?|'(?:\\.|[^'\\\n])*'?|[`/{}]""", re.DOTALL
-)
-_TEMPLATE_TEXT: Final = re.compile(r"(?:\\.|\$(?!\{)|[^`\\$])*+(`|\$\{|\Z)", re.DOTALL)
-_REGULAR_EXPRESSION: Final = re.compile(
-    r"/(?:\\[^\n]|\[(?:\\[^\n]|[^\]\\\n])*+\]|[^/\\\n\[])++/\w*"
-)
-_VALUE_END: Final = re.compile(r"""[\w$)\]"'`]\Z|\+\+\Z|--\Z""")
-_KEYWORD_END: Final = re.compile(
-    r"(?<![\w$.])(?:return|typeof|instanceof|in|of|new|delete|void|throw|case|do|else|yield|await)\Z"
-)
+from atrium_server.http.javascript import Kind, pieces
+
 _IMPORT: Final = re.compile(
     r"""(?<![\w$.#])(?:import|(?:import|export)\b[\w$\s{},*"']*?(?<![\w$])from)\s*(["'])"""
 )
@@ -48,40 +38,7 @@ def code_only(source: str) -> str:
     The quotation marks of strings stay, lines and columns stay, the code in `${...}` stays; a
     regular expression becomes a 0, which is a value just as well.
     """
-    out: list[str] = []
-    at = depth = 0
-    substitutions: list[int] = []
-    after_value = False
-    while match := _TOKEN.search(source, at):
-        start, token = match.start(), match.group()
-        between = source[at:start]
-        if between and (code := between.rstrip()):
-            after_value = _is_value(code)
-        out.append(between)
-        at = match.end()
-        if token.startswith(("//", "/*")):
-            out.append(_blank(token))
-        elif token == "`" or (token == "}" and substitutions and substitutions[-1] == depth):
-            if token == "}":
-                substitutions.pop()
-            at, after_value = _end_of_template_text(source, at)
-            if not after_value:
-                substitutions.append(depth)
-            out.append(_blank(source[start:at]))
-        elif token == "/":
-            literal = None if after_value else _REGULAR_EXPRESSION.match(source, start)
-            at = literal.end() if literal else at
-            out.append("0".ljust(at - start) if literal else token)
-            after_value = literal is not None
-        elif token in "{}":
-            depth += 1 if token == "{" else -1
-            out.append(token)
-            after_value = False
-        else:
-            out.append(_blank_string(token))
-            after_value = True
-    out.append(source[at:])
-    return "".join(out)
+    return "".join(_BLANKED[kind](text) for kind, text in pieces(source))
 
 
 def static_imports(source: str) -> Iterator[str]:
@@ -132,20 +89,6 @@ class ModuleGraph:
         return self._imports[name]
 
 
-def _is_value(code: str) -> bool:
-    """Whether a slash that follows divides; `code` ends without a blank."""
-    return bool(_VALUE_END.search(code, max(0, len(code) - 2))) and not _KEYWORD_END.search(
-        code, max(0, len(code) - 12)
-    )
-
-
-def _end_of_template_text(source: str, at: int) -> tuple[int, bool]:
-    """Where the text of a template ends, and whether the template does."""
-    match = _TEMPLATE_TEXT.match(source, at)
-    assert match is not None  # it matches the empty text
-    return match.end(), match[1] != "${"
-
-
 def _blank_string(token: str) -> str:
     is_closed = len(token) > 1 and token[-1] == token[0]
     return token[0] + _blank(token[1:-1]) + token[0] if is_closed else token[0] + _blank(token[1:])
@@ -153,3 +96,12 @@ def _blank_string(token: str) -> str:
 
 def _blank(text: str) -> str:
     return _NOT_NEWLINE.sub(" ", text)
+
+
+_BLANKED: Final[Mapping[Kind, Callable[[str], str]]] = {
+    Kind.CODE: str,
+    Kind.COMMENT: _blank,
+    Kind.STRING: _blank_string,
+    Kind.TEMPLATE: _blank,
+    Kind.REGULAR_EXPRESSION: lambda text: "0".ljust(len(text)),
+}

@@ -36,6 +36,7 @@ from atrium_server.http.assets import Asset, WebAssets
 from atrium_server.http.guard import Admission
 from atrium_server.http.json_request import JsonRequest
 from atrium_server.http.scene_pieces import Unpacking
+from atrium_server.http.static_files import IMMUTABLE, takes_gzip
 from atrium_server.http.status import ServerStatus, WorldStatus
 from atrium_server.http.world_routes import HANDLERS as WORLD_HANDLERS
 from atrium_server.http.world_routes import Rewinder
@@ -44,7 +45,6 @@ from atrium_server.telemetry import CONTENT_TYPE, Registry
 from atrium_server.version import VERSION
 from atrium_shared.limits import HTTP_BODY_BYTES_MAX
 
-IMMUTABLE: Final = "public, max-age=31536000, immutable"
 REVALIDATE: Final = "no-cache"
 SHOWN_CHARS_MAX: Final = 64
 """How much of a name from a request is repeated in an answer."""
@@ -196,19 +196,13 @@ def map_page(request: AnyRequest, service: ServiceParameter) -> Response[bytes]:
 
 
 @get("/static/{version:str}/{name:path}", include_in_schema=False, sync_to_thread=False)
-def static(
-    version: FromPath[str],
-    name: FromPath[str],
-    request: AnyRequest,
-    service: ServiceParameter,
+def no_file(
+    version: FromPath[str], name: FromPath[str], service: ServiceParameter
 ) -> Response[bytes]:
-    """A file of the page; only of the version that is served now."""
+    """What is asked for is no file of the page, or `static_files` would have answered."""
     if version != service.assets.version:
         raise NotFoundException("The server has a newer version of the page: load it again.")
-    asset = service.assets.files.get(str(name).removeprefix("/"))
-    if asset is None:
-        raise NotFoundException("The page has no file of this name.")
-    return _answer(request, asset, IMMUTABLE)
+    raise NotFoundException("The page has no file of this name.")
 
 
 def _answer(request: AnyRequest, asset: Asset, cache_control: str) -> Response[bytes]:
@@ -220,18 +214,10 @@ def _answer(request: AnyRequest, asset: Asset, cache_control: str) -> Response[b
     }
     if asset.etag in request.headers.get("if-none-match", ""):
         return Response(b"", status_code=304, headers=headers)
-    if asset.compressed is not None and _takes_gzip(request.headers.get("accept-encoding", "")):
+    if asset.compressed is not None and takes_gzip(request.headers.get("accept-encoding", "")):
         headers["content-encoding"] = "gzip"
         return Response(asset.compressed, headers=headers)
     return Response(asset.body, headers=headers)
-
-
-def _takes_gzip(accepted: str) -> bool:
-    for part in accepted.lower().split(","):
-        coding, _, quality = part.partition(";")
-        if coding.strip() == "gzip":
-            return quality.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
-    return False
 
 
 _CODES: Final = {
@@ -276,7 +262,7 @@ def _on_bug(request: AnyRequest, error: Exception) -> Response[dict[str, str]]:
 def make_app(service: Service) -> Litestar:
     """The Litestar app of one server."""
     return Litestar(
-        [healthz, readyz, metrics, worlds, scene, world_page, map_page, static, *ACCOUNT_HANDLERS,
+        [healthz, readyz, metrics, worlds, scene, world_page, map_page, no_file, *ACCOUNT_HANDLERS,
          *ASSET_HANDLERS, *WORLD_HANDLERS],
         dependencies={"service": Provide(lambda: service, use_cache=True, sync_to_thread=False)},
         request_class=JsonRequest,

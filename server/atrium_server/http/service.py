@@ -47,6 +47,7 @@ from atrium_server.assets.uploads import Uploads
 from atrium_server.http.assets import WebAssets, load_assets, web_root
 from atrium_server.http.guard import Admission, Guard, is_websocket
 from atrium_server.http.routes import Service, make_app
+from atrium_server.http.static_files import StaticFiles
 from atrium_server.http.status import ServerStatus
 from atrium_server.http.world_routes import Rewinder
 from atrium_server.telemetry import Registry
@@ -97,7 +98,8 @@ async def open_http_service(
     """
     assets = assets or load_assets(web_root())
     app = make_app(Service(status, registry, assets, admission, **lanes))
-    wrapper = ASGIWrapper(cast(Any, Guard(cast(Any, app), admission, assets.paths())))
+    guarded = StaticFiles(cast(Any, app), assets)
+    wrapper = ASGIWrapper(cast(Any, Guard(guarded, admission, assets.paths())))
     config = _hypercorn_config()
     context = WorkerContext(None)
     turn = trio.Lock()
