@@ -172,7 +172,7 @@ class Crowd:
         rows[:, pose.ROOT_COLUMNS:] = rng.integers(-900, 900, (n, pose.COLUMNS - pose.ROOT_COLUMNS))
         return PoseBatch(
             slots, (self.seqs[slots] % 2**32).astype(np.uint32),
-            rng.integers(0, self.world.tick + 1, n).astype(np.uint32), rows,
+            np.maximum(self.world.tick - slots % 3, 0).astype(np.uint32), rows,
             rng.choice([0, 3, 63], n).astype(np.uint8),
             rng.integers(0, 256, (n, pose.EXTRA_BYTES)).astype(np.uint8),
         )
