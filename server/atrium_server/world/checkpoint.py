@@ -45,6 +45,7 @@ from atrium_server.world.props import Prop
 from atrium_server.world.relations import SavedRelations
 from atrium_server.world.tables import Tables
 from atrium_server.world.telling import News
+from atrium_server.world.voice_round import Round, SavedRound
 from atrium_server.world.world import World
 from atrium_shared import limits
 from atrium_shared.messages import EntityKind
@@ -90,6 +91,8 @@ class _Saved(msgspec.Struct, frozen=True):
     waiting: list[Join]
     chat: _Chat
     relations: SavedRelations
+    voice_round: SavedRound | None
+    voice_is_due: bool
     stale: list[int]
     """Slots whose relations are to be told again."""
     prop_seats: list[tuple[int, bytes]]
@@ -195,7 +198,7 @@ def hold(world: World) -> Held:
 
 
 def _save_fixed(world: World) -> bytes:
-    t = world.tables
+    t, voices = world.tables, world.society.voices
     assert not t._freed_now, "a checkpoint is taken between two ticks"
     assert not world._returned, "a checkpoint is taken between two ticks"
     return _encoder.encode(_Saved(
@@ -204,7 +207,9 @@ def _save_fixed(world: World) -> bytes:
         arrays=[array.astype(_little(array)).tobytes() for array in _arrays(world, t.high)],
         names=t.names[: t.high], avatars=t.avatars[: t.high],
         seq_at_join=world._seq_at_join, waiting=world._waiting, chat=_save_chat(world.chat),
-        relations=world.relations.save(t.high), stale=[*world.society.stale],
+        relations=world.relations.save(t.high),
+        voice_round=None if voices.round is None else voices.round.save(),
+        voice_is_due=voices.is_due, stale=[*world.society.stale],
         prop_seats=world.places.prop_seats.save(),
         paid_to=[budget.paid_to for budget in _budgets(world)],
         built=_save_built(world),
@@ -235,6 +240,7 @@ def restore(world: World, data: bytes) -> None:
     world._seq_at_join = saved.seq_at_join
     world._waiting = saved.waiting
     world.relations.restore(saved.relations)
+    _restore_voices(world, saved)
     world.society.stale.update(dict.fromkeys(saved.stale))
     _restore_chance(world.places.random, saved.chance)
     _restore_built(world, saved.built, whole)
@@ -243,6 +249,15 @@ def restore(world: World, data: bytes) -> None:
     world._stage.tick = world.building.telling.tick = saved.tick
     for budget, paid_to in zip(_budgets(world), saved.paid_to, strict=True):
         budget.paid_to = paid_to
+
+
+def _restore_voices(world: World, saved: _Saved) -> None:
+    voices = world.society.voices
+    if ((voices.peers < -1) | (voices.peers >= len(voices.modes))).any():
+        raise ValueError("the checkpoint has voices of slots that are not there")
+    if saved.voice_round is not None:
+        voices.round = Round.restore(saved.voice_round, len(voices.modes))
+    voices.is_due = saved.voice_is_due
 
 
 def _budgets(world: World) -> list[Budget]:

@@ -3,19 +3,18 @@
 Theory of operation
 -------------------
 Voice goes from person to person, past the server; what the server says is who may be connected.
-About twice a second `step` chooses pairs by where people stand: the nearest pair first, as long as
+About twice a second pairs are chosen by where people stand: the nearest pair first, as long as
 neither of the two has VOICE_PEERS_MAX already, they are within the world's voice radius, and at
 least one of them wants to talk and may be heard by the other. So the choice is symmetric, nobody
 is preferred, and equal worlds choose equally. A pair that exists counts as nearer than it is: it
-is kept until somebody else is clearly nearer, and does not flap at the border. Where a whole crowd
-changes its pairs, it is told so over some ticks.
+is kept until somebody else is clearly nearer, and does not flap at the border. A choice among many
+is made over some ticks (`voice_round`), and where a whole crowd changes its pairs, it is told so
+over some ticks.
 
 What ends a pair ends it at once: leaving, switching off, a lost link, and any change of what may
-pass between people. A pair begins only at the beginning of a tick, so that who has switched voice
-on in a tick has been told the ICE servers before the first peers.
-
-It is cheap because of each person only the nearest few are looked at: people are sorted along one
-axis and searched outwards, no farther than the farthest of the nearest found so far.
+pass between people, after which all pairs are looked through (`prune`) at the beginning of the next
+tick, and a new choice begins. A pair begins only at the beginning of a tick, so that who has
+switched voice on in a tick has been told the ICE servers before the first peers.
 """
 
 from __future__ import annotations
@@ -27,7 +26,8 @@ from atrium_server.world import commands as c
 from atrium_server.world.manifest import Manifest
 from atrium_server.world.relations import Relations
 from atrium_server.world.tables import Tables
-from atrium_server.world.voice_kernels import HEARS, NEAREST, SENDS, gather_edges, match
+from atrium_server.world.voice_kernels import HEARS, SENDS, SLOT_BITS, prune
+from atrium_server.world.voice_round import Crowd, Round
 from atrium_shared import limits, pose
 from atrium_shared.errors import ErrorCode
 from atrium_shared.messages import Result, RtcPeer, RtcPeers, VoiceMode
@@ -37,7 +37,7 @@ CHOSEN_S = 0.5
 TOLD_PER_TICK_MAX = 200
 _SPEAKING = int(pose.Flags.SPEAKING)
 _TALK = int(VoiceMode.TALK)
-assert limits.SESSIONS_PER_WORLD_MAX < 2**14, "slots must fit into the keys of edges"
+assert limits.SESSIONS_PER_WORLD_MAX < 2**SLOT_BITS, "slots must fit into the keys of edges"
 
 
 class Voices:
@@ -57,7 +57,11 @@ class Voices:
         self.untold = np.zeros(n, np.uint8)
         """1 for whose peers are others than was told."""
         self.seen_version = np.zeros(1, np.int64)
-        """Of the relations, when pairs were last chosen; an array, as it is saved with them."""
+        """Of the relations, when pairs were looked through; an array, as it is saved with them."""
+        self.is_due = False
+        """Whether another choice is to begin as soon as none is under way."""
+        self.round: Round | None = None
+        """The choice that is under way."""
 
     # --- what people want ----------------------------------------------------------------
 
@@ -85,6 +89,8 @@ class Voices:
     def end(self, slot: int, out: c.TickOutput) -> None:
         """Voice is over for who stands in this slot: gone, without a link, or switched off."""
         self.modes[slot] = 0
+        if self.round is not None:
+            self.round.leave(slot)
         self._silence(slot)
         others = [other for other in self.peers[slot].tolist() if other >= 0]
         self.peers[slot], self.flows[slot] = -1, 0
@@ -110,8 +116,8 @@ class Voices:
     # --- pairs ---------------------------------------------------------------------------
 
     def step(self, tick: int, out: c.TickOutput) -> None:
-        """Once a tick, before its commands: choose pairs where it is time, and tell of them."""
-        self._choose(tick)
+        """Once a tick, before its commands: end and choose pairs, and tell of them."""
+        self.choose(tick)
         if not self.untold.any():
             return
         slots = np.flatnonzero(self.untold)
@@ -120,38 +126,62 @@ class Voices:
         for slot in [*slots[later].tolist(), *slots[~later].tolist()][:TOLD_PER_TICK_MAX]:
             self._tell(slot, out)
 
-    def _choose(self, tick: int) -> None:
-        changed = self._relations.version != self.seen_version[0]
-        if tick % self._period and not changed:
+    def choose(self, tick: int) -> None:
+        """End and choose pairs; who has others than before is `untold`."""
+        self._prune()
+        self._go_on(tick)
+
+    def _prune(self) -> None:
+        """End what may not be any more, when anything has changed between people."""
+        if self._relations.version == self.seen_version[0]:
             return
         self.seen_version[0] = self._relations.version
-        wants = np.flatnonzero(
-            (self.modes > 0) & (self._tables.alive == 1) & (self._relations.safe == 0)
-        ).astype(np.int32)
-        if len(wants) == 0 and not (self.peers[:, 0] >= 0).any():
-            return
-        rows = self._tables.poses.rows
-        wants = wants[np.argsort(rows[wants, pose.X], kind="stable")]
-        places = np.ascontiguousarray(rows[wants, :3])
-        place_of = np.full(len(self.modes), -1, np.int32)
-        place_of[wants] = np.arange(len(wants), dtype=np.int32)
-        edges = np.empty(len(wants) * (NEAREST + limits.VOICE_PEERS_MAX), np.int64)
-        count = gather_edges(
-            wants, places, place_of, self.modes, self._relations.deaf, self.peers,
-            self._radius_mm, edges,
+        self.is_due = True
+        prune(
+            self.peers, self.flows, self.modes, self._relations.deaf, self._relations.safe,
+            self.untold,
         )
-        peers, flows = np.full_like(self.peers, -1), np.zeros_like(self.flows)
-        match(np.sort(edges[:count]), self.modes, self._relations.deaf, peers, flows)
-        differ = (peers != self.peers).any(axis=1) | (flows != self.flows).any(axis=1)
+
+    def _go_on(self, tick: int) -> None:
+        """Go on with the choice of pairs, or begin one where it is time."""
+        self.is_due = self.is_due or not tick % self._period
+        crowd = self._crowd()
+        if self.round is None:
+            if not self.is_due:
+                return
+            self.is_due = False
+            wants = (self.modes > 0) & (self._tables.alive == 1) & (self._relations.safe == 0)
+            if not wants.any():
+                return  # nor is there a pair: who wants none any more has none
+            self.round = Round.of(np.flatnonzero(wants).astype(np.int32), crowd)
+            if self.round.is_of_crowd:
+                return
+        chosen = self.round.step(crowd)
+        if chosen is None:
+            return
+        self.round = None
+        peers, flows = chosen
+        self.untold |= (peers != self.peers).any(axis=1) | (flows != self.flows).any(axis=1)
         self.peers, self.flows = peers, flows
-        self.untold |= differ
+
+    def _crowd(self) -> Crowd:
+        return Crowd(
+            self._tables.poses.rows, self.modes, self._relations.deaf, self._relations.safe,
+            self.peers, self._radius_mm,
+        )
 
     def paired_session(self, slot: int, entity_id: int) -> int | None:
-        """The session of a peer of this slot; None when the two are not paired (any more)."""
+        """The session of a peer of this slot; None when the two are not paired, or have just said
+        what ends it.
+        """
         for other in self.peers[slot].tolist():
             if other >= 0 and int(self._tables.entity_ids[other]) == entity_id:
-                return int(self._tables.sessions[other])
+                may_flow = self._may_flow(slot, other) or self._may_flow(other, slot)
+                return int(self._tables.sessions[other]) if may_flow else None
         return None
+
+    def _may_flow(self, speaker: int, listener: int) -> bool:
+        return self.modes[speaker] == _TALK and self._relations.may_hear(listener, speaker)
 
     def _tell(self, slot: int, out: c.TickOutput) -> None:
         self.untold[slot] = 0
