@@ -20,6 +20,7 @@ from atrium_server.scribe import Scribe
 from atrium_server.seats import Session
 from atrium_server.world.commands import AnyCommand, Say, Tell
 from atrium_shared import codec
+from atrium_shared.edits import FEATURE_DRAGS
 from atrium_shared.messages import (
     Appearance,
     ChatPublished,
@@ -33,6 +34,7 @@ from atrium_shared.messages import (
     Message,
     PropHeld,
     PropsChanged,
+    PropsDragged,
     PropsFlown,
     Relations,
     RtcPeers,
@@ -48,12 +50,12 @@ from atrium_shared.social import (
 
 _TALK = (
     ChatPublished, ChatRetract, Emote, PropsChanged, PropHeld, PropsFlown, Appearance, Marker,
-    RtcSignalled,
+    RtcSignalled, PropsDragged,
 )
 """What others say and do: it may wait for credit, while what concerns a client itself may not."""
 _FEATURE_OF: dict[type[Message], str] = {
     Appearance: FEATURE_AVATARS, Marker: FEATURE_MARKERS, Relations: FEATURE_RELATIONS,
-    RtcPeers: FEATURE_VOICE, RtcServers: FEATURE_VOICE,
+    RtcPeers: FEATURE_VOICE, RtcServers: FEATURE_VOICE, PropsDragged: FEATURE_DRAGS,
 }
 """What is told only to those whose client has announced that it understands it."""
 SPEAKERS_MAX = 20_000

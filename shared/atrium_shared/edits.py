@@ -2,7 +2,8 @@
 
 An operation names props by ids that the client makes (UUIDs, 16 bytes), so that a client can show
 its own edit at once and say it again after a lost link without doing it twice. Each is taken or
-refused as a whole; what became of it is told by its request id.
+refused as a whole; what became of it is told by its request id. What is only dragged so far is no
+edit: `Drag` shows it to others, and is forgotten.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from atrium_shared import limits
+from atrium_shared.fields import U32, Message
 from atrium_shared.props import Position, Properties, Rotation, Transform, Velocity
 
 PropId = Annotated[bytes, Meta(min_length=16, max_length=16)]
@@ -125,3 +127,25 @@ class Flight(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     rotation: Rotation
     velocity_m_per_s: Velocity
     is_sliding: bool
+
+
+# --- what is not done yet ----------------------------------------------------------------
+
+FEATURE_DRAGS = "drags"
+"""PropsDragged."""
+Drags = Annotated[tuple[PropMove, ...], Meta(max_length=limits.EDIT_PROPS_MAX)]
+
+
+class Drag(Message, tag=19, frozen=True):
+    """All that I drag just now, and where to; nothing any more when empty. Not answered."""
+
+    drags: Drags
+
+
+class PropsDragged(Message, tag=86, frozen=True):
+    """All that an entity drags just now: what it dragged before and does not any more stands where
+    its state says, as it does when nothing was told for DRAG_S_MAX."""
+
+    entity_id: U32
+    server_ms: U32
+    drags: tuple[PropMove, ...]

@@ -271,6 +271,13 @@ EDIT_PER_S_MAX = 30.0
 EDIT_BURST_MAX = 60
 EDIT_PROPS_PER_S_MAX = 256
 """Props that one person changes, sustained: who changes 256 at once waits for a second."""
+DRAG_PER_S_MAX = 15.0
+"""How often somebody may tell where things are while they are dragged."""
+DRAG_BURST_MAX = 30
+DRAG_S_MAX = 2.0
+"""What is dragged and not told of for this long stands again where its state says."""
+DRAGS_PER_TICK_MAX = 256
+"""Props whose drags one world looks at in one tick."""
 GRAB_PER_S_MAX = 3.0
 GRAB_BURST_MAX = 12
 EDITS_REMEMBERED_MAX = 1_024
@@ -284,6 +291,10 @@ PROPS_DELIVERED_BYTES_PER_S_MAX = 24_000_000
 HANDS_BYTES_PER_S_MAX = 16_000
 """What one reader is told of props in hands and in the air."""
 HANDS_DELIVERED_BYTES_PER_S_MAX = 8_000_000
+DRAGS_BYTES_PER_S_MAX = 32_000
+"""What one reader is told of props that are dragged: eight that are moved as often as may be told,
+each by another. Beyond it drags are dropped: the edit that ends them comes by another way."""
+DRAGS_DELIVERED_BYTES_PER_S_MAX = 8_000_000
 HELD_PROPS_MAX = 512
 """Props of one world that are in hands: newcomers are told of all of them."""
 PROPS_MESSAGE_BYTES_MAX = 24_000
@@ -308,6 +319,7 @@ GRIP_M_MAX = 2.0
 """From the hand to the middle of what it holds."""
 
 assert SIGNAL_PER_S_MAX <= SIGNAL_BURST_MAX < MESSAGES_BURST_MAX
+assert DRAG_PER_S_MAX <= DRAG_BURST_MAX < MESSAGES_BURST_MAX
 assert EDIT_PER_S_MAX <= EDIT_BURST_MAX < MESSAGES_BURST_MAX
 assert EDITS_UNANSWERED_MAX <= EDITS_REMEMBERED_MAX
 assert PROPS_MESSAGE_BYTES_MAX + 2 * PROP_BYTES_MAX < OUTGOING_BYTES_MAX

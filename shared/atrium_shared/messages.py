@@ -20,7 +20,9 @@ import msgspec
 from msgspec import Meta
 
 from atrium_shared import limits, social
+from atrium_shared.edits import Drag as Drag
 from atrium_shared.edits import Edit, Flight, OwnerId, PropId, PropMove, PropState
+from atrium_shared.edits import PropsDragged as PropsDragged
 from atrium_shared.enums import ChatChannel as ChatChannel
 from atrium_shared.enums import ChatState as ChatState
 from atrium_shared.enums import ClientKind as ClientKind
@@ -362,23 +364,23 @@ class Saving(Message, tag=82, frozen=True):
 ClientMessage = (
     Hello | ClockPing | Pose | Ack | ChatSubmit | EmoteSubmit | Teleport | Travel | Bye
     | EditSubmit | Grab | Release | AvatarSubmit | Sit | Relate | Report | SafeZone | MarkerSubmit
-    | RtcSignal | VoiceSet
+    | RtcSignal | VoiceSet | Drag
 )
 ServerMessage = (
     Welcome | ClockPong | Snapshot | Enter | Leave | Correction | ChatStatus | ChatPublished
     | ChatRetract | Emote | Result | Error | Notice | EditStatus | PropsChanged | PropHeld
     | PropsFlown | SignStatus | Saving | Appearance | Relations | Marker | RtcSignalled | RtcPeers
-    | RtcServers
+    | RtcServers | PropsDragged
 )
 
 CLIENT_MESSAGES: tuple[type[Message], ...] = (
     Hello, ClockPing, Pose, Ack, ChatSubmit, EmoteSubmit, Teleport, Travel, Bye,
-    EditSubmit, Grab, Release, *social.CLIENT_MESSAGES,
+    EditSubmit, Grab, Release, *social.CLIENT_MESSAGES, Drag,
 )
 SERVER_MESSAGES: tuple[type[Message], ...] = (
     Welcome, ClockPong, Snapshot, Enter, Leave, Correction, ChatStatus, ChatPublished,
     ChatRetract, Emote, Result, Error, Notice, EditStatus, PropsChanged, PropHeld,
-    PropsFlown, SignStatus, Saving, *social.SERVER_MESSAGES,
+    PropsFlown, SignStatus, Saving, *social.SERVER_MESSAGES, PropsDragged,
 )
 
 

@@ -75,6 +75,8 @@ def client_messages() -> dict[str, m.ClientMessage]:
     return said | {
         "grab": m.Grab(200, PROP, 1, *grip),
         "release": m.Release(201, PROP, PLACE, (limits.RELEASE_M_PER_S_MAX, 2.5, -0.5)),
+        "drag": m.Drag((edits.PropMove(PROP, PLACE), edits.PropMove(OTHER, EDGE))),
+        "drag_ends": m.Drag(()),
     }
 
 
@@ -120,6 +122,8 @@ def server_messages() -> dict[str, m.ServerMessage]:
         "prop_held": m.PropHeld(PROP, 70_000, 1, *grip),
         "prop_put_back": m.PropHeld(PROP, 0, 0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)),
         "props_flown": m.PropsFlown(903, 45_150, flights),
+        "props_dragged": m.PropsDragged(70_000, 45_200, (edits.PropMove(PROP, PLACE),)),
+        "props_dragged_no_more": m.PropsDragged(70_000, 45_300, ()),
         "sign_status_pending": m.SignStatus(PROP, m.SignState.PENDING, "Mind the\nstep", ""),
         "sign_status_published": m.SignStatus(PROP, m.SignState.PUBLISHED, "Mind the\nstep", ""),
         "sign_status_rejected": m.SignStatus(PROP, m.SignState.REJECTED, "Bah", "Be kind."),
@@ -247,6 +251,12 @@ def malformed_client() -> dict[str, bytes]:
         "release_too_fast": [12, 1, PROP, _AT, [0.0, 50.5, 0.0]],
         "release_at_nan_speed": [12, 1, PROP, _AT, [math.nan, 0.0, 0.0]],
         "release_without_speed": [12, 1, PROP, _AT],
+        **{f"drag_{name}": [19, [[PROP, at]]] for name, at in transforms().items()},
+        "drag_65": [19, [[PROP, _AT]] * (limits.EDIT_PROPS_MAX + 1)],
+        "drag_id_of_15_bytes": [19, [[PROP[:15], _AT]]],
+        "drag_without_place": [19, [[PROP]]],
+        "drag_is_map": [19, {"drags": []}],
+        "drag_asks": [19, 1, []],
     }
     twice = codec.encode(client_messages()["edit_create_in_group"])
     return {name: msgpack.packb(value) for name, value in bad.items()} | {
@@ -279,6 +289,8 @@ def malformed_server() -> dict[str, bytes]:
         "sign_state_unknown": [81, PROP, 3, "", ""],
         "held_at_nan": [79, PROP, 1, 0, [math.nan, 0.0, 0.0], _AT[1]],
         "flight_too_fast": [80, 1, 1, [[PROP, _AT[0], _AT[1], [51.0, 0.0, 0.0], False]]],
+        **{f"dragged_{name}": [86, 1, 1, [[PROP, at]]] for name, at in transforms().items()},
+        "dragged_by_nobody_known": [86, -1, 1, []],
         "flight_short": [80, 1, 1, [[PROP, _AT[0], _AT[1], [1.0, 0.0, 0.0]]]],
     }
     return {name: msgpack.packb(value) for name, value in bad.items()}

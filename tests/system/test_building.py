@@ -176,6 +176,34 @@ async def test_nothing_else_is_said_of_an_edit_that_is_safe(
     await ann.hears_no_more()
 
 
+async def test_a_drag_is_heard_by_those_who_understand_it_and_is_one_edit(
+    yard: House, autojump_clock: MockClock
+) -> None:
+    ann = await Builder.join(yard)
+    understands = m.Capabilities(features=(edits.FEATURE_DRAGS,))
+    bob, old = await yard.witness("Bob", capabilities=understands), await yard.witness("Old")
+    await ann.do(create(1))
+    for x in (1.0, 2.0, 3.0):
+        await ann.peer.say(m.Drag((edits.PropMove(key(1), at(x)),)))
+        await trio.sleep(0.1)
+    assert [one.drags[0].transform for one in bob.heard_of(m.PropsDragged)] == [
+        at(1.0), at(2.0), at(3.0)
+    ]
+    assert old.heard_of(m.PropsDragged) == []
+    assert len(bob.heard_of(m.PropsChanged)) == 1, "only of its making"
+    await ann.do(edits.Place(key(1), at(3.0)))
+    await ann.do(edits.Undo())
+    await trio.sleep(0.1)
+    assert yard.host().world.building.props.get(key(1)).transform == at(0.0)
+    for _ in range(limits.DRAG_BURST_MAX + 20):
+        await ann.peer.say(m.Drag(()))
+    await trio.sleep(0.5)
+    assert 3 + limits.DRAG_BURST_MAX <= len(bob.heard_of(m.PropsDragged)) < 3 + (
+        limits.DRAG_BURST_MAX + 10
+    )
+    assert (await ann.do(edits.Redo())).state is m.EditState.ACCEPTED, "nothing else is held up"
+
+
 async def test_who_may_not_build_is_told_so(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with open_house(worlds=[write_yard(tmp_path, "members")]) as house:
         guest = await Builder.join(house)

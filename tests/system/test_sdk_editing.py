@@ -37,7 +37,7 @@ from atrium_client import (
     connect,
 )
 from atrium_shared import edits, limits, messages
-from atrium_shared.edits import Flight, PropState
+from atrium_shared.edits import Flight, PropMove, PropState
 from atrium_shared.messages import EditStatus, EditSubmit, EnterEntry, EntityKind, PropHeld
 from atrium_shared.props import Shape, Sign
 
@@ -519,6 +519,27 @@ async def test_what_flies_is_told_with_its_time(server: Any, autojump_clock: Moc
         await trio.sleep(1)
         assert x_of(me) == pytest.approx(2.0 * (me.render_s - flew.server_s), abs=1e-6)
         assert x_of(me) > 1.0
+
+
+async def test_drags_are_said_and_shown(server: Any, autojump_clock: MockClock) -> None:
+    server.files["/scenes/plaza@1"] = scene(5, 1.0)
+    async with connect(URL, name="Ada", stream=server.dial) as me:
+        await me.load_scene()
+        place = PropTransform((4.0, 0.0, 0.0))
+        await me.drag((A, place))
+        assert await server.peer.expect(messages.Drag) == messages.Drag((PropMove(A, place),))
+        await me.drag()
+        assert await server.peer.expect(messages.Drag) == messages.Drag(())
+        await trio.sleep(1)
+        await server.peer.say(
+            messages.PropsDragged(70, fake.server_ms(), (PropMove(A, place),))
+        )
+        dragged = await anext(me.prop_events())
+        assert (dragged.entity_id, dragged.drags) == (70, (PropMove(A, place),))
+        assert x_of(me) == 4.0
+        await server.peer.say(moved(6, 2.0))
+        await anext(me.prop_events())
+        assert x_of(me) == 2.0
 
 
 async def test_signs_and_saving_are_events(server: Any, autojump_clock: MockClock) -> None:

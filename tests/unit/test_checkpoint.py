@@ -117,6 +117,7 @@ class Crowd:
             c.PointAt(session, (0.0, 0.5, float(rng.uniform(-60, 60))), 1.0),
             c.Report(session, 10, entity, m.ReportReason.SPAM, "bad"),
             c.Regards(person, (Regard("guest:2", "Two", 4), Regard("x", "X", 1))),
+            c.Drag(session, (edits.PropMove(bytes([int(rng.integers(1, 9))]) * 16, Transform()),)),
             c.SitOn(session, 11, SEAT), c.SitOn(session, 11, SEAT),
             c.Build(session, self.requests, edits.Create(SEAT, b"", Transform(), Seat())),
         ]

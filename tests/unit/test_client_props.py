@@ -359,3 +359,31 @@ def test_every_state_of_the_vectors_is_taken() -> None:
     assert {one.prop_id: one for one in view.states()} == {
         one.prop_id: one for one in cases.states()
     }
+
+
+def test_what_is_dragged_is_shown_until_its_edit_or_no_more_is_heard() -> None:
+    view = loaded(state(A, 1.0), state(B, 5.0), state(C, 1.0, group=A))
+    hands = lambda *_: None  # noqa: E731 -- nobody holds anything
+
+    def x_of(prop_id: bytes, server_s: float = 10.5) -> float:
+        where = view.where(prop_id, server_s, hands)
+        assert where is not None
+        return where.position_m[0]
+
+    view.drag(10.0, 70, (PropMove(A, at(3.0)), PropMove(B, at(7.0))))
+    assert (x_of(A), x_of(B), x_of(C)) == (3.0, 7.0, 4.0), "and what is in a group goes with it"
+    assert x_of(A, 10.0 + limits.DRAG_S_MAX + 0.1) == 1.0
+    view.drag(10.1, 70, (PropMove(A, at(3.5)),))
+    assert (x_of(A), x_of(B)) == (3.5, 5.0), "what is not named any more stands where it stood"
+    view.drag(10.2, 71, (PropMove(A, at(9.0)),))
+    assert x_of(A) == 9.0, "the newest counts"
+    view.drag(10.3, 70, ())
+    assert x_of(A) == 9.0
+    view.update(told(6, moves=[(A, at(4.0))]))
+    assert x_of(A) == 4.0
+    view.drag(10.4, 71, (PropMove(A, at(9.0)),))
+    view.drag(10.5, 71, ())
+    assert x_of(A) == 4.0
+    view.drag(10.4, 71, (PropMove(A, at(9.0)),))
+    view.welcomed("/scene@5")
+    assert x_of(A) == 4.0

@@ -23,7 +23,7 @@ ONE_OF_EACH: tuple[m.Message, ...] = (
     m.Release(1, bytes(16), Transform(), (0.0, 0.0, 0.0)),
     m.AvatarSubmit(1, ""), m.Sit(1, bytes(16)), m.Relate(1, 1, "", 0), m.SafeZone(1, True),
     m.Report(1, 1, m.ReportReason.SPAM, ""), m.MarkerSubmit((0.0, 0.0, 0.0), 0.0),
-    m.VoiceSet(1, m.VoiceMode.OFF),
+    m.VoiceSet(1, m.VoiceMode.OFF), m.Drag(()),
 )
 
 

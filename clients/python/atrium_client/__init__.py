@@ -36,6 +36,7 @@ from atrium_client.events import MarkerShown as MarkerShown
 from atrium_client.events import Noticed as Noticed
 from atrium_client.events import PropEvent as PropEvent
 from atrium_client.events import PropsFlew as PropsFlew
+from atrium_client.events import PropsMoved as PropsMoved
 from atrium_client.events import PropsUpdated as PropsUpdated
 from atrium_client.events import PropTaken as PropTaken
 from atrium_client.events import Refused as Refused
@@ -88,8 +89,9 @@ __all__ = [
     "EditReverted", "EditState", "EditUnresolved", "Emoted", "Ended", "Entered", "EntityKind",
     "ErrorCode", "Event", "Flags", "Identity", "Joined", "Left", "LinkLost", "LooksChanged",
     "MarkerShown", "Me", "MoveReason", "Noticed", "Options", "PropError", "PropEvent", "PropTaken",
-    "PropTransform", "PropsFlew", "PropsUpdated", "PropsView", "ProtocolError", "ReconnectFailed",
-    "ReconnectPolicy", "Refused", "Relation", "RelationsTold", "ReportReason", "RequestAnswered",
+    "PropTransform", "PropsFlew", "PropsMoved", "PropsUpdated", "PropsView", "ProtocolError",
+    "ReconnectFailed", "ReconnectPolicy", "Refused", "Relation", "RelationsTold", "ReportReason",
+    "RequestAnswered",
     "RequestExpired", "RequestLost", "RequestRefused", "Rest", "RestRefused", "Resumed", "Rights",
     "SaveState", "SavingChanged", "SessionEnded", "SignJudged", "SignState", "SnapshotTaken",
     "State", "Ticket", "Transform", "Travelled", "Vector", "connect", "sign_in", "sign_in_as_guest",

@@ -20,8 +20,8 @@ from atrium_client.events import PropEvent
 from atrium_client.feed import Feed
 from atrium_client.handles import EditHandle
 from atrium_client.props import PropsView, decode_scene, hand_in_world
-from atrium_shared import edits
-from atrium_shared.messages import Grab, Rights
+from atrium_shared import codec, edits
+from atrium_shared.messages import Drag, Grab, Rights
 from atrium_shared.props import Properties, Transform
 
 Vector = tuple[float, float, float]
@@ -61,7 +61,9 @@ class Builder:
         return self._driver.props
 
     def prop_events(self) -> Feed[PropEvent]:
-        """What is told of props: PropsUpdated, PropTaken, PropsFlew; `props` has it already."""
+        """What is told of props: PropsUpdated, PropTaken, PropsFlew, PropsMoved. `props` has it
+        already.
+        """
         return self._driver.prop_events
 
     async def load_scene(self) -> dict[str, Any]:
@@ -130,6 +132,16 @@ class Builder:
     def place(self, prop_id: bytes, transform: Transform) -> EditHandle:
         """Move, turn or scale a prop, within its group if it is in one."""
         return self._edit(edits.Place(prop_id, transform), prop_id)
+
+    async def drag(self, *moves: tuple[bytes, Transform]) -> None:
+        """Show others where props are while we move them; nothing more when called without any.
+
+        To be called some ten times a second, with all that is dragged: the server drops what is
+        beyond DRAG_PER_S_MAX. It is no edit, is never saved, and needs no undo: `place` ends it.
+        """
+        await self._driver.until_active()
+        drags = tuple(edits.PropMove(prop_id, transform) for prop_id, transform in moves)
+        await self._driver.send(codec.encode(Drag(drags)))
 
     def describe(self, prop_id: bytes, properties: Properties) -> EditHandle:
         """Give a prop other properties of the same kind."""

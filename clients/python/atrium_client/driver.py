@@ -295,7 +295,10 @@ class Driver:
             case events.RequestExpired():
                 self._deliver(event.request_id, event)
                 return
-            case events.PropsUpdated() | events.PropTaken() | events.PropsFlew():
+            case (
+                events.PropsUpdated() | events.PropTaken() | events.PropsFlew()
+                | events.PropsMoved()
+            ):
                 self._take_props(event)
                 return
             case events.EditAnswered():
@@ -331,6 +334,8 @@ class Driver:
                 self.props.hold(event.held)
             case events.PropsFlew():
                 self.props.fly(event.server_s, event.flights)
+            case events.PropsMoved():
+                self.props.drag(event.server_s, event.entity_id, event.drags)
         self.prop_events.put(event)
 
     def _deliver(self, request_id: int, answer: Answer | events.RequestExpired) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from atrium_shared.edits import Flight
+from atrium_shared.edits import Flight, PropMove
 from atrium_shared.messages import (
     ChatChannel,
     ChatStatus,
@@ -190,6 +190,15 @@ class PropsFlew:
 
 
 @dataclass(frozen=True, slots=True)
+class PropsMoved:
+    """All that somebody drags just now; nothing any more when `drags` is empty. No edit yet."""
+
+    server_s: float
+    entity_id: int
+    drags: tuple[PropMove, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SignJudged:
     """What became of the text of a sign of ours, or that it waits for its judge."""
 
@@ -248,7 +257,7 @@ class Ended:
     retry_ms: int
 
 
-PropEvent = PropsUpdated | PropTaken | PropsFlew
+PropEvent = PropsUpdated | PropTaken | PropsFlew | PropsMoved
 """What is told of props to everybody."""
 Event = (
     Joined | LinkLost | Resumed | Travelled | SnapshotTaken | Entered | Left | Corrected

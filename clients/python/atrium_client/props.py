@@ -25,7 +25,7 @@ from msgspec import Meta
 
 from atrium_client import view
 from atrium_shared import limits
-from atrium_shared.edits import Flight, OwnerId, PropState
+from atrium_shared.edits import Flight, OwnerId, PropMove, PropState
 from atrium_shared.errors import ErrorCode, ProtocolError
 from atrium_shared.messages import U32, PropHeld, PropsChanged
 from atrium_shared.props import Position, Properties, Rotation, Transform
@@ -98,6 +98,8 @@ class PropsView:
         """The newest revision of a change that had to give way."""
         self._held: dict[bytes, PropHeld] = {}
         self._flying: dict[bytes, tuple[float, Flight]] = {}
+        self._dragged: dict[int, tuple[float, dict[bytes, Transform]]] = {}
+        """By entity: since when, and where to."""
 
     def __len__(self) -> int:
         return len(self._states)
@@ -113,6 +115,7 @@ class PropsView:
         """
         self._held.clear()
         self._flying.clear()
+        self._dragged.clear()
         if self.needs_scene or scene_url != self.scene_url:
             self._states.clear()
             self._early.clear()
@@ -164,6 +167,7 @@ class PropsView:
 
     def _take(self, prop_id: bytes, word: _Word) -> None:
         self._flying.pop(prop_id, None)
+        self._undrag(prop_id)
         if not self.needs_scene:
             self._say(prop_id, word)
             return
@@ -191,6 +195,31 @@ class PropsView:
             raise ProtocolError(ErrorCode.MALFORMED, "more props than a world can have")
 
     # --- what there is -------------------------------------------------------------------
+
+    def drag(self, server_s: float, entity_id: int, drags: tuple[PropMove, ...]) -> None:
+        """All that an entity drags from now on; others' drags of these are over, so there are never
+        more than props. Raises ProtocolError when they become too many all the same.
+        """
+        moved = {move.prop_id: move.transform for move in drags}
+        for one, (_, dragged) in list(self._dragged.items()):
+            for prop_id in dragged.keys() & moved.keys():
+                del dragged[prop_id]
+            if not dragged or one == entity_id:
+                del self._dragged[one]
+        if moved:
+            self._dragged[entity_id] = (server_s, moved)
+        self._needs_few(len(self._dragged))
+
+    def _undrag(self, prop_id: bytes) -> None:
+        for _, dragged in self._dragged.values():
+            dragged.pop(prop_id, None)
+
+    def _shown(self, state: PropState, server_s: float) -> Transform:
+        """Where it is in its group at a moment: its state, or where it is dragged to."""
+        for start_s, dragged in self._dragged.values():
+            if state.prop_id in dragged and server_s - start_s <= limits.DRAG_S_MAX:
+                return dragged[state.prop_id]
+        return state.transform
 
     def get(self, prop_id: bytes) -> PropState | None:
         """A prop as it was told; None when it is not there."""
@@ -224,14 +253,14 @@ class PropsView:
             start_s, flight = self._flying[prop_id]
             at = place_after(flight, server_s - start_s)
             return Transform(at, flight.rotation, state.transform.scale)
-        seen = state.transform
+        seen = self._shown(state, server_s)
         for _ in range(limits.GROUP_DEPTH_MAX + 1):
             if not state.group:
                 return seen
             state = self._states.get(state.group)
             if state is None:
                 return None
-            seen = compose(state.transform, seen)
+            seen = compose(self._shown(state, server_s), seen)
         return None
 
 

@@ -47,7 +47,7 @@ from atrium_shared.snapshot import View
 ToldAsItIs = (
     messages.ChatRetract | messages.Emote | messages.Notice | messages.PropsChanged
     | messages.PropHeld | messages.PropsFlown | messages.SignStatus | messages.Saving
-    | messages.Marker
+    | messages.Marker | messages.PropsDragged
 )
 _OVER: Final = "The session that asked is over: look whether it was done."
 _LEFT: Final = "We left the world that was asked: look there whether it was done."
@@ -151,6 +151,10 @@ class ClientSession(Speaker):
                 return events.PropTaken(message)
             case messages.PropsFlown():
                 return events.PropsFlew(self.clock.seconds(message.server_ms), message.flights)
+            case messages.PropsDragged():
+                return events.PropsMoved(
+                    self.clock.seconds(message.server_ms), message.entity_id, message.drags
+                )
             case messages.SignStatus():
                 return events.SignJudged(
                     message.prop_id, message.state, message.text, message.reason

@@ -12,10 +12,11 @@ import trio
 from atrium_client.building import Builder, Vector
 from atrium_client.driver import granted
 from atrium_shared import codec, messages
+from atrium_shared.edits import FEATURE_DRAGS
 from atrium_shared.messages import Relation, RelationEntry, ReportReason, Result
 from atrium_shared.social import FEATURE_AVATARS, FEATURE_MARKERS, FEATURE_RELATIONS
 
-FEATURES: Final = (FEATURE_AVATARS, FEATURE_RELATIONS, FEATURE_MARKERS)
+FEATURES: Final = (FEATURE_AVATARS, FEATURE_RELATIONS, FEATURE_MARKERS, FEATURE_DRAGS)
 """What the SDK understands and asks for by itself. `history` (the last lines of a world, as if they
 were said now) is for those who show lines to a person."""
 LANDING_S_MAX: Final = 1.0

@@ -24,6 +24,7 @@ from atrium_server.net.session_state import SessionState, check
 from atrium_server.world.commands import (
     AnyCommand,
     Build,
+    Drag,
     Dress,
     Gesture,
     Jump,
@@ -183,8 +184,8 @@ class Requests:
         """What only an ACTIVE session may ask."""
         assert connection.door is not None
         try:
-            if not in_rate and isinstance(message, m.RtcSignal):
-                return  # as one that comes when the pair has just ended
+            if not in_rate and isinstance(message, m.RtcSignal | m.Drag):
+                return  # as one that comes when the pair has just ended; the next drag says it all
             if not in_rate:
                 raise RequestRefused(ErrorCode.RATE_LIMITED, "Not so fast.", 1_000)
             if isinstance(message, m.AvatarSubmit) and not _is_avatar(message.avatar):
@@ -197,6 +198,8 @@ class Requests:
                 connection.since = trio.current_time()
                 self._parts.nursery.start_soon(self._travel, connection, message, name="travel")
             elif not connection.door.offer(_command_of(connection.session_id, message)):
+                if isinstance(message, m.Drag):
+                    return
                 raise RequestRefused(ErrorCode.RATE_LIMITED, "The world is very busy.", 1_000)
         except RequestRefused as refused:
             self._answer(connection, message, refused)
@@ -269,6 +272,8 @@ def _command_of(session_id: int, message: m.ClientMessage) -> AnyCommand:
             )
         case m.EditSubmit():
             return Build(session_id, message.request_id, message.edit)
+        case m.Drag():
+            return Drag(session_id, message.drags)
         case m.Grab():
             return Take(
                 session_id, message.request_id, message.prop_id, message.hand,

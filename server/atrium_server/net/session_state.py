@@ -35,7 +35,7 @@ ALLOWED: dict[SessionState, frozenset[type[m.Message]]] = {
     SessionState.ACTIVE: _ALWAYS | {
         m.Pose, m.Ack, m.ChatSubmit, m.EmoteSubmit, m.Teleport, m.Travel, m.EditSubmit, m.Grab,
         m.Release, m.AvatarSubmit, m.Sit, m.Relate, m.Report, m.SafeZone, m.MarkerSubmit,
-        m.RtcSignal, m.VoiceSet,
+        m.RtcSignal, m.VoiceSet, m.Drag,
     },
     # What the peer sent before it saw our close is nobody's fault.
     SessionState.CLOSING: frozenset(m.CLIENT_MESSAGES),
@@ -81,6 +81,7 @@ _RATES: dict[type[m.Message], tuple[float, float]] = {
     m.Travel: (limits.REQUEST_PER_S_MAX, limits.REQUEST_BURST_MAX),
     m.ClockPing: (limits.CLOCK_PER_S_MAX, limits.CLOCK_BURST_MAX),
     m.Grab: (limits.GRAB_PER_S_MAX, limits.GRAB_BURST_MAX),
+    m.Drag: (limits.DRAG_PER_S_MAX, limits.DRAG_BURST_MAX),
     m.EditSubmit: (limits.EDIT_PER_S_MAX, limits.EDIT_BURST_MAX),
     m.AvatarSubmit: (limits.REQUEST_PER_S_MAX, limits.REQUEST_BURST_MAX),
     m.Sit: (limits.REQUEST_PER_S_MAX, limits.REQUEST_BURST_MAX),
@@ -126,7 +127,7 @@ class Rates:
         """The session is older than this link: what others hear of it has had its bursts, or links
         that break at will would give a new one each time.
         """
-        for kind in (m.ChatSubmit, m.EmoteSubmit, m.MarkerSubmit, m.Report):
+        for kind in (m.ChatSubmit, m.EmoteSubmit, m.MarkerSubmit, m.Report, m.Drag):
             self._bucket(kind, now).empty()
 
     def _bucket(self, kind: type[m.Message], now: float) -> Bucket:

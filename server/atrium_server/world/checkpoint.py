@@ -265,7 +265,7 @@ def _budgets(world: World) -> list[Budget]:
     t, society = world.building.telling, world.society
     return [
         *stage.budgets.values(), stage.hall, stage.emotes, society.looks, society.markers,
-        t.reader, t.all, *t.hands,
+        t.reader, t.all, *t.hands, world.dragging.reader, world.dragging.all,
     ]
 
 

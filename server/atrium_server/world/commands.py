@@ -27,7 +27,7 @@ from atrium_server.world.social_commands import SetVoice as SetVoice
 from atrium_server.world.social_commands import Shelter as Shelter
 from atrium_server.world.social_commands import Signal as Signal
 from atrium_server.world.social_commands import SocialCommand as SocialCommand
-from atrium_shared.edits import Edit
+from atrium_shared.edits import Edit, PropMove
 from atrium_shared.messages import ChatChannel, Message, SaveState, TeleportTarget
 from atrium_shared.props import Position, Rotation, Transform, Velocity
 
@@ -172,6 +172,13 @@ class LetGo(Command, tag="let go", frozen=True):
     velocity_m_per_s: Velocity
 
 
+class Drag(Command, tag="drag", frozen=True):
+    """What is dragged and not edited yet, as in `messages.Drag`."""
+
+    session_id: int
+    drags: tuple[PropMove, ...]
+
+
 class SignJudged(Command, tag="sign", frozen=True):
     """The verdict on the text of a sign."""
 
@@ -230,11 +237,12 @@ class Amend(Command, tag="amend", frozen=True):
 
 
 SessionCommand = (
-    Leave | LinkChange | Say | Gesture | Jump | Entitle | Build | Take | LetGo | SitOn
+    Leave | LinkChange | Say | Gesture | Jump | Entitle | Build | Take | LetGo | Drag | SitOn
     | SocialCommand
 )
 SESSION_COMMANDS = (
-    Leave, LinkChange, Say, Gesture, Jump, Entitle, Build, Take, LetGo, SitOn, *SOCIAL_COMMANDS,
+    Leave, LinkChange, Say, Gesture, Jump, Entitle, Build, Take, LetGo, Drag, SitOn,
+    *SOCIAL_COMMANDS,
 )
 HouseCommand = (
     Judged | Retract | SignJudged | Store | EditsSaved | Reread | Forget | Amend | Regards
@@ -322,4 +330,6 @@ class TickOutput:
     """Lines that were cleaned, whether taken or not."""
     emotes: int = 0
     markers: int = 0
+    drags: int = 0
+    """Props whose drags were looked at."""
     poses_taken: int = 0

@@ -24,6 +24,7 @@ from atrium_server.world.building import Building
 from atrium_server.world.carrying import Carrying
 from atrium_server.world.chat import ChatRules, Published
 from atrium_server.world.colliders import build_colliders
+from atrium_server.world.dragging import Dragging
 from atrium_server.world.flight import Flights
 from atrium_server.world.manifest import Manifest
 from atrium_server.world.movement import MoveRules, PoseBatch
@@ -66,6 +67,7 @@ class World:
         self.carrying = Carrying(
             self.building, self.tables, flights, manifest.y_unit_mm, manifest.tick_rate_hz
         )
+        self.dragging = Dragging(self.building, manifest.tick_rate_hz)
         self._slot_of_session: dict[int, int] = {}
         self._stage = Stage(
             manifest, self.tables, self.relations, self._slot_of_session, self.chat
@@ -174,6 +176,9 @@ class World:
                 self.carrying.take(command, slot, out)
             case c.LetGo():
                 self.carrying.let_go(command, slot, out)
+            case c.Drag():
+                entity_id = int(self.tables.entity_ids[slot])
+                self.dragging.drag(command, entity_id, self.server_ms, out)
             case _:
                 self.society.apply(command, slot, out)
 
