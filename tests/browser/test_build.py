@@ -81,8 +81,8 @@ def on_screen(page: Page, at: list[float]) -> tuple[float, float]:
     return x, y
 
 
-def test_what_is_moved_by_the_gizmo_is_there_for_others_and_undone(visits: Visits) -> None:
-    page = visits.join("Ada")
+def test_a_drag_is_seen_by_others_and_is_one_edit(visits: Visits) -> None:
+    page, other = visits.join("Ada"), visits.join("Bob")
     builds(page)
     box = puts(page, "box")
     x, y, z = box["at"]
@@ -92,18 +92,26 @@ def test_what_is_moved_by_the_gizmo_is_there_for_others_and_undone(visits: Visit
     page.mouse.move(*tip)
     page.mouse.down()
     page.mouse.move(*end, steps=6)
+    until(other, """([key, x]) => {
+      const { props } = atriumTest.model;
+      const out = new Float64Array(10);
+      return props.shownTransformOf(key, out) && out[0] > x + 0.9
+        && props.props.get(key).transform.position_m[0] === x;
+    }""", [box["key"], x])
+    edits = page.evaluate("() => atriumTest.model.edits.pendingCount")
+    assert edits == 0, "nothing is edited before it is let go"
     page.mouse.up()
     moved = until(page, f"([key, x]) => ({PROPS})().find((prop) => prop.key === key"
                         " && prop.at[0] > x + 0.9)", [box["key"], x])
     until(page, SAVED)
-    other = visits.join("Bob")
-    seen = until(other, f"(key) => ({PROPS})().find((prop) => prop.key === key)", box["key"])
-    assert seen["at"] == page.evaluate(PROPS)[0]["at"]
+    seen = until(other, f"([key, x]) => ({PROPS})().find((prop) => prop.key === key"
+                        " && prop.at[0] > x + 0.9)", [box["key"], x])
+    assert seen["at"] == moved["at"]
     assert moved["at"][1:] == pytest.approx([y, z])
     page.focus("#world")
     page.keyboard.press("Control+z")
-    until(other, f"([key, x]) => ({PROPS})().find((prop) => prop.key === key).at[0] < x",
-          [box["key"], seen["at"][0]])
+    until(other, f"([key, x]) => ({PROPS})().find((prop) => prop.key === key).at[0] === x",
+          [box["key"], x])
     page.reload()
     is_live(page)
     assert box["key"] in {each["key"] for each in page.evaluate(PROPS)}

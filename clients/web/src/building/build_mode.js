@@ -11,6 +11,7 @@ import {
   Box3, BoxGeometry, Mesh, MeshBasicMaterial, Raycaster, Vector2, Vector3,
 } from "../../vendor/three.js";
 import { transformOf, snap } from "../core/build_math.js";
+import { DragSender } from "../core/drags.js";
 import { heightAbove } from "../core/palette.js";
 import { readProperties } from "../core/props.js";
 import { Rights, SaveState, SignState } from "../core/protocol.generated.js";
@@ -43,6 +44,7 @@ export class BuildMode {
   isOn = false;
   #options;
   #edits;
+  #moving;
   #panel;
   #selection;
   #upload;
@@ -61,9 +63,12 @@ export class BuildMode {
   constructor(options) {
     this.#options = options;
     const { stage, canvas, model, propScene } = options;
+    this.#moving = new DragSender((drags) => {
+      if (model.state === "live") model.drag(drags);
+    });
     this.#edits = new BuildEdits(model, (ticket) => this.#failed(ticket));
     this.#selection = new Selection({ camera: stage.camera, canvas, store: model.props, propScene,
-      place: (prop, transform) => this.#edits.place(prop, transform) });
+      place: (prop, transform) => this.#edits.place(prop, transform), moving: this.#moving });
     this.#upload = new ModelUpload({ token: options.token,
       say: (sentence) => this.#panel.say(sentence),
       putUp: (hash, title) => this.#putModel(hash, title) });
@@ -147,6 +152,7 @@ export class BuildMode {
     if (!this.isOn) return;
     const mayMove = this.#selection.props.every((prop) => this.#edits.isMine(prop) && !prop.locked);
     this.#selection.update(mayMove);
+    this.#moving.pump(performance.now());
   }
 
   // --- pointing ------------------------------------------------------------------------------

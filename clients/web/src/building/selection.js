@@ -2,9 +2,9 @@
  * What is selected: its outlines, and the gizmo that moves, turns and scales it.
  *
  * The gizmo holds an empty handle; what is selected follows the handle, each prop within its group.
- * While it is dragged the picture shows where things are going (`preview`); the server is told when
- * the drag ends, once, so that one Undo takes one drag back. When nothing is dragged any more the
- * state of the store counts: what was refused stands where it stood.
+ * While it is dragged the picture shows where things are going (`preview`), and others see it too
+ * (`moving`), though nothing is edited yet: that happens when the drag ends, once, so that one Undo
+ * takes one drag back. Then the state of the store counts: what was refused stands where it stood.
  */
 
 import {
@@ -12,6 +12,7 @@ import {
 } from "../../vendor/three.js";
 import { TransformControls } from "../../vendor/gizmo.js";
 import { carried, inwards, transformOf } from "../core/build_math.js";
+import { DragSender } from "../core/drags.js";
 import { Signal } from "../core/signal.js";
 
 /** @typedef {import("../core/props.js").Prop} Prop */
@@ -25,6 +26,7 @@ import { Signal } from "../core/signal.js";
  * @property {import("../render/props/prop_scene.js").PropScene} propScene
  * @property {(prop: Prop, transform: import("../core/protocol.generated.js").Transform) =>
  *   import("../core/edits.js").EditTicket} place
+ * @property {DragSender} moving
  */
 
 const SELECTED_MAX = 64;
@@ -141,13 +143,18 @@ export class Selection {
   #drag(isLast) {
     if (!this.isDragging) return;
     take(this.#handle, this.#now);
+    /** @type {import("../core/protocol.generated.js").PropMove[]} */
+    const moves = [];
     for (const prop of this.props) {
       if (!this.#dragged.has(prop.key) || !this.#placeOf(prop.key)) continue;
       const transform = this.transformIn(prop, this.#at);
       if (!transform) continue;
       this.#options.propScene.preview(prop.key, transform);
+      moves.push({ prop_id: prop.id, transform });
       if (isLast) this.#previewUntilKnown(prop.key, this.#options.place(prop, transform));
     }
+    if (isLast) this.#options.moving.end();
+    else this.#options.moving.move(moves);
   }
 
   /** @param {string} key @param {import("../core/edits.js").EditTicket} ticket */

@@ -22,6 +22,11 @@ export class Asking {
     this.send({ op: Op.MarkerSubmit, position_m, yaw });
   }
 
+  /** All that one drags just now. @param {import("./protocol.generated.js").PropMove[]} drags */
+  drag(drags) {
+    this.send({ op: Op.Drag, drags });
+  }
+
   /**
    * @param {number} kind of TeleportTarget
    * @param {{target?: number, x?: number, y?: number, z?: number, yaw?: number}} where

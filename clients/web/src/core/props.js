@@ -4,7 +4,8 @@
  * The scene holds the props up to its revision; each PropsChanged says how some are now. Those that
  * come before the scene has been fetched are kept, and applied when their revision is higher.
  * States are absolute, so to apply one twice does no harm. A prop may be held in somebody's hand,
- * or fly after it was thrown: then its place is worked out for the moment that is shown.
+ * or fly after it was thrown: then its place is worked out for the moment that is shown. Where it is
+ * dragged to (`drags`) is no state: `shownTransformOf` counts it, and `worldTransformOf` does not.
  *
  * Places in groups are given in the frame of the group; `worldTransformOf` works outwards. Nothing
  * from the wire or the scene is trusted to be complete: a prop whose group is missing has no place.
@@ -12,6 +13,7 @@
  */
 
 import { fits } from "./codec.js";
+import { Drags } from "./drags.js";
 import { MAPS, NESTED, UNIONS } from "./protocol.generated.js";
 import { keyOf, idOf, keyOfUuid } from "./ids.js";
 import { multiply, normalise, rotate } from "./quaternion.js";
@@ -36,7 +38,8 @@ import { Signal } from "./signal.js";
 /** @typedef {{position_m: number[], rotation: number[], velocity: number[], isSliding: boolean,
  *   serverMs: number}} FlightPath */
 /**
- * @typedef {{key: string, kind: "state" | "move" | "gone" | "held" | "flight" | "reset"}} Change
+ * @typedef {{key: string, kind: "state" | "move" | "gone" | "held" | "flight" | "drag"
+ *   | "reset"}} Change
  */
 
 const KEPT_MAX = 5_000;
@@ -56,6 +59,7 @@ export class PropStore {
   held = new Map();
   /** @type {Map<string, FlightPath>} */
   flights = new Map();
+  drags = new Drags();
   /** @type {Signal<Change>} */
   changed = new Signal();
   revision = 0;
@@ -87,6 +91,7 @@ export class PropStore {
     this.flights.clear();
     for (const key of held) this.changed.fire({ key, kind: "held" });
     for (const key of flown) this.changed.fire({ key, kind: "flight" });
+    for (const key of this.drags.clear()) this.changed.fire({ key, kind: "drag" });
   }
 
   /**
@@ -119,7 +124,7 @@ export class PropStore {
       const [key, group] = [keyOf(state.prop_id), keyOf(state.group)];
       const { transform, properties, owner, is_locked: locked } = state;
       this.#put({ id: state.prop_id, key, group, transform, properties, owner, locked });
-      this.flights.delete(key);
+      this.#rests(key);
       this.changed.fire({ key, kind: "state" });
     }
     for (const { prop_id, transform } of message.moves) this.#move(keyOf(prop_id), transform);
@@ -135,12 +140,18 @@ export class PropStore {
     this.#within.set(prop.group, within.add(prop.key));
   }
 
+  /** It is where its state says now. @param {string} key */
+  #rests(key) {
+    this.flights.delete(key);
+    this.drags.end(key);
+  }
+
   /** @param {string} key @param {Transform} transform */
   #move(key, transform) {
     const prop = this.props.get(key);
     if (!prop) return;
     prop.transform = transform;
-    this.flights.delete(key);
+    this.#rests(key);
     this.changed.fire({ key, kind: "move" });
   }
 
@@ -151,14 +162,14 @@ export class PropStore {
     this.#within.get(prop.group)?.delete(key);
     this.props.delete(key);
     this.held.delete(key);
-    this.flights.delete(key);
+    this.#rests(key);
     this.changed.fire({ key, kind: "gone" });
   }
 
   /** @param {PropHeld} message */
   hold({ prop_id, entity_id: entityId, hand, position_m, rotation }) {
     const key = keyOf(prop_id);
-    this.flights.delete(key);
+    this.#rests(key);
     if (entityId) this.held.set(key, { entityId, hand, position_m, rotation });
     else this.held.delete(key);
     this.changed.fire({ key, kind: "held" });
@@ -172,10 +183,24 @@ export class PropStore {
     for (const flight of flights) {
       const key = keyOf(flight.prop_id);
       this.held.delete(key);
+      this.drags.end(key);
       this.flights.set(key, { position_m: flight.position_m, rotation: flight.rotation,
         velocity: flight.velocity_m_per_s, isSliding: flight.is_sliding, serverMs });
       this.changed.fire({ key, kind: "flight" });
     }
+  }
+
+  /**
+   * @param {import("./protocol.generated.js").PropsDragged} message
+   * @param {number} serverMs its time, extended
+   */
+  drag(message, serverMs) {
+    for (const key of this.drags.take(message, serverMs)) this.changed.fire({ key, kind: "drag" });
+  }
+
+  /** What nothing is heard of stands where its state says. @param {number} serverMs */
+  expireDrags(serverMs) {
+    for (const key of this.drags.expire(serverMs)) this.changed.fire({ key, kind: "drag" });
   }
 
   /** Keys of what is in a group, itself not counted. @param {string} group @returns {string[]} */
@@ -190,13 +215,28 @@ export class PropStore {
    * @returns {boolean} false when it or a group that it is in is not there
    */
   worldTransformOf(key, out) {
+    return this.#transformOf(key, out, false);
+  }
+
+  /**
+   * The same where somebody may drag it, or a group that it is in.
+   * @param {string} key
+   * @param {Float64Array} out
+   */
+  shownTransformOf(key, out) {
+    return this.#transformOf(key, out, true);
+  }
+
+  /** @param {string} key @param {Float64Array} out @param {boolean} isDragged */
+  #transformOf(key, out, isDragged) {
     let prop = this.props.get(key);
     if (!prop) return false;
-    put(out, prop.transform);
+    put(out, (isDragged && this.drags.of(key)) || prop.transform);
     for (let depth = 0; prop.group; depth++) {
-      prop = this.props.get(prop.group);
+      const group = prop.group;
+      prop = this.props.get(group);
       if (!prop || depth > DEPTH_MAX) return false;
-      outwards(out, prop.transform);
+      outwards(out, (isDragged && this.drags.of(group)) || prop.transform);
     }
     return true;
   }

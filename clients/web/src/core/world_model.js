@@ -184,6 +184,7 @@ export class WorldModel extends Asking {
       case Op.EditStatus: return this.edits.answered(message);
       case Op.PropsChanged: return this.props.change(message);
       case Op.PropHeld: return this.props.hold(message);
+      case Op.PropsDragged: return this.props.drag(message, this.clock.extend(message.server_ms));
       case Op.PropsFlown: return this.props.fly(message, this.clock.extend(message.server_ms));
       case Op.SignStatus: return this.signJudged.fire(message);
       case Op.Saving:
@@ -288,6 +289,7 @@ export class WorldModel extends Asking {
   advance(nowMs) {
     this.#serverMs = this.clock.now(nowMs);
     this.view.advance(this.#serverMs);
+    this.props.expireDrags(this.#serverMs);
     return this.#serverMs;
   }
 

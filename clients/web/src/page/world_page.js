@@ -35,7 +35,7 @@ const SEAT_M = 0.9;
 const COLLIDERS_STEP_M = 2;
 const SCENE_TRIES_MAX = 4;
 const SCENE_PAUSE_MS = 700;
-const FEATURES = ["avatars", "relations", "markers", "voice", "history"];
+const FEATURES = ["avatars", "relations", "markers", "voice", "history", "drags"];
 const PARTS = Parts.HEAD | Parts.HANDS | Parts.FINGERS | Parts.JOINTS;
 
 export class WorldPage {

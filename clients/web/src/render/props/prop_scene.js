@@ -3,8 +3,8 @@
  *
  * The store (`core/props`) says what there is; here it gets a form. What changes is noted and taken
  * up in the next frame, once for each prop however often it changed. A prop stands where its state
- * says, follows the hand that holds it, or flies; what is moved by others glides there in a tenth
- * of a second. Shapes are instanced (`shape_batches`), all else is an object of its own, of which
+ * says, follows the hand that holds it, or flies; what others move or drag glides there in a tenth
+ * of a second, which is how often a drag is told. Shapes are instanced (`shape_batches`), all else is an object of its own, of which
  * only the nearest are drawn.
  */
 
@@ -42,6 +42,7 @@ const SIGNS_DRAWN_MAX = 24;
 const SIGN_M_MAX = 40;
 const THING_M_MAX = 120;
 const SIZE_MIN = 1e-4;
+const GROUPS_DEEP_MAX = 10;
 /** Of a shape that is not to be seen: no size. */
 const NOWHERE = new Matrix4().makeScale(0, 0, 0);
 
@@ -58,8 +59,6 @@ export class PropScene {
   #dirty = new Set();
   /** @type {Map<string, {from: Float64Array, seconds: number}>} gliding to where they are now */
   #glides = new Map();
-  /** @type {Map<string, Transform>} */
-  #previews = new Map();
   #isBuilding = false;
   #seconds = 0;
   #slowly = 0;
@@ -80,7 +79,7 @@ export class PropScene {
     this.group.add(this.#shapes.group, this.#lamps.group);
     model.props.changed.add(({ key, kind }) => {
       if (kind === "reset") return this.#reset();
-      if (kind === "move") this.#glideFrom(key);
+      if (kind === "move" || kind === "drag") this.#glideFrom(key);
       this.#touch(key);
     });
     this.#reset();
@@ -91,7 +90,6 @@ export class PropScene {
     this.#shapes.dispose();
     this.#lamps.dispose();
     this.#glides.clear();
-    this.#previews.clear();
     this.#dirty.clear();
     for (const key of this.#model.props.props.keys()) this.#dirty.add(key);
   }
@@ -104,13 +102,24 @@ export class PropScene {
     for (const each of this.#model.props.within(key)) this.#touch(each);
   }
 
-  /** Remembers where it was drawn, to glide from there. @param {string} key */
-  #glideFrom(key) {
+  /**
+   * Remembers where it and all that is in it was drawn, to glide from there.
+   * @param {string} key
+   * @param {number} [depth]
+   */
+  #glideFrom(key, depth = 0) {
+    if (depth > GROUPS_DEEP_MAX || this.#model.props.drags.isOwn(key)) return;
+    for (const each of this.#model.props.within(key)) this.#glideFrom(each, depth + 1);
     const object = this.#things.get(key)?.object;
-    if (!object || this.#previews.has(key)) return;
-    const from = new Float64Array(7);
-    object.position.toArray(from, 0);
-    object.quaternion.toArray(from, 3);
+    if (object) {
+      this.#place.copy(object.position);
+      this.#turn.copy(object.quaternion);
+    } else if (this.#shapes.placeOf(key, this.#matrix)) {
+      this.#matrix.decompose(this.#place, this.#turn, this.#size);
+    } else return;
+    const from = this.#glides.get(key)?.from ?? new Float64Array(7);
+    this.#place.toArray(from, 0);
+    this.#turn.toArray(from, 3);
     this.#glides.set(key, { from, seconds: this.#seconds });
   }
 
@@ -128,8 +137,8 @@ export class PropScene {
    * @param {Transform | null} transform within its group
    */
   preview(key, transform) {
-    if (transform) this.#previews.set(key, transform);
-    else this.#previews.delete(key);
+    this.#model.props.drags.preview(key, transform);
+    if (transform) this.#glides.delete(key);
     this.#touch(key);
   }
 
@@ -166,14 +175,7 @@ export class PropScene {
 
   /** Its place in the world into `#matrix`; false when it has none. @param {string} key */
   #locate(key) {
-    const store = this.#model.props;
-    const prop = store.props.get(key);
-    const preview = this.#previews.get(key);
-    const before = prop?.transform;
-    if (prop && preview) prop.transform = preview;
-    const known = store.worldTransformOf(key, this.#at);
-    if (prop && before) prop.transform = before;
-    if (!known) return false;
+    if (!this.#model.props.shownTransformOf(key, this.#at)) return false;
     this.#compose();
     return true;
   }

@@ -144,6 +144,13 @@ export class ShapeBatches {
     place.batch.touch();
   }
 
+  /** Where it is drawn, into `out`; false when it is not. @param {string} key @param {Matrix4} out */
+  placeOf(key, out) {
+    const place = this.#places.get(key);
+    place?.batch.mesh.getMatrixAt(place.at, out);
+    return place !== undefined;
+  }
+
   /** Moved, and nothing else. @param {string} key @param {Matrix4} world */
   move(key, world) {
     const place = this.#places.get(key);
