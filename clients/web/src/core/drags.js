@@ -26,7 +26,7 @@ export class Drags {
   /** @type {Map<string, {entityId: number, transform: Transform, serverMs: number}>} */
   #others = new Map();
 
-  /** Where it is shown within its group, if that is not where its state says. @param {string} key */
+  /** Where it is shown in its group, if not where its state says. @param {string} key */
   of(key) {
     return this.#own.get(key) ?? this.#others.get(key)?.transform;
   }

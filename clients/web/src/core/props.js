@@ -4,8 +4,9 @@
  * The scene holds the props up to its revision; each PropsChanged says how some are now. Those that
  * come before the scene has been fetched are kept, and applied when their revision is higher.
  * States are absolute, so to apply one twice does no harm. A prop may be held in somebody's hand,
- * or fly after it was thrown: then its place is worked out for the moment that is shown. Where it is
- * dragged to (`drags`) is no state: `shownTransformOf` counts it, and `worldTransformOf` does not.
+ * or fly after it was thrown: then its place is worked out for the moment that is shown. Where it
+ * is dragged to (`drags`) is no state: `shownTransformOf` counts it, and `worldTransformOf` does
+ * not.
  *
  * Places in groups are given in the frame of the group; `worldTransformOf` works outwards. Nothing
  * from the wire or the scene is trusted to be complete: a prop whose group is missing has no place.

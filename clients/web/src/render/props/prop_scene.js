@@ -4,8 +4,8 @@
  * The store (`core/props`) says what there is; here it gets a form. What changes is noted and taken
  * up in the next frame, once for each prop however often it changed. A prop stands where its state
  * says, follows the hand that holds it, or flies; what others move or drag glides there in a tenth
- * of a second, which is how often a drag is told. Shapes are instanced (`shape_batches`), all else is an object of its own, of which
- * only the nearest are drawn.
+ * of a second, which is how often a drag is told. Shapes are instanced (`shape_batches`), all else
+ * is an object of its own, of which only the nearest are drawn.
  */
 
 import {

@@ -144,7 +144,11 @@ export class ShapeBatches {
     place.batch.touch();
   }
 
-  /** Where it is drawn, into `out`; false when it is not. @param {string} key @param {Matrix4} out */
+  /**
+   * Where it is drawn, into `out`; false when it is not.
+   * @param {string} key
+   * @param {Matrix4} out
+   */
   placeOf(key, out) {
     const place = this.#places.get(key);
     place?.batch.mesh.getMatrixAt(place.at, out);
