@@ -67,7 +67,7 @@ class WorldHost:
             self._messenger.answer,
         )
         self.voice = VoiceRelay(
-            self.state.sessions, parts.ice, parts.metrics.signals_dropped, self._messenger.answer
+            self.state.sessions, parts.ice, parts.metrics.signals_dropped, self._messenger
         )
         self.amendments = Amendments(lambda command: self.inbox.must(command))
         self.parts.keeper.offer = lambda command: self.inbox.must(command)
@@ -145,7 +145,7 @@ class WorldHost:
         self.parts.keeper.take(output.edits)
         self._welcome(output.joined, server_ms)
         self._messenger.tell(output.tells)
-        self.voice.after_tick(output.voiced, self.world, self._messenger.relay)
+        self.voice.after_tick(output.voiced, self.world)
         self.safety.take(output, self.world)
         self.parts.judge.consider(output.judge, self.inbox)
         self.parts.judge.consider_signs(output.signs, self.inbox)

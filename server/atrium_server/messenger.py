@@ -137,6 +137,14 @@ class Messenger:
         """What one person says to another alone."""
         self._send(session_id, binary_frame(codec.encode(message)), is_talk=True)
 
+    def waiting_bytes(self, session_id: int) -> int:
+        """How much is queued for somebody's link; 0 where there is none."""
+        session = self._sessions.get(session_id)
+        if session is None or session.connection < 0:
+            return 0
+        everything = np.array([np.iinfo(np.int32).max], np.int32)
+        return int(self._sink.pending(np.array([session.connection], np.int32), everything)[0])
+
     def _send(
         self, session_id: int, frame: bytes, is_talk: bool, feature: str | None = None
     ) -> None:

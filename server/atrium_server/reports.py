@@ -43,10 +43,14 @@ class Reports:
     )
     _work: trio.Event = field(default_factory=trio.Event)
 
-    def take(self, case: NewCase, answer: Answer) -> None:
-        """Keep a report. Raises Overload when too many wait."""
+    def needs_room(self) -> None:
+        """Raises Overload when too many wait for another to be taken."""
         if len(self._waiting) >= WAITING_MAX:
             raise Overload("Too many reports come in at once: try again in a moment.", 5_000)
+
+    def take(self, case: NewCase, answer: Answer) -> None:
+        """Keep a report. Raises Overload when too many wait."""
+        self.needs_room()
         self._waiting.append((case, answer))
         self._work.set()
 

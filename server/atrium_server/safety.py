@@ -123,6 +123,7 @@ class Safety:
                 self._tell(report, ErrorCode.NOT_SAVED, _NOT_KEPT, 60_000)
 
         try:
+            self._lanes.reports.needs_room()  # before its evidence is gathered
             self._lanes.reports.take(self._case(report, session, world), kept)
         except Overload as overload:
             self._tell(report, ErrorCode.RATE_LIMITED, overload.sentence, overload.retry_ms)

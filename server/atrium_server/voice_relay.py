@@ -3,8 +3,8 @@
 Signals tell addresses of people, so they never come into a world, a recording or a log: they are
 taken out of what a tick is given, and passed on after it to whoever is still paired with the
 sender. All others are dropped and counted, for a pair may have ended while they were under way;
-and so is what would be more for one receiver than SIGNAL_BYTES_PER_S_MAX, lest peers fill the
-link of somebody slow.
+and so is what would be more for one receiver than SIGNAL_BYTES_PER_S_MAX, and what would come to
+wait behind much else: a peer must not be able to fill the link of somebody slow until that ends.
 
 TURN servers get credentials that run out, by the convention of the TURN REST API: the user name
 is when it ends and the session's number, the password an HMAC-SHA1 of that with the secret that the
@@ -19,6 +19,7 @@ import hmac
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from atrium_server.seats import Session
 from atrium_server.telemetry import Counter
@@ -61,15 +62,30 @@ class _Room:
     tick: int
 
 
+class Post(Protocol):
+    """How somebody is told something."""
+
+    def answer(self, session_id: int, message: Message) -> None:
+        """What somebody waits for."""
+        ...
+
+    def relay(self, session_id: int, message: Message) -> None:
+        """What one person says to another alone."""
+        ...
+
+    def waiting_bytes(self, session_id: int) -> int:
+        """How much is queued for somebody's link."""
+        ...
+
+
 class VoiceRelay:
     """That of one world; `sessions` are those of its host, and change."""
 
     def __init__(
-        self, sessions: dict[int, Session], ice: IceSettings, dropped: Counter,
-        answer: Callable[[int, Message], None],
+        self, sessions: dict[int, Session], ice: IceSettings, dropped: Counter, post: Post
     ) -> None:
         self._sessions, self._ice, self._dropped = sessions, ice, dropped
-        self._answer = answer
+        self._post = post
         self._signals: list[Signal] = []
         self._rooms: dict[int, _Room] = {}
 
@@ -80,7 +96,7 @@ class VoiceRelay:
             one for one in commands if isinstance(one, SetVoice) and not self._understands(one)
         ]
         for one in refused:
-            self._answer(one.session_id, Result(
+            self._post.answer(one.session_id, Result(
                 one.request_id, ErrorCode.NOT_ALLOWED,
                 "Announce the feature 'voice' when you join to use it.", 0,
             ))
@@ -93,12 +109,10 @@ class VoiceRelay:
         session = self._sessions.get(command.session_id)
         return session is not None and FEATURE_VOICE in session.capabilities.features
 
-    def after_tick(
-        self, voiced: list[int], world: World, relay: Callable[[int, Message], None]
-    ) -> None:
+    def after_tick(self, voiced: list[int], world: World) -> None:
         """Tell ICE servers to those who switched voice on, and pass on what the pairs allow."""
         for session_id in voiced:
-            self._answer(session_id, self._ice.servers_for(session_id))
+            self._post.answer(session_id, self._ice.servers_for(session_id))
         for signal in self._signals:
             sender = world.slot_of(signal.session_id)
             target = (
@@ -109,7 +123,7 @@ class VoiceRelay:
                 self._dropped.add(1)
                 continue
             entity_id = int(world.tables.entity_ids[sender])
-            relay(target, RtcSignalled(entity_id, signal.kind, signal.data))
+            self._post.relay(target, RtcSignalled(entity_id, signal.kind, signal.data))
         self._signals = []
 
     def _has_room(self, target: int, signal: Signal, world: World) -> bool:
@@ -122,7 +136,10 @@ class VoiceRelay:
         passed_s = (world.tick - room.tick) / world.manifest.tick_rate_hz
         room.bytes_left = min(most, room.bytes_left + passed_s * limits.SIGNAL_BYTES_PER_S_MAX)
         room.tick = world.tick
-        if room.bytes_left < len(signal.data):
+        size_bytes = len(signal.data) + limits.SIGNAL_COST_BYTES_MIN
+        if room.bytes_left < size_bytes:
             return False
-        room.bytes_left -= len(signal.data)
+        if self._post.waiting_bytes(target) + size_bytes > limits.SIGNALS_WAITING_BYTES_MAX:
+            return False
+        room.bytes_left -= size_bytes
         return True

@@ -68,13 +68,22 @@ LEFT_REMEMBERED_MAX = 256
 RELATIONS_TOLD_S = 2.0
 """That somebody in one's relations came or went is told no more often than this."""
 RELATIONS_TOLD_PER_TICK_MAX = 4
-"""Such lists, each some 20 kB at most, that one tick tells."""
+"""Such lists, each some 20 kB at most, that one tick tells because of others."""
+RELATIONS_ANSWERED_PER_TICK_MAX = 16
+"""Such lists that one tick tells to those who changed theirs; the others hear in a later one."""
+SIGNAL_COST_BYTES_MIN = 64
+"""What a signal counts beside its data, in all that is sent to one person."""
+SIGNALS_WAITING_BYTES_MAX = RELIABLE_BYTES_MAX // 2
+"""While more than this waits for a link, no signals are put behind it: too much ends a connection,
+and nobody may bring that about for somebody whose link is slow."""
 AVATAR_CHANGE_S_MIN = 2.0
 """Between two changes of one's looks."""
 MARKER_RANGE_M_MAX = 50.0
 """From one's root to what one points at."""
 REPORT_PER_S_MAX = 0.05
 REPORT_BURST_MAX = 3
+REPORTS_PER_TICK_MAX = 2
+"""In all; to gather the evidence of one takes some milliseconds at most."""
 REPORT_EVIDENCE_S = 60.0
 """How far back the evidence of a report goes: lines and places of the two, and nothing else."""
 HISTORY_LINES_MAX = 32

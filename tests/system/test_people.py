@@ -409,7 +409,7 @@ async def test_what_could_not_be_kept_is_not_promised(
     worlds: House, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_accounts(worlds)
-    monkeypatch.setattr("atrium_server.persistence.relations.WAITING_ACCOUNTS_MAX", 0)
+    monkeypatch.setattr("atrium_server.persistence.relations.WAITING_MAX", 0)
     ann, ben = await guest(worlds, "Ann"), await guest(worlds, "Ben")
     full = await ann.relate(ben, BLOCK)
     assert (full.code, full.retry_ms > 0) == (ErrorCode.NOT_SAVED, True)

@@ -15,6 +15,7 @@ import trio
 from harness import House, Witness, open_house, write_world
 from trio.testing import MockClock
 
+from atrium_server.net.memory_io import Conditions
 from atrium_server.voice_relay import TURN_S, IceSettings
 from atrium_shared import limits
 from atrium_shared import messages as m
@@ -103,14 +104,39 @@ async def test_a_flood_of_large_signals_is_cut_at_what_one_may_be_sent(
             ben.welcome.entity_id, m.SignalKind.CANDIDATE, bytes(limits.SIGNAL_BYTES_MAX)
         ))
     await trio.sleep(0.5)
-    relayed = (60 - dropped(house)) * limits.SIGNAL_BYTES_MAX
-    assert relayed >= limits.SIGNAL_BYTES_BURST_MAX
+    relayed = (60 - dropped(house)) * (limits.SIGNAL_BYTES_MAX + limits.SIGNAL_COST_BYTES_MIN)
+    assert relayed >= limits.SIGNAL_BYTES_BURST_MAX - limits.SIGNAL_BYTES_MAX
     assert relayed <= limits.SIGNAL_BYTES_BURST_MAX + 0.5 * limits.SIGNAL_BYTES_PER_S_MAX
     await trio.sleep(5)
     await ann.peer.say(m.RtcSignal(ben.welcome.entity_id, m.SignalKind.ANSWER, b"late"))
     await trio.sleep(0.5)
     assert ben.heard_of(m.RtcSignalled)[-1].data == b"late"
     assert ann.ended is ben.ended is None
+
+
+async def test_peers_cannot_end_the_link_of_somebody_slow(
+    house: House, autojump_clock: MockClock
+) -> None:
+    """What is put behind too much ends a connection: signals are no way to bring that about."""
+    ann = await person(house, "Ann")
+    slow = house.peer(down=Conditions(bytes_per_s=6_000))
+    welcome = await slow.join("Slow", capabilities=m.Capabilities(8, 6_000, 0, ("voice",)))
+    ben = Witness(slow, welcome)
+    house.nursery.start_soon(ben.listen)
+    await slow.say(m.VoiceSet(next(_requests), TALK))
+    assert (await set_mode(ann, TALK)).code == ErrorCode.OK
+    await trio.sleep(1)
+    assert peers(ann) == [welcome.entity_id]
+    for _ in range(20):
+        for _ in range(30):
+            await ann.peer.say(m.RtcSignal(
+                welcome.entity_id, m.SignalKind.CANDIDATE, bytes(limits.SIGNAL_BYTES_MAX // 2)
+            ))
+        await trio.sleep(1)
+    assert ann.ended is ben.ended is None
+    assert dropped(house) > 0
+    signals = ben.heard_of(m.RtcSignalled)
+    assert len(signals) > 5, "as many as the link takes come through"
 
 
 async def test_who_did_not_announce_voice_is_refused(

@@ -25,8 +25,8 @@ from atrium_shared.limits import RELATIONS_MAX
 GUEST_DAYS_MAX: Final = 2
 RETRY_S: Final = 1.0
 """Between two attempts while the store does not answer."""
-WAITING_ACCOUNTS_MAX: Final = 1_000
-"""Accounts whose changes may wait; beyond it what people do about each other cannot change."""
+WAITING_MAX: Final = 10_000
+"""Changes that may wait; beyond it what people do about each other cannot change."""
 ACCOUNTS_MAX: Final = 10_000
 """Accounts that are kept in memory; the one that changed the longest ago is forgotten first."""
 
@@ -145,21 +145,26 @@ class RelationWriter:
         self._waiting: dict[uuid.UUID, dict[str, RelationRow]] = {}
         self._asking: list[tuple[uuid.UUID, dict[str, RelationRow]]] = []
         self._work = trio.Event()
+        self._count = 0
+        """Of all that waits."""
 
     @property
     def has_room(self) -> bool:
         """Whether more may change in this tick."""
-        return len(self._waiting) < WAITING_ACCOUNTS_MAX
+        return self._count < WAITING_MAX
 
     def take(self, account: uuid.UUID, rows: Sequence[RelationRow]) -> None:
         """These have changed."""
+        waiting = self._waiting.setdefault(account, {})
+        before = len(waiting)
         for kept in (
-            self._waiting.setdefault(account, {}),
+            waiting,
             *(kept for asked, kept in self._asking if asked == account),
         ):
             for row in rows:
                 kept.pop(row.person, None)
                 kept[row.person] = row
+        self._count += len(waiting) - before
         self._work.set()
 
     async def of(self, account: uuid.UUID) -> list[RelationRow]:
@@ -204,6 +209,7 @@ class RelationWriter:
             for row in saved:
                 if rows.get(row.person) is row:  # it may have changed meanwhile
                     del rows[row.person]
+                    self._count -= 1
             if not rows:
                 del self._waiting[account]
         return True

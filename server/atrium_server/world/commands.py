@@ -332,4 +332,6 @@ class TickOutput:
     markers: int = 0
     drags: int = 0
     """Props whose drags were looked at."""
+    relations: int = 0
+    """Lists that were told to those who changed theirs."""
     poses_taken: int = 0

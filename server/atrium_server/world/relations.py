@@ -28,6 +28,7 @@ from collections.abc import Iterable
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from atrium_server.frame import ALONE, VEILED, Apart
 from atrium_shared import limits
@@ -187,12 +188,13 @@ class Relations:
         slots = self._slots[person]
         slots.remove(slot)
         self.safe[slot] = 0
+        viewers: list[int] = []
         if self._veils[slot].any() or self.deaf[slot].any() or person in self._about:
+            viewers = np.flatnonzero(self._veils[:, slot >> 3] >> (slot & 7) & 1).tolist()
             for bits in (self._veils, self.deaf):
                 bits[slot] = 0
                 bits[:, slot >> 3] &= np.uint8(255 ^ (1 << (slot & 7)))
-            self._mark(range(len(self.people)))
-        self._mark([slot])
+        self._mark([slot, *viewers])
         if not slots:
             del self._slots[person]
             self._know(person, ())
@@ -211,11 +213,16 @@ class Relations:
 
     def set(self, person: str, regard: Regard) -> None:
         """Somebody who is here does this about another from now on; 0 takes all back."""
-        regards = dict(self.regards.get(person, _NONE))
-        regards.pop(regard.person, None)
-        if regard.relation:
-            regards[regard.person] = regard
-        self.replace(person, regards.values())
+        other = regard.person
+        regards = self.regards.setdefault(person, {})
+        if regards.pop(other, None) is not None:
+            self._forget(person, other)
+        if regard.relation and other != person:
+            regards[other] = regard
+            self._about.setdefault(other, set()).add(person)
+        if not regards:
+            del self.regards[person]
+        self._veil(person, other)
 
     def replace(self, person: str, regards: Iterable[Regard]) -> None:
         """All that somebody who is here does about others from now on."""
@@ -252,15 +259,19 @@ class Relations:
 
     def _know(self, person: str, regards: Iterable[Regard]) -> None:
         for other in self.regards.pop(person, _NONE):
-            about = self._about[other]
-            about.discard(person)
-            if not about:
-                del self._about[other]
+            self._forget(person, other)
         known = {one.person: one for one in regards if one.relation and one.person != person}
         if known:
             self.regards[person] = known
         for other in known:
             self._about.setdefault(other, set()).add(person)
+
+    def _forget(self, person: str, other: str) -> None:
+        """One does nothing about the other any more."""
+        about = self._about[other]
+        about.discard(person)
+        if not about:
+            del self._about[other]
 
     def _veil_all(self, person: str) -> None:
         """Set all bits between a person and the others."""
@@ -268,27 +279,33 @@ class Relations:
             self._veil(person, other)
 
     def _veil(self, one: str, other: str) -> None:
-        """Set the bits between two people."""
+        """Set the bits between two people, if both are here."""
+        if one not in self._slots or other not in self._slots:
+            return
+        has_changed = False
         for viewer, seen in ((one, other), (other, one)):
-            for bits, is_on in (
-                (self._veils, self.is_veiled(viewer, seen)),
-                (self.deaf, not self.is_open_to(viewer, seen)),
-            ):
-                for row in self._slots.get(viewer, ()):
-                    for slot in self._slots.get(seen, ()):
-                        bit = np.uint8(1 << (slot & 7))
-                        if is_on:
-                            bits[row, slot >> 3] |= bit
-                        else:
-                            bits[row, slot >> 3] &= ~bit
-        self._mark([*self._slots.get(one, ()), *self._slots.get(other, ())])
-        self.version += 1
+            is_blind, is_deaf = self.is_veiled(viewer, seen), not self.is_open_to(viewer, seen)
+            for row in self._slots[viewer]:
+                for slot in self._slots[seen]:
+                    has_changed |= _set_bit(self._veils, row, slot, is_blind)
+                    has_changed |= _set_bit(self.deaf, row, slot, is_deaf)
+        if has_changed:
+            self._mark([*self._slots[one], *self._slots[other]])
+            self.version += 1
 
     def _mark(self, slots: Iterable[int]) -> None:
         for slot in slots:
             self._apart[slot] = (
                 (VEILED if self._veils[slot].any() else 0) | (ALONE if self.safe[slot] else 0)
             )
+
+
+def _set_bit(bits: npt.NDArray[np.uint8], row: int, slot: int, is_on: bool) -> bool:
+    """Whether it was another one before."""
+    before, bit = int(bits[row, slot >> 3]), 1 << (slot & 7)
+    after = before | bit if is_on else before & ~bit
+    bits[row, slot >> 3] = after
+    return after != before
 
 
 _NONE: dict[str, Regard] = {}

@@ -192,7 +192,12 @@ class Society:
         if changed:
             out.related.append(c.Related(person, changed, regards))
         for slot in self._relations.slots_of(person):
-            self._tell_relations(slot, out)
+            if out.relations < limits.RELATIONS_ANSWERED_PER_TICK_MAX:
+                out.relations += 1
+                self._tell_relations(slot, out)
+            else:
+                self.stale[slot] = None
+                self.told_tick[slot] = LONG_AGO
 
     def _tell_relations(self, slot: int, out: c.TickOutput) -> None:
         self.stale.pop(slot, None)
@@ -219,6 +224,11 @@ class Society:
 
     def _report(self, command: c.Report, slot: int, out: c.TickOutput) -> None:
         someone = self._meant(command.entity_id, slot)
+        if len(out.reports) >= limits.REPORTS_PER_TICK_MAX:
+            raise RequestRefused(
+                ErrorCode.RATE_LIMITED, "Too many reports come in at once: try again in a moment.",
+                1_000,
+            )
         out.reports.append(c.Reported(
             command.session_id, command.request_id, command.entity_id, someone.person,
             someone.name, command.reason, command.text,
