@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
+import stat
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -105,6 +106,18 @@ def pair_of(certificate: bytes, key: bytes, certificate_name: str, key_name: str
     # A file that has both is parted: the chain is no secret.
     chain = b"".join(each + b"\n" for each in _CERTIFICATE.findall(certificate))
     return Pair(chain, found[0] + b"\n", leaf)
+
+
+def warnings_about_files(key: Path) -> list[str]:
+    """What is wrong with how a key is kept, as sentences."""
+    try:
+        mode = stat.S_IMODE(key.stat().st_mode)
+    except OSError:
+        return []
+    if mode & 0o007:
+        return [f"everybody on this machine can open {key}, and so speak as this server: let only"
+                f" its owner and group read it (`chmod o= {key}`)"]
+    return []
 
 
 def warnings_about(pair: Pair, now: datetime) -> list[str]:

@@ -10,6 +10,7 @@ another pair: other files, or for a self-signed one a new address or its end. A 
 in force for every handshake from then on; connections that there are keep what they have. One that
 is not good changes nothing, and the log says so once for each change of the files: a certificate
 is often written in two steps, and the key is still missing when the first look falls between them.
+What the system refuses for a moment (too many open files, no memory) is tried at the next look.
 
 Files are looked at, and numbers are made, in a thread: a tick does not wait for a disk.
 """
@@ -34,6 +35,7 @@ from atrium_server.certificates import (
     make_context,
     read_pair,
     warnings_about,
+    warnings_about_files,
 )
 from atrium_server.config import AtriumStartError, Config
 from atrium_server.telemetry import TLS_CERTIFICATE_ENDS, Registry
@@ -54,6 +56,10 @@ class Source:
         """The pair that there is now. Raises CertificateError."""
         raise NotImplementedError
 
+    def warnings(self) -> list[str]:
+        """What is wrong with how it is kept, as sentences."""
+        return []
+
 
 class Files(Source):
     """The files of somebody who looks after them."""
@@ -66,6 +72,9 @@ class Files(Source):
 
     def read(self) -> Pair:
         return read_pair(self._certificate, self._key)
+
+    def warnings(self) -> list[str]:
+        return warnings_about_files(self._key)
 
 
 class SelfMade(Source):
@@ -120,18 +129,18 @@ class Credentials:
     async def reload(self, *, is_told: bool = True) -> bool:
         """Take another pair if there is one; whether there was. `is_told`: somebody says so."""
         async with self._reading:
-            mark = await trio.to_thread.run_sync(self._source.mark)
-            if mark == self._mark and not is_told:
+            try:
+                mark = await trio.to_thread.run_sync(self._source.mark)
+                if mark == self._mark and not is_told:
+                    return False
+                pair, context = await trio.to_thread.run_sync(self._made)
+            except OSError as error:
+                logger.error("a new certificate could not be looked for: %s", error)
                 return False
             self._mark = mark
-            try:
-                pair, context = await trio.to_thread.run_sync(self._made)
-            except CertificateError as error:
-                logger.error(
-                    "the certificate in force is kept, for the new one is no good: %s", error
-                )
-                return False
-        if pair.fingerprint == self.pair.fingerprint:
+        if pair is None or context is None:
+            return False
+        if pair == self.pair:  # the chain counts: it may have been completed
             if is_told:
                 logger.info("the certificate was read again and is the same")
             return False
@@ -140,12 +149,19 @@ class Credentials:
         self._warn()
         return True
 
-    def _made(self) -> tuple[Pair, ssl.SSLContext]:
-        pair = self._source.read()
-        return pair, make_context(pair)
+    def _made(self) -> tuple[Pair, ssl.SSLContext] | tuple[None, None]:
+        """What there is now; nothing, and a line in the log, when it is no good."""
+        try:
+            pair = self._source.read()
+            return pair, make_context(pair)
+        except CertificateError as error:
+            logger.error("the certificate in force is kept, for the new one is no good: %s", error)
+            return None, None
 
     def _warn(self) -> None:
-        for sentence in warnings_about(self.pair, datetime.now(UTC)):
+        for sentence in (
+            *warnings_about(self.pair, datetime.now(UTC)), *self._source.warnings()
+        ):
             logger.warning("%s", sentence)
 
 
@@ -170,4 +186,5 @@ def _mark_of(path: Path) -> object:
         found = path.stat()
     except OSError as error:
         return error.errno
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    # The time of the last change of any kind is there for a file that may be read only now.
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino

@@ -134,7 +134,7 @@ def _keep(lanes: Lanes, config: Config, database: Database, registry: Registry) 
     )
     days = Days(
         config.retention_chat_days, config.retention_audit_days, config.retention_session_days,
-        config.retention_sign_in_days,
+        config.retention_sign_in_days, config.retention_report_days,
     )
     lanes.history = history = WorldHistory(database)
 

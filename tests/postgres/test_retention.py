@@ -135,6 +135,23 @@ async def test_sign_ins_and_accounts_that_ended_are_forgotten(database: Database
     assert await fetch(database, "SELECT count(*) FROM sign_in") == [(1,)]
 
 
+async def test_reports_are_forgotten_with_their_evidence(database: Database) -> None:
+    """Lines that are gone from the chat must not last in what was reported of them."""
+    for opened, closed in ((179, None), (181, None), (300, 179), (300, 181)):
+        await execute(
+            database, "INSERT INTO moderation_case (id, subject_name, category, summary, evidence,"
+            " state, opened_at, closed_at) VALUES (gen_random_uuid(), 'Ben', 'spam', :summary,"
+            " CAST('{}' AS jsonb), :state, :opened, :closed)",
+            summary=f"{opened} {closed}", state="open" if closed is None else "closed",
+            opened=NOW - timedelta(days=opened),
+            closed=None if closed is None else NOW - timedelta(days=closed),
+        )
+    run = await retention(database).attempt()
+    assert run.forgotten["reports"] == 2
+    left = await fetch(database, "SELECT summary FROM moderation_case ORDER BY summary")
+    assert [row[0] for row in left] == ["179 None", "300 179"]
+
+
 async def test_how_long_is_a_setting(database: Database) -> None:
     await say(database, 1.5, 0.5)
     await retention(database, days=Days(chat=1)).attempt()

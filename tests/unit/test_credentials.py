@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from atrium_server import announcement, self_signed
+from atrium_server.certificates import CertificateError
 from atrium_server.config import AtriumStartError, ConfigError, resolve
 from atrium_server.credentials import Credentials, Files, SelfMade, open_credentials
 from atrium_server.self_signed import Names
@@ -34,6 +36,7 @@ class Folder:
 
     def _put(self, path: Path, content: bytes) -> None:
         path.write_bytes(content)
+        path.chmod(0o600)
         self._times += 1  # a clock of files may be coarse
         os.utime(path, ns=(self._times * 10**9, self._times * 10**9))
 
@@ -81,6 +84,71 @@ async def test_a_broken_pair_keeps_the_old_one_and_is_told_once_for_each_change(
     assert (credentials.pair, credentials.context) == (before, context)
     folder.write()
     assert await credentials.reload(is_told=False)
+
+
+async def test_a_chain_that_was_completed_is_served(
+    folder: Folder, credentials: Credentials
+) -> None:
+    """Whoever forgot the certificate in between adds it: the server's own stays the same."""
+    before, context = credentials.pair, credentials.context
+    between = self_signed.make(Names(("between",), ()), datetime.now(UTC))
+    folder.write(certificate=before.chain + between.chain, key=before.key)
+    assert await credentials.reload()
+    assert credentials.pair.fingerprint == before.fingerprint
+    assert credentials.pair.chain == before.chain + between.chain
+    assert credentials.context is not context
+
+
+async def test_what_the_system_refuses_for_a_moment_is_tried_again(
+    folder: Folder, credentials: Credentials, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Too many open files are no reason for a server to end, nor to forget a renewal."""
+    before = credentials.pair
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    folder.write()
+    for name in ("make_context", "_mark_of"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"atrium_server.credentials.{name}", refuse)
+            assert not await credentials.reload(is_told=False)
+        assert credentials.pair == before
+    assert ["open files" in record.message for record in caplog.records] == [True, True]
+    assert await credentials.reload(is_told=False)
+
+
+async def test_a_file_that_may_be_read_only_now_is_read(
+    folder: Folder, credentials: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner wrote it, saw that the server may not read it, and changed that alone."""
+    before, times = credentials.pair, folder.key.stat()
+    with monkeypatch.context() as patch:
+        def refuse(*_: object) -> None:
+            raise CertificateError("it cannot be read")
+
+        patch.setattr("atrium_server.credentials.read_pair", refuse)
+        folder.write()
+        assert not await credentials.reload(is_told=False)
+    assert not await credentials.reload(is_told=False), "nothing has changed"
+    written = folder.key.stat()
+    # The kernel's clock for files has ticks of its own: until the change is another one.
+    while folder.key.stat().st_ctime_ns == written.st_ctime_ns:
+        folder.key.chmod(0o640)
+    assert folder.key.stat().st_mtime_ns == written.st_mtime_ns != times.st_mtime_ns
+    assert await credentials.reload(is_told=False)
+    assert credentials.pair != before
+
+
+@pytest.mark.parametrize(("mode", "warns"), [(0o600, 0), (0o640, 0), (0o644, 1), (0o602, 1)])
+def test_a_key_that_everybody_can_open_is_warned_of(
+    folder: Folder, caplog: pytest.LogCaptureFixture, mode: int, warns: int
+) -> None:
+    folder.key.chmod(mode)
+    Credentials(Files(folder.certificate, folder.key), Registry())
+    assert len(caplog.records) == warns
+    assert all("chmod o= " in record.message for record in caplog.records)
 
 
 async def test_who_tells_to_reload_hears_what_came_of_it(

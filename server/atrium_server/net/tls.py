@@ -152,6 +152,8 @@ class TlsStream(trio.abc.HalfCloseableStream):
     def __init__(self, transport: trio.abc.Stream, cipher: TlsCipher) -> None:
         self._transport, self._cipher = transport, cipher
         self._plain = b""
+        self._owed = b""
+        """Records to be sent before any others: they have their numbers."""
         self._sending = trio.Lock()
         self._has_ended = self._is_broken = False
 
@@ -180,9 +182,10 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 if not data:
                     return b""  # a link that ends without a word; HTTP says lengths by itself
             self._plain, answer = self._cipher.decrypt(bytes(data))
-            if answer and not self._sending.locked():
+            self._owed += answer
+            if self._owed and not self._sending.locked():
                 # Else it is the first thing that the sender takes along: nobody waits for it.
-                await self._send(answer)
+                await self._send_owed()
         size = max_bytes or len(self._plain)
         data, self._plain = self._plain[:size], self._plain[size:]
         return data
@@ -204,14 +207,16 @@ class TlsStream(trio.abc.HalfCloseableStream):
                 raise trio.BrokenResourceError from error
             await self._sent(encrypted)
 
-    async def _send(self, encrypted: bytes) -> None:
+    async def _send_owed(self) -> None:
         async with self._sending:
-            await self._sent(encrypted)
+            if not self._is_broken:
+                await self._sent(b"")
 
     async def _sent(self, encrypted: bytes) -> None:
         """A record of which a part was sent can be followed by nothing else."""
+        data, self._owed = self._owed + encrypted, b""
         self._is_broken = True
-        await self._transport.send_all(encrypted)
+        await self._transport.send_all(data)
         self._is_broken = False
 
     async def wait_send_all_might_not_block(self) -> None:

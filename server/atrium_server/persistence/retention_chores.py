@@ -6,6 +6,7 @@ chat, audit    whole months, when the last of their rows is too old: what is to 
                days is gone after 61 at the latest. Lines of a month that has no partition are
                removed one by one; rows of the audit log never are
 sessions       those that are over; those of worlds that nobody owned for as long are over first
+reports        cases with their evidence, some time after they were closed, or opened if nobody did
 sign_ins       those that ended; and who asked to be forgotten (`accounts`), what was left of it
 =============  ==================================================================================
 
@@ -34,6 +35,7 @@ CHAT_DAYS_DEFAULT: Final = 30
 AUDIT_DAYS_DEFAULT: Final = 400
 SESSION_DAYS_DEFAULT: Final = 7
 SIGN_IN_DAYS_DEFAULT: Final = 30
+REPORT_DAYS_DEFAULT: Final = 180
 
 _CHAT: Final = text("""
     DELETE FROM chat_default WHERE (at, id) IN (
@@ -52,6 +54,11 @@ _SESSIONS: Final = text("""
         ORDER BY ended_at LIMIT :most)
     RETURNING 1
 """)
+_REPORTS: Final = text("""
+    DELETE FROM moderation_case WHERE id IN (
+        SELECT id FROM moderation_case WHERE coalesce(closed_at, opened_at) < :before LIMIT :most)
+    RETURNING 1
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,7 @@ class Days:
     audit: int = AUDIT_DAYS_DEFAULT
     sessions: int = SESSION_DAYS_DEFAULT
     sign_ins: int = SIGN_IN_DAYS_DEFAULT
+    reports: int = REPORT_DAYS_DEFAULT
 
 
 class Chores:
@@ -82,6 +90,7 @@ class Chores:
             Chore("audit", self._months("audit_log", days.audit)),
             Chore("sessions_left", self._rows(_LEFT_SESSIONS, days.sessions)),
             Chore("sessions", self._rows(_SESSIONS, days.sessions)),
+            Chore("reports", self._rows(_REPORTS, days.reports)),
             *account_chores(accounts, days.sign_ins),
             *others,
         )
