@@ -43,14 +43,14 @@ camera.position.set(4, 9, 58);
 camera.lookAt(-6, 2, 0);
 camera.updateMatrixWorld();
 
-window.picture = (quality, hour) => {
+window.picture = async (quality, hour) => {
   const scene = new THREE.Scene();
   renderer.render(scene, camera);
   const before = { ...renderer.info.memory };
   const surroundings = new Surroundings({ quality, reducedMotion: false });
   surroundings.attach(scene);
   scene.add(surroundings.group);
-  surroundings.show(place);
+  await surroundings.show(place);
   surroundings.setHour(hour);
   surroundings.update(3, camera);
   renderer.info.reset();

@@ -57,7 +57,7 @@ test("what is drawn of a solid fills what collides", () => {
   const place = readScene({ ...GARDEN, cylinders: [] });
   for (const each of place.boxes.filter(({ name }) => name !== "wall-north")) {
     const solid = new Mesh();
-    buildMasonry({ solid, cloth: new Mesh() }, { ...place, boxes: [each] });
+    Array.from(buildMasonry({ solid, cloth: new Mesh() }, { ...place, boxes: [each] }));
     const [cos, sin] = [Math.cos(each.yaw), Math.sin(each.yaw)];
     let [top, wide, deep] = [0, 0, 0];
     for (let at = 0; at < solid.positions.length; at += 3) {

@@ -68,7 +68,7 @@ async function showAhead(page, ui) {
     ui.loading(1, 1, "");
     if (page.model.sceneUrl) return;
     const place = readScene(scene);
-    page.showAhead(place);
+    page.showAhead(place, entry.scene_url);
     const [spawn] = place.spawns;
     if (!spawn) return;
     Object.assign(page.model.own.shown, { x: spawn.x, y: spawn.y, z: spawn.z });

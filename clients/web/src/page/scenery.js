@@ -32,7 +32,7 @@ async function showCrowd(page, settings) {
   const crowd = new Crowd(options());
   settings.changed.add(() => crowd.setOptions(options()));
   page.stage.qualityChanged.add(() => crowd.setOptions(options()));
-  page.useCrowd(crowd);
+  await page.useCrowd(crowd);
 }
 
 /** @param {WorldPage} page @param {Settings} settings */
@@ -42,7 +42,7 @@ async function showSurroundings(page, settings) {
   const surroundings = new Surroundings(options());
   settings.changed.add(() => surroundings.setOptions(options()));
   page.stage.qualityChanged.add(() => surroundings.setOptions(options()));
-  page.useSurroundings(surroundings);
+  await page.useSurroundings(surroundings);
 }
 
 /** Whether what need not move should not. @param {Settings} settings */

@@ -73,6 +73,8 @@ export class WorldPage {
   #crowd = /** @type {any} */ (new PlainCrowd());
   /** @type {import("../core/scene.js").Scene | null} */
   #ahead = null;
+  /** Of which scene what is shown was made. */
+  #shownUrl = "";
   #portal = "";
   #raycaster = new Raycaster();
   #pointer = new Vector2();
@@ -133,8 +135,11 @@ export class WorldPage {
     const { model } = this;
     model.sceneWanted.add((url) => void this.#fetchScene(url));
     model.placed.add((place) => {
-      this.#surroundings.show(place);
       this.#propsMoved = true;
+      // A version of a scene never changes: what was shown while one typed one's name stays.
+      if (model.sceneUrl === this.#shownUrl) return;
+      this.#shownUrl = model.sceneUrl;
+      void this.#surroundings.show(place);
     });
     model.props.changed.add(() => { this.#propsMoved = true; });
     model.welcomed.add(() => {
@@ -193,21 +198,32 @@ export class WorldPage {
     }
   }
 
-  /** The surroundings that are shown from now on. @param {any} surroundings */
-  useSurroundings(surroundings) {
-    this.stage.scene.remove(this.#surroundings.group);
-    this.#surroundings.dispose?.();
+  /**
+   * The surroundings that are shown from now on. What was there before stays until they are built.
+   * @param {any} surroundings
+   */
+  async useSurroundings(surroundings) {
+    const { stage } = this;
+    const before = this.#surroundings;
+    before.dim?.();
     this.#surroundings = surroundings;
-    this.stage.scene.add(surroundings.group);
-    surroundings.attach(this.stage.scene);
+    stage.scene.add(surroundings.group);
+    surroundings.attach(stage.scene, (/** @type {any} */ object) => stage.compile(object));
     const place = this.model.sceneUrl ? this.model.place : this.#ahead;
-    if (place) surroundings.show(place);
+    if (place) await surroundings.show(place);
+    stage.scene.remove(before.group);
+    before.dispose?.();
   }
 
-  /** A place that one is not in yet. @param {import("../core/scene.js").Scene} place */
-  showAhead(place) {
+  /**
+   * A place that one is not in yet.
+   * @param {import("../core/scene.js").Scene} place
+   * @param {string} url where it was read from
+   */
+  showAhead(place, url) {
     this.#ahead = place;
-    this.#surroundings.show(place);
+    this.#shownUrl = url;
+    void this.#surroundings.show(place);
   }
 
   get surroundings() {
@@ -215,7 +231,8 @@ export class WorldPage {
   }
 
   /** Who draws people from now on. @param {any} crowd */
-  useCrowd(crowd) {
+  async useCrowd(crowd) {
+    await this.stage.compile(crowd.group);
     this.stage.scene.remove(this.#crowd.group);
     this.#crowd.dispose?.();
     this.#crowd = crowd;

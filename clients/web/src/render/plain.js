@@ -17,11 +17,18 @@ const GROUND_M = 400;
 
 export class PlainSurroundings {
   group = new Group();
+  #lights = new Group();
 
   constructor() {
     const sun = new DirectionalLight(0xfff1dc, 2.4);
     sun.position.set(30, 50, 20);
-    this.group.add(sun, new AmbientLight(0xb9c7d8, 1.3));
+    this.#lights.add(sun, new AmbientLight(0xb9c7d8, 1.3));
+    this.group.add(this.#lights);
+  }
+
+  /** Others light the scene from now on. */
+  dim() {
+    this.#lights.removeFromParent();
   }
 
   /** @param {import("../../vendor/three.js").Scene} scene */

@@ -32,6 +32,10 @@ const FOV_DEG = 65;
 const TEST_DRAW_PART = 0.2;
 const TEST_DRAW_MS = 100;
 
+/** How often it is asked whether shaders are ready, and after how many times they are used anyway. */
+const READY_ASK_MS = 10;
+const READY_TRIES_MAX = 300;
+
 /** There is no WebGL 2 here. */
 export class NoWebGl extends Error {}
 
@@ -107,6 +111,26 @@ export class Stage {
     this.#slowFrames = 0;
     this.#resize();
     this.qualityChanged.fire(quality);
+  }
+
+  /**
+   * Makes the shaders of something ready that will be shown in the scene as it is lit now. The
+   * browser compiles them beside the page; drawn without that, each would be waited for.
+   * @param {import("../../vendor/three.js").Object3D} object with children, taken one by one
+   */
+  async compile(object) {
+    const properties = /** @type {any} */ (this.renderer.properties);
+    /** @type {Set<any>} */
+    const materials = new Set();
+    for (const child of object.children) {
+      for (const each of this.renderer.compile(child, this.camera, this.scene)) materials.add(each);
+      await pause(0);
+    }
+    const isReady = (/** @type {any} */ material) => (
+      properties.get(material).currentProgram?.isReady() ?? true);
+    for (let tries = 0; tries < READY_TRIES_MAX && ![...materials].every(isReady); tries++) {
+      await pause(READY_ASK_MS);
+    }
   }
 
   #resize() {
@@ -186,4 +210,9 @@ function makeRenderer(canvas, quality, test) {
   } catch (error) {
     throw new NoWebGl(error instanceof Error ? error.message : String(error));
   }
+}
+
+/** @param {number} ms @returns {Promise<void>} */
+function pause(ms) {
+  return new Promise((resolve) => { setTimeout(resolve, ms); });
 }

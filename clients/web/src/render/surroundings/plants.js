@@ -93,11 +93,15 @@ function unit(vector) {
 
 /** Everything small that grows and hangs. @param {Mesh} mesh @param {Scene} place
  *  @param {Plan} plan @param {number} lushness 0..1 */
-export function growAll(mesh, place, plan, lushness) {
-  for (const each of place.boxes) if (kindOfBox(each) === "hedge") growHedge(mesh, each, lushness);
+export function* growAll(mesh, place, plan, lushness) {
+  for (const each of place.boxes) {
+    if (kindOfBox(each) === "hedge") yield growHedge(mesh, each, lushness);
+  }
   const every = lushness > 0.5 ? 1 : 2;
   plan.flowers.forEach((each, at) => at % every || growFlower(mesh, each, at));
+  yield;
   plan.tufts.forEach((each, at) => at % every || growTuft(mesh, each, at));
+  yield;
   for (const [from, to] of plan.strings) hang(mesh, from, to);
 }
 
