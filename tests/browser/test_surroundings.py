@@ -69,6 +69,30 @@ window.picture = async (quality, hour) => {
   return { calls, triangles, shades: shades.size, light: sum / (WIDE * HIGH * 3),
     before, after: { ...renderer.info.memory }, children: scene.children.length };
 };
+
+// The second place is asked for while the first is built; a turn of the page is counted by itself.
+window.twice = async () => {
+  const scene = new THREE.Scene();
+  const surroundings = new Surroundings({ quality: "medium", reducedMotion: false });
+  const shown = () => surroundings.group.children.filter(({ name }) => name === "landscape");
+  const compiled = [];
+  surroundings.attach(scene, async (object) => {
+    compiled.push([object.children.length > 5, shown().includes(object)]);
+  });
+  let turns = 0;
+  const count = setInterval(() => { turns += 1; });
+  await surroundings.show(place);
+  const [first] = shown();
+  const both = [surroundings.show(place), surroundings.show({ ...place, floor: place.floor + 1 })];
+  const meanwhile = shown().includes(first);
+  await both[0];
+  const [last, ...more] = shown();
+  await both[1];
+  clearInterval(count);
+  const isLast = last !== first && shown()[0] === last;
+  surroundings.dispose();
+  return { turns, compiled, meanwhile, isLast, more: more.length };
+};
 window.ready = true;
 </script>"""
 
@@ -119,3 +143,12 @@ def test_the_plaza_is_drawn_within_its_budget(page: Page, quality: str, hour: fl
     assert 8 < seen["light"] < 225, "the picture is black, or white"
     assert seen["after"] == seen["before"], "something was not given back"
     assert seen["children"] == 0
+
+
+def test_a_place_is_built_beside_the_picture_and_shown_when_it_is_whole(page: Page) -> None:
+    seen: dict[str, Any] = page.evaluate("() => twice()")
+    assert seen["turns"] >= 4, "the page had its turn while a place was built"
+    assert seen["meanwhile"], "what was there stays until the newer place is whole"
+    assert seen["isLast"], "of two places that are asked for the newer is shown, to both who asked"
+    assert seen["more"] == 0
+    assert seen["compiled"] == [[True, False]] * 2, "shaders are made before, and of what is shown"

@@ -42,6 +42,7 @@ FETCHED = """() => {
   return { unnamed: found.map(({ name }) => name).filter((name) => !named.includes(name)),
     count: found.length, bytes: found.reduce((sum, each) => sum + each.encodedBodySize, 0) };
 }"""
+LANDSCAPE = "() => atriumTest.page.surroundings.group.getObjectByName('landscape')?.uuid"
 TICK = "() => atriumTest.model.tick"
 OWN = "() => { const { x, y, z, yaw } = atriumTest.model.own; return [x, y, z, yaw]; }"
 SHOWN = """(name) => {
@@ -117,6 +118,19 @@ def test_the_budget_holds_for_all_that_is_fetched_until_one_stands_in_the_world(
     print(f"\n{fetched['count']} scripts and styles, {fetched['bytes'] / 1000:.1f} kB")
     assert fetched["unnamed"] == [], "the page names all that will surely follow"
     assert 0 < fetched["bytes"] <= PAGE_GZIP_BYTES_MAX
+
+
+def test_what_was_shown_while_one_typed_ones_name_is_not_built_again(visits: Visits) -> None:
+    page = visits.open()
+    until(page, "() => window.atriumTest")
+    assert page.evaluate("() => atriumTest.scenery")
+    until(page, LANDSCAPE)
+    before = page.evaluate(LANDSCAPE)
+    page.fill("#join-name", "Vera")
+    page.press("#join-name", "Enter")
+    is_live(page)
+    assert page.evaluate("async () => { await atriumTest.page.surroundings.built; }") is None
+    assert page.evaluate(LANDSCAPE) == before
 
 
 def test_two_pages_see_each_other_move_as_the_server_tells(

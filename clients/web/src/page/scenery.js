@@ -15,17 +15,21 @@
  * @returns {Promise<boolean>} whether all is shown as it is meant
  */
 export async function withScenery(page, settings) {
-  const found = await Promise.allSettled([
-    showSurroundings(page, settings), showCrowd(page, settings),
-  ]);
+  const surroundings = showSurroundings(page, settings);
+  const found = await Promise.allSettled([surroundings, showCrowd(page, settings, surroundings)]);
   const failed = found.filter(({ status }) => status === "rejected");
   for (const each of failed) console.debug("the picture stays plain", each);
   return failed.length === 0;
 }
 
-/** @param {WorldPage} page @param {Settings} settings */
-async function showCrowd(page, settings) {
+/**
+ * @param {WorldPage} page
+ * @param {Settings} settings
+ * @param {Promise<unknown>} lit the surroundings, whose light is part of every shader
+ */
+async function showCrowd(page, settings, lit) {
   const { Crowd } = await import("../render/avatars/crowd.js");
+  await lit.catch(() => {});
   const options = () => ({ quality: page.stage.quality, tags: settings.values.tags,
     reducedMotion: isStill(settings), shadows: page.stage.quality === "high",
     assetUrl: (/** @type {string} */ hash) => `/api/assets/${hash}` });

@@ -32,7 +32,7 @@ const FOV_DEG = 65;
 const TEST_DRAW_PART = 0.2;
 const TEST_DRAW_MS = 100;
 
-/** How often it is asked whether shaders are ready, and after how many times they are used anyway. */
+/** How often the graphics are asked whether they are ready, and after how many times no more. */
 const READY_ASK_MS = 10;
 const READY_TRIES_MAX = 300;
 
@@ -60,6 +60,8 @@ export class Stage {
   #nextDrawMs = -Infinity;
   #slowFrames = 0;
   #pixel = new Uint8Array(4);
+  /** How many wait for the graphics to have nothing to do. */
+  #compiling = 0;
 
   /**
    * @param {HTMLCanvasElement} canvas
@@ -115,7 +117,9 @@ export class Stage {
 
   /**
    * Makes the shaders of something ready that will be shown in the scene as it is lit now. The
-   * browser compiles them beside the page; drawn without that, each would be waited for.
+   * browser compiles them beside the page. What three.js then asks of each is answered after all
+   * that was drawn before, so it is asked when nothing waits to be drawn; else showing it would be
+   * waited for, in software by half a second.
    * @param {import("../../vendor/three.js").Object3D} object with children, taken one by one
    */
   async compile(object) {
@@ -126,11 +130,30 @@ export class Stage {
       for (const each of this.renderer.compile(child, this.camera, this.scene)) materials.add(each);
       await pause(0);
     }
-    const isReady = (/** @type {any} */ material) => (
-      properties.get(material).currentProgram?.isReady() ?? true);
-    for (let tries = 0; tries < READY_TRIES_MAX && ![...materials].every(isReady); tries++) {
-      await pause(READY_ASK_MS);
+    const programs = [...materials].map((each) => properties.get(each).currentProgram);
+    await this.#until(() => programs.every((each) => each?.isReady() ?? true));
+    this.#compiling += 1;
+    await this.#drained();
+    for (const each of programs) {
+      each?.getUniforms();
+      each?.getAttributes();
     }
+    this.#compiling -= 1;
+  }
+
+  /** Until the graphics have done all that they were told. */
+  async #drained() {
+    const gl = /** @type {WebGL2RenderingContext} */ (this.renderer.getContext());
+    const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+    gl.flush();
+    if (!fence) return;
+    await this.#until(() => gl.getSyncParameter(fence, gl.SYNC_STATUS) !== gl.UNSIGNALED);
+    gl.deleteSync(fence);
+  }
+
+  /** @param {() => boolean} isReady */
+  async #until(isReady) {
+    for (let tries = 0; tries < READY_TRIES_MAX && !isReady(); tries++) await pause(READY_ASK_MS);
   }
 
   #resize() {
@@ -157,6 +180,7 @@ export class Stage {
 
   /** @param {number} nowMs */
   #draw(nowMs) {
+    if (this.#compiling && !this.renderer.xr.isPresenting) return;
     if (!this.#test) {
       this.renderer.render(this.scene, this.camera);
     } else if (nowMs >= this.#nextDrawMs) {

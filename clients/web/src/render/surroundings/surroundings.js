@@ -111,6 +111,11 @@ export class Surroundings {
     return this.#newest;
   }
 
+  /** Until what was asked for last is shown. */
+  get built() {
+    return this.#newest;
+  }
+
   /** @param {Scene} place @param {number} turn @returns {Promise<void>} */
   async #build(place, turn) {
     const budget = BUDGETS[this.#options.quality];
