@@ -23,7 +23,8 @@ const LIP_M = 0.04;
 export const WATER_UNDER_RIM_M = 0.09;
 const RIM_M = 0.42;
 
-/** One solid after the other, with a yield after each. @param {Meshes} meshes @param {Scene} place */
+/** One solid after the other, with a yield after each.
+ *  @param {Meshes} meshes @param {Scene} place */
 export function* buildMasonry(meshes, place) {
   for (const each of place.boxes) yield BOXES[kindOfBox(each)](meshes, each, place);
   for (const each of place.cylinders) yield CYLINDERS[kindOfCylinder(each)](meshes, each, place);
