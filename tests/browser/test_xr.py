@@ -9,40 +9,23 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import MEETING, ROOT, Server, Visits, chromium, frames, running, stand_at, until
+from browsing import MEETING, Server, Visits, chromium, frames, running, stand_at, until
+from headsets import DEVICE, PACKAGES, enter, picture, without_emulator
 from others import Witness
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
 from atrium_shared.pose import Flags
 from atrium_shared.props import Shape, Transform
 
-PACKAGES = next(
-    (each for each in (ROOT / "clients/web/node_modules", ROOT / "node_modules")
-     if (each / "iwer").is_dir()), None,
-)
 POINT_M = 0.02
 EYE = 1.6
-PICTURES = os.environ.get("TEST_PICTURES")
-DEVICE = """
-{ const device = new IWER.XRDevice(IWER.metaQuest3, { stereoEnabled: true });
-  device.installRuntime({ forceInstall: true });
-  if (window.IWER_SEM) device.installSEM(IWER_SEM.SyntheticEnvironmentModule);
-  window.xrDevice = device; }
-"""
-HEAD = "() => { const { visit } = atriumTest.xr; return visit && visit.frames > 2; }"
 OWN = "() => { const { x, y, z, yaw } = atriumTest.model.own; return [x, y, z, yaw]; }"
 
-pytestmark = pytest.mark.skipif(
-    PACKAGES is None,
-    reason="The emulated headset is not installed, so headsets were not tried: "
-           "python clients/web/tools.py install",
-)
+pytestmark = without_emulator
 
 
 @pytest.fixture(scope="module")
@@ -67,18 +50,6 @@ def visits(browser: Browser, server: Server) -> Iterator[Visits]:
     opened = Visits(browser, server.url, {"viewport": {"width": 320, "height": 180}}, scripts)
     yield opened
     opened.close()
-
-
-def enter(page: Page, mode: str = "immersive-vr") -> None:
-    """Into the headset, and wait until it is tracked."""
-    assert page.evaluate("(mode) => atriumTest.xr.enter(mode)", mode) == ""
-    until(page, HEAD)
-
-
-def picture(page: Page, name: str) -> None:
-    """Kept to be looked at, where the environment names a folder."""
-    if PICTURES:
-        page.screenshot(path=str(Path(PICTURES) / f"{name}.png"))
 
 
 def relative(root: tuple[float, float, float], yaw: float, point: Any) -> list[float]:

@@ -20,6 +20,7 @@ export const headsets = Object.freeze({
   "xr.smoothMove": "Walk by stick",
   "xr.seated": "I am seated",
   "xr.boundary": "Keep people away",
+  "xr.build": "Build",
   "xr.recentre": "Recentre",
   "xr.leave": "Leave the headset",
   "xr.back": "Back",

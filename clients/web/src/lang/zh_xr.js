@@ -17,6 +17,7 @@ export const headsets = Object.freeze({
   "xr.smoothMove": "摇杆行走",
   "xr.seated": "我坐着",
   "xr.boundary": "与人保持距离",
+  "xr.build": "建造",
   "xr.recentre": "重新居中",
   "xr.leave": "退出头戴设备",
   "xr.back": "返回",

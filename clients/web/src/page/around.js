@@ -34,7 +34,7 @@ export function withUi(page, settings) {
       const { lookPorts } = await import("./look_source.js");
       return lookPorts(account);
     } });
-  const headset = withHeadset(page, settings, (sentence) => ui.notices.tell(sentence));
+  const headset = withHeadset(page, settings, ui.notices);
   const carrying = new Carrying(page, (sentence) => ui.notices.tell(sentence));
   page.commanded.add((command) => ui.command(command));
   page.personChosen.add((where) => ui.personChosen(where));

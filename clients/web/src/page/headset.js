@@ -10,15 +10,16 @@ import { languageTag, words, wordsOf } from "../ui/words.js";
 /**
  * @param {WorldPage} page
  * @param {Settings} settings
- * @param {(sentence: string) => void} tell
+ * @param {import("../ui/notices.js").Notices} notices
  */
-export function withHeadset(page, settings, tell) {
+export function withHeadset(page, settings, notices) {
   const { stage, model } = page;
   const xr = new XrEntry({
     stage, model, settings, words: wordsOf,
     people: () => page.gathering.people,
     surroundings: () => page.surroundings,
-    ui: { tell, sentenceOf: (answer) => sentenceOf(answer, languageTag().slice(0, 2)),
+    propScene: page.propScene, told: notices.told,
+    ui: { tell: (sentence) => notices.tell(sentence), sentenceOf: (answer) => sentenceOf(answer, languageTag().slice(0, 2)),
       choices: () => voiceChoices(settings) },
   });
   page.immersive = (seconds, dt, frame) => {

@@ -8,6 +8,7 @@
  * region must exist before its text changes.
  */
 
+import { Signal } from "../core/signal.js";
 import { button, element, make, setText } from "./dom.js";
 import { words } from "./words.js";
 
@@ -20,6 +21,8 @@ const READ_MS_MIN = 5_000;
 const READ_MS_PER_CHAR = 70;
 
 export class Notices {
+  /** @type {Signal<string>} for those who cannot see the page, as in a headset */
+  told = new Signal();
   #list = element("notices", HTMLOListElement);
   #polite = element("announce-polite", HTMLElement);
   #now = element("announce-now", HTMLElement);
@@ -29,6 +32,7 @@ export class Notices {
   /** @param {string} sentence @param {How} [how] */
   tell(sentence, { isAlert = false, offer } = {}) {
     if (!sentence) return;
+    this.told.fire(sentence);
     this.drop(sentence);
     const item = make("li", { class: isAlert ? "alert" : "" },
       make("span", { text: sentence, attributes: { dir: "auto" } }));

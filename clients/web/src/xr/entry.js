@@ -29,6 +29,8 @@ import { Signal } from "../core/signal.js";
  * @property {Settings} settings
  * @property {() => readonly import("../page/gather.js").Person[]} people those drawn
  * @property {() => any} surroundings
+ * @property {import("../render/props/prop_scene.js").PropScene} propScene
+ * @property {import("../core/signal.js").Signal<string>} told each sentence for the person
  * @property {XrUi} ui
  * @property {Words} words
  * @property {boolean} [isSecure] whether browsers allow headsets here

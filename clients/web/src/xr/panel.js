@@ -53,6 +53,10 @@ export class SpatialPanel {
     this.#draw();
   }
 
+  get choices() {
+    return this.#choices;
+  }
+
   get hovered() {
     return this.#hovered;
   }

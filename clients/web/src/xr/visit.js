@@ -3,17 +3,19 @@
  *
  * In each frame: what is tracked (senses), how that moves the avatar and the room (motion, anchor;
  * in augmented reality the placement), what goes into the pose (posing), what the hands do
- * (grabbing, menu), what is drawn of all that. In a miniature nothing of the
- * body is sent: one looks on.
+ * (grabbing or building, menu), what is drawn of all that. In a miniature nothing of the
+ * body is sent: one looks on. The tools for building are fetched when they are asked for.
  */
 
 import { isInside } from "../core/locomotion.js";
+import { Rights } from "../core/protocol.generated.js";
 import { RoomAnchor } from "./anchor.js";
 import { ArcView } from "./arc_view.js";
 import { Comfort } from "./comfort.js";
 import { Grabbing } from "./grabbing.js";
 import { HandsView } from "./hands_view.js";
 import { Motion } from "./motion.js";
+import { NoticeBoard } from "./notice_board.js";
 import { Placement } from "./placement.js";
 import { Posing } from "./posing.js";
 import { Senses } from "./senses.js";
@@ -40,6 +42,8 @@ export class Visit {
   frames = 0;
   /** @type {Placement | null} */
   placement = null;
+  /** @type {import("../building/hand_tools.js").HandTools | null} while one builds */
+  tools = null;
   #options;
   #begun;
   #posing = new Posing();
@@ -47,6 +51,7 @@ export class Visit {
   #arc = new ArcView();
   #comfort = new Comfort();
   #isFresh = true;
+  #isOver = false;
   #head = new Float64Array(7);
   #comfortNow = { speed: 0, turning: 0, strength: 0, isBlind: false };
   #nearPulseS = 0;
@@ -65,9 +70,11 @@ export class Visit {
     this.motion = new Motion(model, settings, tell);
     this.grabbing = new Grabbing(model, this.senses, tell);
     this.menu = new WristMenu(options, { leave: begun.leave, recentre: () => this.recentre(),
-      placing: () => this.placement?.choices() ?? null });
+      placing: () => this.placement?.choices() ?? null,
+      building: () => this.#buildingChoices() });
+    this.board = new NoticeBoard(options.told);
     if (begun.mode === "immersive-ar") this.placement = new Placement(options, begun);
-    stage.rig.add(this.#hands.group, this.menu.group);
+    stage.rig.add(this.#hands.group, this.menu.group, this.board.mesh);
     stage.scene.add(this.#arc.group, this.#comfort.mesh);
     if (this.placement) stage.rig.add(this.placement.group);
     this.#listen(begun.session);
@@ -93,6 +100,7 @@ export class Visit {
     const hand = this.senses.handOf(source);
     if (hand >= 0 && kind === "selectstart" && this.menu.press(hand)) return;
     if (this.placement?.press(source) || hand < 0) return;
+    if (this.isOnFoot && this.tools?.press(hand)) return;
     if (this.isOnFoot && this.grabbing.take(hand)) return;
     if (kind === "selectstart" && source.hand && !this.placement) this.motion.pinch(hand, true);
   }
@@ -103,7 +111,37 @@ export class Visit {
     const hand = this.senses.handOf(source);
     if (hand < 0) return;
     this.motion.pinch(hand, false);
+    this.tools?.release(hand);
     this.grabbing.letGo(hand);
+  }
+
+  /** The switch in the menu at the wrist. */
+  #buildingChoices() {
+    if (!this.isOnFoot) return [];
+    return [{ text: this.#options.words("xr.build"), isOn: this.tools !== null,
+      act: () => void this.build(this.tools === null) }];
+  }
+
+  /** Begins or ends to build with hands. @param {boolean} isOn */
+  async build(isOn) {
+    const { stage, model, propScene, settings, ui, words } = this.#options;
+    if (!isOn) {
+      if (this.tools) stage.scene.remove(this.tools.marks.group);
+      if (this.tools) stage.rig.remove(this.tools.panel.group);
+      this.tools?.dispose();
+      this.tools = null;
+      return;
+    }
+    if (!(model.rights & Rights.BUILD)) return ui.tell(words("build.notAllowed"));
+    const fetched = await import("../building/hand_tools.js").catch(() => null);
+    if (!fetched) return ui.tell(words("build.notLoaded"));
+    if (this.#isOver || this.tools) return;
+    this.grabbing.end();
+    this.tools = new fetched.HandTools({ model, propScene, words, tell: ui.tell,
+      wrist: () => (settings.values.dominantHand === "right" ? 0 : 1),
+      close: () => void this.build(false) });
+    stage.scene.add(this.tools.marks.group);
+    stage.rig.add(this.tools.panel.group);
   }
 
   /** One stands where the avatar stands, and looks where it looks. */
@@ -148,7 +186,10 @@ export class Visit {
     if (own.seated !== this.#wasSeated) this.anchor.settle();
     this.#wasSeated = own.seated;
     if (this.placement) this.placement.step(this.senses, this.anchor, { dt, frame, space });
-    else this.motion.step(this.senses, this.anchor, dt, people());
+    else {
+      this.tools?.takeSticks(this.senses);
+      this.motion.step(this.senses, this.anchor, dt, people());
+    }
     if (this.isOnFoot) this.#posing.pose(own, this.senses, this.anchor);
     else this.#posing.end(own);
   }
@@ -159,6 +200,9 @@ export class Visit {
     this.grabbing.step(seconds, this.anchor);
     this.#hands.update(this.senses);
     this.menu.step(this.senses);
+    this.board.step(dt, this.senses.head);
+    if (this.tools && !(this.isOnFoot && model.rights & Rights.BUILD)) void this.build(false);
+    this.tools?.step(dt, this.senses, this.anchor, this.menu.panel.mesh.visible);
     if (this.placement) return;
     this.#arc.update(this.motion, model.own.shown.y);
     this.#pulseWhenNear(seconds);
@@ -189,10 +233,12 @@ export class Visit {
     this.#space?.removeEventListener("reset", this.#onReset);
     this.grabbing.end();
     this.#posing.end(model.own);
-    stage.rig.remove(this.#hands.group, this.menu.group);
+    this.#isOver = true;
+    void this.build(false);
+    stage.rig.remove(this.#hands.group, this.menu.group, this.board.mesh);
     stage.scene.remove(this.#arc.group, this.#comfort.mesh);
     if (this.placement) stage.rig.remove(this.placement.group);
-    for (const each of [this.#hands, this.#arc, this.#comfort, this.menu, this.placement]) {
+    for (const each of [this.#hands, this.#arc, this.#comfort, this.menu, this.board, this.placement]) {
       each?.dispose();
     }
   }

@@ -8,8 +8,8 @@
 import { Group, Vector3 } from "../../vendor/three.js";
 import { Relation } from "../core/protocol.generated.js";
 import { rotate } from "../core/quaternion.js";
-import { INDEX_TIP } from "./senses.js";
 import { CHOICES_MAX, SpatialPanel } from "./panel.js";
+import { PanelPointer, turnToHead } from "./panel_pointer.js";
 
 /** @typedef {import("./senses.js").Senses} Senses */
 /** @typedef {import("./senses.js").HandSense} HandSense */
@@ -20,13 +20,13 @@ import { CHOICES_MAX, SpatialPanel } from "./panel.js";
  * @property {() => void} leave
  * @property {() => void} recentre
  * @property {() => Choice[] | null} placing of a world that is laid into a room; null for none
+ * @property {() => Choice[]} building the switch of build mode; none where nobody is on foot
  */
 
 const LOOKED_AT = 0.5;
 const LOOKED_AWAY = 0.25;
 const OUT_M = 0.07;
 const DOWN_M = 0.09;
-const TOUCH_M = 0.012;
 const EMOTES = 4;
 const PHRASES = 6;
 const NEAR_M = 15;
@@ -34,15 +34,14 @@ const NEAR_M = 15;
 export class WristMenu {
   group = new Group();
   panel = new SpatialPanel();
+  #pointer = new PanelPointer(this.panel);
   #options;
   #does;
   #palm = new Float64Array(3);
   #at = new Vector3();
   #head = new Vector3();
   #ahead = new Vector3();
-  #tip = new Vector3();
   #turned = new Float64Array(3);
-  #isTouching = false;
 
   /** @param {XrOptions} options @param {Does} does */
   constructor(options, does) {
@@ -65,17 +64,8 @@ export class WristMenu {
     }
     if (!isShown) return;
     this.panel.mesh.position.copy(this.#at);
-    this.#turnToHead();
-    this.#point(senses.hands[1 - this.#wrist]);
-  }
-
-  /** In the room, where the panel lives. */
-  #turnToHead() {
-    const { mesh } = this.panel;
-    const away = this.#ahead.copy(this.#head).sub(this.#at);
-    const yaw = Math.atan2(away.x, away.z);
-    const pitch = -Math.atan2(away.y, Math.hypot(away.x, away.z));
-    mesh.rotation.set(pitch, yaw, 0, "YXZ");
+    turnToHead(this.panel.mesh, senses.head);
+    this.#pointer.point(senses.hands[1 - this.#wrist]);
   }
 
   /** @param {HandSense} wrist @param {Senses} senses */
@@ -94,31 +84,6 @@ export class WristMenu {
     const seen = -(this.#turned[0] * to.x + this.#turned[1] * to.y + this.#turned[2] * to.z);
     const wanted = this.panel.mesh.visible ? LOOKED_AWAY : LOOKED_AT;
     return faces > wanted && seen > wanted;
-  }
-
-  /** @param {HandSense} hand */
-  #point(hand) {
-    let hovered = -1;
-    if (hand.hasJoints) {
-      const m = 16 * INDEX_TIP + 12;
-      this.#tip.set(hand.joints[m], hand.joints[m + 1], hand.joints[m + 2]);
-      hovered = this.#touch();
-    }
-    if (hovered < 0 && hand.hasAim) {
-      rotate(this.#turned, 0, hand.aim, 3, 0, 0, -1);
-      this.#tip.set(hand.aim[0], hand.aim[1], hand.aim[2]);
-      hovered = this.panel.hit(this.#tip, this.#ahead.fromArray(this.#turned));
-    }
-    if (this.panel.hover(hovered)) hand.pulse(0.15, 12);
-  }
-
-  /** Presses a button once when the fingertip goes through it. */
-  #touch() {
-    const { at, ahead } = this.panel.touch(this.#tip);
-    const isTouching = at >= 0 && Math.abs(ahead) < TOUCH_M;
-    if (isTouching && !this.#isTouching) this.panel.press(at);
-    this.#isTouching = isTouching;
-    return at >= 0 && Math.abs(ahead) < 5 * TOUCH_M ? at : -1;
   }
 
   /** @param {number} hand @returns {boolean} whether it was a press on the menu */
@@ -154,7 +119,7 @@ export class WristMenu {
       this.#open("main");
     } });
     const always = [
-      ...(ui.choices?.() ?? []),
+      ...(ui.choices?.() ?? []), ...this.#does.building(),
       either("xr.safeZone", model.safeZone, () => void model.setSafeZone(!model.safeZone)),
       this.#leads("xr.emotes", "emotes"), this.#leads("xr.phrases", "phrases"),
       this.#leads("xr.people", "people"),
