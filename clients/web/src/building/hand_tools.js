@@ -97,7 +97,11 @@ export class HandTools {
 
   // --- pressing ------------------------------------------------------------------------------
 
-  /** A trigger, a squeeze or a pinch. @param {number} hand @returns {boolean} whether it was used */
+  /**
+   * A trigger, a squeeze or a pinch.
+   * @param {number} hand
+   * @returns {boolean} whether it was used
+   */
   press(hand) {
     if (this.panel.press(hand, this.#options.wrist())) return true;
     if (!this.#isThere[hand]) return false;

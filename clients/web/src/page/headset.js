@@ -19,8 +19,8 @@ export function withHeadset(page, settings, notices) {
     people: () => page.gathering.people,
     surroundings: () => page.surroundings,
     propScene: page.propScene, told: notices.told,
-    ui: { tell: (sentence) => notices.tell(sentence), sentenceOf: (answer) => sentenceOf(answer, languageTag().slice(0, 2)),
-      choices: () => voiceChoices(settings) },
+    ui: { tell: (sentence) => notices.tell(sentence), choices: () => voiceChoices(settings),
+      sentenceOf: (answer) => sentenceOf(answer, languageTag().slice(0, 2)) },
   });
   page.immersive = (seconds, dt, frame) => {
     xr.update(seconds, dt, frame);

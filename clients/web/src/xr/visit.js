@@ -238,7 +238,8 @@ export class Visit {
     stage.rig.remove(this.#hands.group, this.menu.group, this.board.mesh);
     stage.scene.remove(this.#arc.group, this.#comfort.mesh);
     if (this.placement) stage.rig.remove(this.placement.group);
-    for (const each of [this.#hands, this.#arc, this.#comfort, this.menu, this.board, this.placement]) {
+    for (const each of [this.#hands, this.#arc, this.#comfort, this.menu, this.board,
+      this.placement]) {
       each?.dispose();
     }
   }
