@@ -29,6 +29,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from crowd_model import messages_of
 
 N = 7
+TOLD_TO_FRIENDS = int(
+    pose.Flags.SNAP | pose.Flags.SPEAKING | pose.Flags.TYPING | pose.Flags.HAND_TRACKING
+)
 PEOPLE = "abcde"
 MANIFEST = parse_manifest(f"""
 [world]
@@ -120,6 +123,7 @@ class Place:
         slots = np.array([v.slot for v in self.viewers.values()], np.int32)
         rows = self.world.tables.poses.rows[slots].copy()
         rows[:, pose.ROOT_COLUMNS] = self.world.tick % 50
+        rows[:, pose.FLAGS] = int(pose.Flags.TYPING) << self.world.tick // 7 % 4 & 255
         n = len(slots)
         return PoseBatch(
             slots, np.full(n, self.world.tick, np.uint32),
@@ -168,10 +172,13 @@ class Place:
             case m.Snapshot():
                 for index in viewer.view.apply(message.tick, message.body).tolist():
                     parts = int(viewer.view.parts[index])
+                    flags = int(viewer.view.rows[index, pose.FLAGS])
                     if self.may_know(viewer, viewer.held[index].entity_id):
                         self.told["points"] += parts != 0
+                        self.told["flags"] += flags & TOLD_TO_FRIENDS != 0
                     else:
                         assert parts == 0
+                        assert not flags & TOLD_TO_FRIENDS
             case _:
                 raise AssertionError(message)
 
@@ -267,5 +274,5 @@ def test_the_rules_are_put_to_the_test() -> None:
     ]
     told = run(actions).told
     assert all(told[kind] > 20 for kind in (
-        "ChatPublished", "Emote", "Marker", "Appearance", "known", "silhouette", "points",
+        "ChatPublished", "Emote", "Marker", "Appearance", "known", "silhouette", "points", "flags",
     )), told

@@ -41,6 +41,8 @@ _POINTS = np.array(
 _POINT_PART = np.array(pose.POINT_PART, np.uint8)
 _WIDE = int(snapshot.Form.WIDE)
 _EXTRA = np.array(pose.EXTRA_PART, np.int32)
+_OF_SILHOUETTE = int(pose.Flags.DISCONTINUITY | pose.Flags.LINK_LOST | pose.Flags.SEATED)
+"""Flags that say where somebody is, and not what that one does."""
 _PREFIX = np.array([p in (0, 1, 3, 7) for p in range(8)], np.bool_)
 """Part sets whose points lie next to each other in an encoded record."""
 
@@ -200,7 +202,10 @@ def write_sections(held, tick, count, records, extras, due, due_code, counts, ou
             i = due[k, 0]
             out[at] = i
             at += 1
+            flags_at = p
             p = _write_record(records, due[k, 1], form, want, out, p)
+            if form == 0 and held[i, VEIL]:
+                out[flags_at] &= _OF_SILHOUETTE
             if want & 56:
                 e = held[i, ENTITY]
                 for x in range(3):
