@@ -24,6 +24,7 @@ function message(name) {
 class FakeSocket extends EventTarget {
   static OPEN = 1;
   readyState = 1;
+  bufferedAmount = 0;
   sent = [];
 
   constructor() {
@@ -164,4 +165,52 @@ test("the token of an account goes into every hello, and a guest has none", () =
   assert.equal(FakeSocket.opened[0].accept()[AUTH_TOKEN], "");
   link.open("Ada", "", "atrium_a_secret");
   assert.equal(FakeSocket.opened.at(-1).accept()[AUTH_TOKEN], "atrium_a_secret");
+});
+
+test("joining twice leaves one connection, and the first says nothing any more", () => {
+  const { link, told } = dialled();
+  link.open("Ada", "");
+  const [first, second] = FakeSocket.opened;
+  assert.equal(first.readyState, 3);
+  first.accept();
+  assert.deepEqual([told.at(-1)[0], first.sent], ["connecting", []]);
+  second.accept();
+  assert.equal(told.at(-1)[0], "joining");
+});
+
+test("a link that is silent while it is asked is lost at once", () => {
+  const { link, told } = dialled();
+  newest().accept();
+  newest().hear({ ...WELCOME, resumed: false });
+  const silent = newest();
+  for (let k = 0; k < 6 && link.state === "live"; k++) vi.advanceTimersToNextTimer();
+  assert.deepEqual([told.at(-1)[0], silent.readyState], ["lost", 3]);
+  vi.advanceTimersToNextTimer();
+  assert.equal(newest().accept()[RESUME_TOKEN], WELCOME.resume_token);
+  silent.lose(1006);
+  assert.equal(link.state, "joining");
+});
+
+test("a link on which anything is heard stays", () => {
+  const { link } = dialled();
+  newest().accept();
+  newest().hear({ ...WELCOME, resumed: false });
+  for (let k = 0; k < 20; k++) {
+    vi.advanceTimersToNextTimer();
+    newest().hear({ ...LINE, chat_seq: k + 1 });
+  }
+  assert.equal(link.state, "live");
+});
+
+test("poses do not queue behind poses", () => {
+  const { link } = dialled();
+  newest().accept();
+  newest().hear({ ...WELCOME, resumed: false });
+  const before = newest().sent.length;
+  newest().bufferedAmount = 100_000;
+  link.sendPose(1, new Uint8Array(10));
+  assert.equal(newest().sent.length, before);
+  newest().bufferedAmount = 0;
+  link.sendPose(2, new Uint8Array(10));
+  assert.equal(newest().sent.length, before + 1);
 });

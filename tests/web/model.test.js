@@ -3,6 +3,7 @@
 import { describe, expect, test } from "vitest";
 
 import { ChatLog, mentions } from "../../clients/web/src/core/chat_log.js";
+import { ServerClock } from "../../clients/web/src/core/clock.js";
 import { LinkQuality } from "../../clients/web/src/core/link_quality.js";
 import { encodeBody, X, Z } from "../../clients/web/src/core/pose.js";
 import {
@@ -239,4 +240,69 @@ test("the quality of a link falls with delay and loss", () => {
   quality.rttMs = 20;
   for (let tick = 0; tick < 40; tick += 2) quality.snapshot(tick);
   expect(quality.level(true)).toBe(1);
+});
+
+describe("what a broken link leaves behind", () => {
+  const line = (seq, text) => ({ op: Op.ChatPublished, chat_seq: seq, channel: ChatChannel.WORLD,
+    sender_id: 7, sender_name: "Ada", text, server_ms: seq, flags: 0 });
+  const broken = (model) => {
+    model.linkChanged("lost", "", 0);
+    model.linkChanged("joining", "", 0);
+    model.linkChanged("live", "", 0);
+    model.receive(welcome({ resumed: true }), 5000);
+  };
+  const said = (model) => model.chat.lines.map(({ text, state }) => [text, state]);
+
+  test("a line that nobody heard does not take the place of the next one", () => {
+    const { model } = joined();
+    model.say("first");
+    broken(model);
+    model.say("second");
+    model.receive(line(5, "second"), 5100);
+    expect(said(model)).toEqual([["first", "pending"], ["second", "published"]]);
+    model.pump(14_000);
+    model.pump(16_000);
+    expect(said(model)[0]).toEqual(["first", "rejected"]);
+  });
+
+  test("a line that was heard is published once", () => {
+    const { model } = joined();
+    model.say("first");
+    broken(model);
+    model.receive(line(5, "first"), 5100);
+    model.pump(60_000);
+    expect(said(model)).toEqual([["first", "published"]]);
+  });
+
+  test("a scene that comes twice does not undo what has changed since", () => {
+    const { model } = joined();
+    const scene = { props: [], revision: 1 };
+    broken(model); // while the first is on its way, and so it is asked for again
+    model.takeScene("/scene@1", scene);
+    model.receive({ op: Op.PropsChanged, revision: 2, gone: [], moves: [], states: [{
+      prop_id: new Uint8Array(16).fill(1), group: new Uint8Array(), owner: "", is_locked: false,
+      transform: { position_m: [0, 0, 0], rotation: [0, 0, 0, 1], scale: [1, 1, 1] },
+      properties: { kind: "group", title: "" } }] }, 5200);
+    model.takeScene("/scene@1", scene);
+    expect(model.props.props.size).toBe(1);
+  });
+
+  test("an index that is somebody else's leaves nobody behind", () => {
+    const { model } = joined();
+    for (let id = 100; id < 110; id++) {
+      model.receive({ op: Op.Enter, entries: [{ ...ENTRY, entity_id: id }] }, 1100);
+    }
+    expect([...model.people.keys()]).toEqual([109]);
+  });
+});
+
+test("a clock that has jumped is believed at once, and a slow answer is not", () => {
+  const clock = new ServerClock();
+  clock.seed(10_000, 0);
+  for (let k = 0; k < 8; k++) clock.add(k * 100, 10_010 + k * 100, k * 100 + 20);
+  clock.add(900, 10_905, 1300);
+  expect(clock.now(1400)).toBeCloseTo(11_400, 0);
+  // The machine slept for an hour; the answer takes longer than each of before.
+  clock.add(2000, 3_612_030, 2060);
+  expect(clock.now(2060)).toBeCloseTo(3_612_060, 0);
 });

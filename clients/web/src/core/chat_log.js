@@ -3,7 +3,11 @@
  *
  * A line of one's own is pending until the server has published or rejected it; the published one
  * takes the place of the pending one, whichever of the two answers comes first. A line that comes
- * again after a resume is known by its number and time. Old lines go when there are too many. Pure.
+ * again after a resume is known by its number and time. Old lines go when there are too many.
+ *
+ * Whether a line was heard that was pending when the link broke nobody knows at first: those that
+ * were come again after the resume, and what has not come within UNSURE_MS was not said. Pure:
+ * `pump` is told the time.
  */
 
 import { ChatState } from "./protocol.generated.js";
@@ -28,6 +32,7 @@ import { Signal } from "./signal.js";
  */
 
 const LINES_MAX = 500;
+const UNSURE_MS = 10_000;
 const WORD = /[\p{L}\p{N}_]/u;
 
 export class ChatLog {
@@ -42,10 +47,14 @@ export class ChatLog {
   #asked = new Map();
   /** @type {Map<number, ChatLine>} by number */
   #published = new Map();
+  /** @type {Set<ChatLine>} those that were pending when the link broke */
+  #unsure = new Set();
+  #unsureUntilMs = Infinity;
 
   clear() {
     this.lines = [];
     this.#asked.clear();
+    this.#unsure.clear();
     this.#published.clear();
     this.cleared.fire(null);
   }
@@ -69,6 +78,8 @@ export class ChatLog {
     this.lines.push(line);
     for (const old of this.lines.splice(0, Math.max(0, this.lines.length - LINES_MAX))) {
       this.#published.delete(old.seq);
+      this.#unsure.delete(old);
+      for (const [id, asked] of this.#asked) if (asked === old) this.#asked.delete(id);
     }
     this.changed.fire(line);
     return line;
@@ -95,11 +106,15 @@ export class ChatLog {
   }
 
   /**
-   * The line of ours that this must be: they come in their order.
+   * The line of ours that this must be: they come in their order, but one may never have been
+   * heard, and the judge may have changed another.
    * @param {ChatPublished} message
    */
-  #oldestPending({ channel }) {
-    return this.lines.find((line) => line.state === "pending" && line.channel === channel);
+  #oldestPending({ channel, text }) {
+    const pending = this.lines.filter((line) => (
+      line.state === "pending" && line.channel === channel));
+    return pending.find((line) => line.text === text && this.#unsure.has(line))
+      ?? pending.find((line) => !this.#unsure.has(line)) ?? pending[0];
   }
 
   /** @param {ChatLine} line @param {ChatPublished} message */
@@ -108,6 +123,7 @@ export class ChatLog {
     line.text = message.text;
     line.serverMs = message.server_ms;
     if (line.state === "pending") line.state = "published";
+    this.#unsure.delete(line);
     this.#published.set(line.seq, line);
     this.changed.fire(line);
   }
@@ -139,15 +155,30 @@ export class ChatLog {
     this.changed.fire(line);
   }
 
-  /** The link is gone: what had no answer gets none any more. @param {string} reason */
-  giveUp(reason) {
-    for (const line of this.#asked.values()) {
-      if (line.state !== "pending") continue;
+  /** The link is lost: what is pending may have been heard, or not. */
+  pause() {
+    this.#unsureUntilMs = Infinity;
+    for (const line of this.#asked.values()) if (line.state === "pending") this.#unsure.add(line);
+  }
+
+  /** The session has a new link: what was heard comes again now. @param {number} nowMs */
+  resume(nowMs) {
+    this.#unsureUntilMs = nowMs + UNSURE_MS;
+  }
+
+  /** Once in a while. @param {number} nowMs */
+  pump(nowMs) {
+    if (this.#unsure.size && nowMs > this.#unsureUntilMs) this.giveUp();
+  }
+
+  /** What was pending when the link broke was not heard. */
+  giveUp() {
+    const lost = [...this.#unsure].filter(({ state }) => state === "pending");
+    this.#unsure.clear();
+    for (const line of lost) {
       line.state = "rejected";
-      line.reason = reason;
       this.changed.fire(line);
     }
-    this.#asked.clear();
   }
 }
 

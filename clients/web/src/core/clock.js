@@ -4,7 +4,8 @@
  * Each ping gives one sample: the server's time at the middle of a round trip. Queues only ever
  * add delay, so of the last SAMPLES the one with the shortest round trip is the most exact, and
  * it alone is believed. `now` moves towards it gently, because a clock that jumps makes everybody
- * on the map jump; only a large error is stepped over at once.
+ * on the map jump; only a large error is stepped over at once. Samples that cannot both be true
+ * mean that a clock has jumped (this machine slept): then the older ones are forgotten.
  *
  * The wire counts milliseconds modulo 2**32; inside, time is a number that never wraps. No clock
  * is read here: local times come as arguments.
@@ -14,6 +15,8 @@ const SAMPLES = 8;
 const STEP_MS = 250;
 /** At most this part of the time that passes is added or taken away while correcting. */
 const SLEW = 0.05;
+/** Two honest samples contradict each other by no more: clocks drift, and times are rounded. */
+const SLACK_MS = 20;
 const WRAP = 2 ** 32;
 
 export class ServerClock {
@@ -51,6 +54,9 @@ export class ServerClock {
     const rttMs = receivedMs - sentMs;
     if (rttMs < 0) return;
     const offsetMs = this.extend(serverMs) - (sentMs + receivedMs) / 2;
+    // The true offset is within half a round trip of each sample.
+    this.#samples = this.#samples.filter((each) => (
+      Math.abs(each.offsetMs - offsetMs) <= (each.rttMs + rttMs) / 2 + SLACK_MS));
     this.#samples.push({ rttMs, offsetMs });
     if (this.#samples.length > SAMPLES) this.#samples.shift();
     this.#targetMs = this.#best().offsetMs;

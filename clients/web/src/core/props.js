@@ -85,6 +85,11 @@ export class PropStore {
     return true;
   }
 
+  /** Whether the scene has not come yet. */
+  get isWaiting() {
+    return this.#isWaiting;
+  }
+
   /** What is held or flies is told anew; until then it lies where its state says. */
   #letAllGo() {
     const [held, flown] = [[...this.held.keys()], [...this.flights.keys()]];

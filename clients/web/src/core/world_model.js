@@ -124,7 +124,9 @@ export class WorldModel extends Asking {
     if (state !== "live" && before === "live") {
       this.edits.pause();
       this.requests.giveUp();
+      this.chat.pause();
     }
+    if (state === "ended") this.chat.giveUp();
     this.stateChanged.fire({ state, sentence, code });
   }
 
@@ -132,6 +134,7 @@ export class WorldModel extends Asking {
   pump(nowMs) {
     this.requests.expire(nowMs);
     this.edits.pump(nowMs);
+    this.chat.pump(nowMs);
     this.quality.rttMs = this.clock.rttMs;
     this.quality.jitterMs = this.view.jitterMs;
   }
@@ -214,8 +217,10 @@ export class WorldModel extends Asking {
     this.sceneUrl = welcome.scene_url;
     this.saving = SaveState.RW;
     this.own.place(welcome.body, welcome.y_unit_mm);
-    if (resumes) this.edits.resume();
-    else {
+    if (resumes) {
+      this.edits.resume();
+      this.chat.resume(nowMs);
+    } else {
       this.edits.begin();
       this.chat.clear();
       this.safeZone = false;
@@ -232,7 +237,8 @@ export class WorldModel extends Asking {
    * @param {any} json
    */
   takeScene(url, json) {
-    if (url !== this.sceneUrl) return; // of a world that was left in the meantime
+    // Of a world that was left in the meantime; or a second time, when changes have come since.
+    if (url !== this.sceneUrl || !this.props.isWaiting) return;
     this.place = readScene(json);
     this.props.takeScene(json?.props, json?.revision);
     this.placed.fire(this.place);
@@ -253,11 +259,22 @@ export class WorldModel extends Asking {
 
   /** @param {import("./protocol.generated.js").EnterEntry[]} entries */
   #enter(entries) {
-    this.view.enter(entries);
     for (const { index, entity_id: id, kind, name, avatar } of entries) {
+      this.#vacate(index, id);
       this.people.set(id, { id, index, kind, name, avatar });
     }
+    this.view.enter(entries);
     this.peopleChanged.fire(null);
+  }
+
+  /**
+   * Whoever had this index before is not in view any more.
+   * @param {number} index
+   * @param {number} id who has it now
+   */
+  #vacate(index, id) {
+    const before = this.view.entries.get(index)?.entity_id ?? id;
+    if (before !== id && this.people.get(before)?.index === index) this.people.delete(before);
   }
 
   /** @param {Uint8Array} indexes */

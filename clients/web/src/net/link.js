@@ -8,6 +8,11 @@
  * too old, the session went on elsewhere, the name is refused, there is no such world) end the
  * link with a sentence.
  *
+ * A network that is gone says nothing, for minutes. So a link from which nothing was heard since
+ * UNHEARD_PINGS_MAX pings counts as lost; what is throttled or asleep here sends no pings either,
+ * and so is not mistaken for that. Poses are not queued behind poses: while more than
+ * POSE_QUEUE_BYTES_MAX wait to be sent, the newest waits for its turn.
+ *
  * The newest tick that was decoded goes back in each pose; while none is sent (a hidden tab's
  * timers stand still) a small `Ack` is sent per snapshot, because the server sends only as much
  * as is acknowledged.
@@ -43,6 +48,8 @@ const PING_MS = 2_500;
 const PINGS_QUICK = 4;
 const PING_QUICK_MS = 300;
 const SILENT_POSE_MS = 250;
+const UNHEARD_PINGS_MAX = 4;
+const POSE_QUEUE_BYTES_MAX = 8_192;
 const JOIN_MS_MAX = 12_000;
 const TOKEN_KEY = "atrium.resume";
 /** Below it a code refuses what was asked for; from it on the session itself has failed. */
@@ -73,6 +80,8 @@ export class Link {
   #attempt = 0;
   #retryMs = 0;
   #pings = 0;
+  /** Pings since anything was heard. */
+  #unheard = 0;
   #poseAt = 0;
   #wanted = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -148,20 +157,31 @@ export class Link {
   }
 
   #dial() {
+    const before = this.#socket;
+    this.#socket = null;
+    before?.close(1000);
     this.#become("connecting", "");
     const socket = new WebSocket(this.#url, SUBPROTOCOL);
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
     this.#retryMs = this.retryAtMs = 0;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => socket.close(), JOIN_MS_MAX);
-    socket.addEventListener("open", () => this.#hello());
+    this.#timer = setTimeout(() => this.#drop(), JOIN_MS_MAX);
+    socket.addEventListener("open", () => {
+      if (socket === this.#socket) this.#hello();
+    });
     socket.addEventListener("message", (event) => {
       if (socket === this.#socket) this.#receive(event.data);
     });
     socket.addEventListener("close", (event) => {
       if (socket === this.#socket) this.#lost(event.code);
     });
+  }
+
+  /** It is dead, or as good as that: its end is not waited for, which may take minutes. */
+  #drop() {
+    this.#socket?.close();
+    this.#lost(0);
   }
 
   #hello() {
@@ -180,6 +200,7 @@ export class Link {
     try {
       if (!(data instanceof ArrayBuffer)) throw new WireError("a message is not binary");
       this.bytesIn += data.byteLength;
+      this.#unheard = 0;
       const message = decodeServer(new Uint8Array(data));
       this.#note(message);
       this.#events.message(message);
@@ -200,7 +221,7 @@ export class Link {
         if (!message.resumed || message.world !== this.#counted) this.lastChatSeq = 0;
         this.#counted = message.world;
         this.#world = message.world;
-        this.#attempt = this.#pings = 0;
+        this.#attempt = this.#pings = this.#unheard = 0;
         clearTimeout(this.#timer);
         this.#become("live", "");
         this.#ping();
@@ -269,6 +290,7 @@ export class Link {
 
   #ping() {
     if (this.state !== "live") return;
+    if (this.#unheard++ >= UNHEARD_PINGS_MAX) return this.#drop();
     this.send({ op: Op.ClockPing, client_ms: Math.floor(performance.now()) >>> 0 });
     clearTimeout(this.#timer);
     const pause = this.#pings++ < PINGS_QUICK ? PING_QUICK_MS : PING_MS;
@@ -281,6 +303,7 @@ export class Link {
    */
   sendPose(seq, body) {
     this.#poseAt = performance.now();
+    if ((this.#socket?.bufferedAmount ?? 0) > POSE_QUEUE_BYTES_MAX) return;
     this.#write(encodePose(seq, Math.floor(this.#poseAt) >>> 0, this.ackTick, body));
   }
 
