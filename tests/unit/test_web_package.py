@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -116,3 +117,13 @@ def test_each_vendored_module_has_its_licence_and_its_types() -> None:
     assert modules
     suffixes = (".js", ".LICENSE.txt", ".d.ts")
     assert names == {f"{module}{suffix}" for module in modules for suffix in suffixes}
+
+
+def test_the_package_names_all_licences_of_what_is_in_it() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    vendored = sorted((WEB / "vendor").glob("*.LICENSE.txt"))
+    heads = [line for path in vendored for line in path.read_text().splitlines()]
+    kinds = {match[1] for line in heads if (match := re.fullmatch(r"\S+ [\d.]+ \((\S+)\)", line))}
+    assert {"Apache-2.0", *kinds} == {*project["license"].split(" AND ")}
+    named = {path for pattern in project["license-files"] for path in ROOT.glob(pattern)}
+    assert named == {ROOT / "LICENSE", *vendored}
