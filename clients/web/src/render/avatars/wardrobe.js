@@ -2,12 +2,12 @@
  * Who wears a VRM, and which of them are drawn as that: the nearest few.
  *
  * A person whose look names a VRM is drawn as the default body until that file is there, and again
- * when others are nearer; so nobody is ever missing. What is put off is disposed of wholly.
+ * when others are nearer; so nobody is ever missing. What is put off is disposed of wholly. What
+ * that needs is fetched when the first VRM is worn.
  */
 
-import { VrmFigure } from "./vrm_figure.js";
-import { VrmLibrary } from "./vrm_library.js";
-
+/** @typedef {import("./vrm_figure.js").VrmFigure} VrmFigure */
+/** @typedef {import("./vrm_library.js").VrmLibrary} VrmLibrary */
 /** @typedef {import("./actor.js").Actor} Actor */
 /** @typedef {import("./crowd.js").CrowdOptions} CrowdOptions */
 /** @typedef {import("../../../vendor/three.js").Group} Group */
@@ -22,10 +22,13 @@ const KEEP_M = 3;
 export class Wardrobe {
   #group;
   #options;
-  #library;
+  /** None before the first VRM. @type {VrmLibrary | null} */
+  #library = null;
   /** @type {Map<number, Worn>} by entity */
   #worn = new Map();
   #limitM = REACH_M;
+  /** What draws a VRM could not be fetched: everybody stays the default body. */
+  #isBare = false;
 
   /**
    * @param {Group} group
@@ -34,7 +37,6 @@ export class Wardrobe {
   constructor(group, options) {
     this.#group = group;
     this.#options = options;
-    this.#library = new VrmLibrary((hash) => this.#options.assetUrl(hash));
   }
 
   /** How many are drawn as a VRM. */
@@ -46,7 +48,7 @@ export class Wardrobe {
 
   /** Files that are held. */
   get files() {
-    return this.#library.count;
+    return this.#library?.count ?? 0;
   }
 
   /** @param {CrowdOptions} options */
@@ -89,7 +91,7 @@ export class Wardrobe {
     for (let k = 0; k < order.length; k++) {
       const actor = order[k];
       const { vrm } = actor.look;
-      if (!vrm || actor.isHidden || this.#library.hasFailed(vrm)) continue;
+      if (!vrm || actor.isHidden || this.#isBare || this.#library?.hasFailed(vrm)) continue;
       const worn = this.#worn.get(actor.id);
       const isWanted = count < most && actor.distanceM < this.#limitM + (worn ? KEEP_M : 0);
       if (isWanted) {
@@ -109,18 +111,30 @@ export class Wardrobe {
     /** @type {Worn} */
     const worn = { actor, hash: actor.look.vrm, figure: null, isGone: false };
     this.#worn.set(actor.id, worn);
-    this.#library.load(worn.hash).then((loaded) => {
+    this.#make(worn.hash).then((figure) => {
       if (worn.isGone) {
-        loaded.dispose();
+        figure.dispose();
         return;
       }
-      worn.figure = new VrmFigure(loaded);
-      worn.figure.measure(actor);
+      worn.figure = figure;
+      figure.measure(actor);
       actor.isCostumed = true;
-      this.#group.add(worn.figure.pivot);
+      this.#group.add(figure.pivot);
     }, () => {
       // The library said why; the default body stays.
       if (!worn.isGone) this.release(actor);
     });
+  }
+
+  /** @param {string} hash */
+  async #make(hash) {
+    const [{ VrmFigure }, { VrmLibrary }] = await Promise.all([
+      import("./vrm_figure.js"), import("./vrm_library.js"),
+    ]).catch((error) => {
+      this.#isBare = true;
+      throw error;
+    });
+    this.#library ??= new VrmLibrary((wanted) => this.#options.assetUrl(wanted));
+    return new VrmFigure(await this.#library.load(hash));
   }
 }
