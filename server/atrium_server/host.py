@@ -64,7 +64,7 @@ class WorldHost:
         )
         self.safety = Safety(
             self.state.sessions, parts.keeper.claim.world_id, parts.safety,
-            self._messenger.answer,
+            self._messenger.answer, self.state.of_author,
         )
         self.voice = VoiceRelay(
             self.state.sessions, parts.ice, parts.metrics.signals_dropped, self._messenger
@@ -112,6 +112,7 @@ class WorldHost:
         ))
         self.state.sessions.clear()
         self.state.number_of.clear()
+        self.state.of_author.clear()
         self._returned: dict[int, Session] = {}
         self._connection_of = np.full(m.capacity, -1, np.int32)
 
@@ -221,6 +222,7 @@ class WorldHost:
         """It has a seat, and is known by its number and id."""
         self.state.sessions[session.session_id] = session
         self.state.number_of[session.uuid] = session.session_id
+        self.state.of_author.setdefault(session.author, []).append(session)
 
     def _cap_for(self, wants: Capabilities) -> int:
         return granted_cap(
@@ -300,6 +302,10 @@ class WorldHost:
         if session is None:
             return
         del self.state.number_of[session.uuid]
+        of_author = self.state.of_author[session.author]
+        of_author[:] = [one for one in of_author if one is not session]
+        if not of_author:
+            del self.state.of_author[session.author]
         if is_over:
             self.parts.attendance.over(session)
         self._returned.pop(session_id, None)

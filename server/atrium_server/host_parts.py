@@ -82,3 +82,5 @@ class HostState:
     sessions: dict[int, Session] = field(default_factory=dict[int, Session])
     number_of: dict[bytes, int] = field(default_factory=dict[bytes, int])
     """The session of each id that lasts."""
+    of_author: dict[str, list[Session]] = field(default_factory=dict[str, list[Session]])
+    """All sessions of each person."""

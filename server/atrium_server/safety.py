@@ -12,7 +12,7 @@ as lines are: what people were told holds, holds.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from atrium_server.evidence import Evidence
@@ -53,12 +53,13 @@ class SafetyLanes:
 
 
 class Safety:
-    """That of one world; `sessions` are those of its host, and change."""
+    """That of one world; `sessions`, also by person, are those of its host, and change."""
 
     def __init__(
         self, sessions: dict[int, Session], world_id: int, lanes: SafetyLanes,
-        answer: Callable[[int, Message], None],
+        answer: Callable[[int, Message], None], of_author: Mapping[str, list[Session]],
     ) -> None:
+        self._of_author = of_author
         self._sessions, self._world_id, self._lanes = sessions, world_id, lanes
         self._answer = answer
         self._evidence = Evidence()
@@ -99,7 +100,7 @@ class Safety:
 
     def hear(self, related: Related, offer: Callable[[AnyCommand], None], is_own: bool) -> None:
         """Somebody has decided, here (`is_own`) or in another world, what to do about others."""
-        own = [one for one in self._sessions.values() if one.author == related.person]
+        own = self._of_author.get(related.person, ())
         for session in own:
             session.regards = related.regards
         # Where it was decided the world knows, but for a session that is still on its way in.

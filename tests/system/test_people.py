@@ -304,6 +304,18 @@ async def test_who_went_can_still_be_muted(worlds: House, autojump_clock: MockCl
     assert ann.relations() == []
 
 
+async def test_the_name_of_who_blocked_one_is_not_learned_when_that_one_went(
+    worlds: House, autojump_clock: MockClock
+) -> None:
+    ann, ben = await guest(worlds, "Ann"), await guest(worlds, "Ben")
+    assert (await ben.relate(ann, BLOCK)).code == ErrorCode.OK
+    await trio.sleep(0.5)
+    await ben.peer.say(m.Bye())
+    await trio.sleep(0.5)
+    assert (await ann.relate(ben, MUTE)).code == ErrorCode.OK
+    assert ann.relations() == [("", MUTE, 0)]
+
+
 async def test_ids_that_are_none_are_refused(worlds: House, autojump_clock: MockClock) -> None:
     ann, ben = await guest(worlds, "Ann"), await guest(worlds, "Ben")
     other = f"guest:{uuid.uuid4()}"

@@ -289,7 +289,8 @@ def test_a_restored_world_goes_on_as_the_first(
         assert_same(world, twin, world.tables.high, "world")
         for session in crowd.sessions:
             assert twin.chat_since(session, 0) == world.chat_since(session, 0)
-    assert seen >= KINDS - {"half a draw", "flights", "groups"}
+    # Each of these is seen in most runs, and by chance not in every one.
+    assert seen >= KINDS - {"half a draw", "flights", "groups", "held though decided"}
 
 
 def test_half_of_a_draw_is_kept() -> None:

@@ -168,7 +168,8 @@ def test_no_evidence_is_gathered_for_a_report_that_cannot_be_kept(
     reports = Reports(MemoryConduct(MemoryChatStore(), lambda: 1e9), lambda: 1e9)
     answers: list[m.Message] = []
     safety = Safety(
-        {1: session}, 1, SafetyLanes(None, reports), lambda _, answer: answers.append(answer)
+        {1: session}, 1, SafetyLanes(None, reports), lambda _, answer: answers.append(answer),
+        {session.author: [session]},
     )
     gathered: list[object] = []
     gather = Evidence.of
@@ -190,6 +191,29 @@ def test_no_evidence_is_gathered_for_a_report_that_cannot_be_kept(
     assert len(gathered) == REPORTS_WAITING_MAX
     assert [one.code for one in answers if isinstance(one, m.Result)] == [ErrorCode.RATE_LIMITED]
     assert isinstance(reports._waiting[0][0], NewCase)
+
+
+def test_what_somebody_decides_is_looked_up_by_who_it_is(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every world hears of it, and each may hold thousands of sessions."""
+    sessions = {
+        k: Session(k, 1, m.Capabilities(), 8, uuid=uuid.UUID(int=k).bytes) for k in range(1, N)
+    }
+    by_author = {one.author: [one] for one in sessions.values()}
+    safety = Safety(sessions, 1, SafetyLanes(), lambda _, answer: None, by_author)
+    asked: list[int] = []
+    author = Session.author.fget
+    assert author is not None
+    monkeypatch.setattr(Session, "author", property(
+        lambda one: (asked.append(one.session_id), author(one))[1]  # type: ignore[func-returns-value]
+    ))
+    offered: list[c.AnyCommand] = []
+    regards = (Regard("somebody", "S", BLOCK),)
+    safety.hear(c.Related(f"guest:{uuid.UUID(int=7)}", regards, regards), offered.append, False)
+    assert [one.regards for one in (sessions[7], sessions[8])] == [regards, ()]
+    assert len(offered) == 1
+    assert asked == []
 
 
 async def test_what_one_account_changes_is_bounded_too() -> None:

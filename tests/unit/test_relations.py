@@ -180,3 +180,10 @@ def test_what_is_kept_ready_is_what_the_rules_say(steps: list[tuple[str, int, st
             is_veiled(table, viewer, slot) for viewer in range(N)
         )
         assert not table.apart().state[slot]
+
+
+def test_whom_somebody_blocked_is_remembered_with_who_went() -> None:
+    table = two(Relation.BLOCK)
+    table.leave(0, 7, "Ann")
+    assert table.left[7].blocked == ("ben",)
+    assert not table.is_veiled("ben", "ann"), "what she did went with her"

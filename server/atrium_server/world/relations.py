@@ -55,6 +55,8 @@ class Someone(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     person: str
     name: str
+    blocked: tuple[str, ...] = ()
+    """Whom it blocked as it went: these were not told its name, and are not later."""
 
 
 class SavedRelations(msgspec.Struct, frozen=True):
@@ -181,7 +183,7 @@ class Relations:
     def leave(self, slot: int, entity_id: int, name: str) -> None:
         """The avatar of this slot is gone."""
         person = self.people[slot]
-        self.left[entity_id] = Someone(person, name)
+        self.left[entity_id] = Someone(person, name, self.blocked_by(person))
         while len(self.left) > limits.LEFT_REMEMBERED_MAX:
             self.left.popitem(last=False)
         self.people[slot] = ""

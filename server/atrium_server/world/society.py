@@ -150,7 +150,8 @@ class Society:
             someone = self._meant(command.entity_id, slot)
             known = regards.get(someone.person)
             # A name that is kept from one is not learned by doing something about it.
-            name = "" if self._relations.is_veiled(person, someone.person) else someone.name
+            is_kept = self._relations.is_veiled(person, someone.person) or person in someone.blocked
+            name = "" if is_kept else someone.name
             if known is not None:
                 name = known.name
             regard = Regard(someone.person, name, command.relation)
