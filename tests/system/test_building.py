@@ -341,6 +341,21 @@ async def test_a_thrown_prop_flies_and_its_rest_is_saved(
     assert prop.transform.position_m == (0.0, 0.5, 0.0)
 
 
+async def test_what_is_laid_down_is_in_no_hand_for_anybody(
+    yard: House, autojump_clock: MockClock
+) -> None:
+    ann, witness = await Builder.join(yard), await yard.witness("Bob")
+    await ann.do(create(1, BALL, Transform((0.0, 0.1, 0.5), scale=(0.2, 0.2, 0.2))))
+    assert (await grab(ann, 1)).code == 0
+    ann.requests += 1
+    await ann.peer.say(m.Release(ann.requests, key(1), at(0.4, 0.1), (0.0, 0.0, 0.0)))
+    assert (await ann.answer()).state is m.EditState.ACCEPTED
+    assert (await ann.answer()).state is m.EditState.DURABLE
+    assert witness.heard_of(m.PropsFlown) == [], "it lies where it was laid, and never flew"
+    assert [held.entity_id for held in witness.heard_of(m.PropHeld)][1:] == [0]
+    assert witness.heard_of(m.PropsChanged)[-1].moves[0].transform.position_m[0] == 0.4
+
+
 async def test_who_leaves_leaves_what_was_held(
     yard: House, autojump_clock: MockClock
 ) -> None:

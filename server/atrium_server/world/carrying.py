@@ -67,6 +67,8 @@ class Carrying:
         self.holds = Holds()
         self.flights = flights
         self.throws: dict[bytes, Throw] = {}
+        self._just_let_go: set[bytes] = set()
+        """Those of this tick: nobody has been told yet that they are in no hand any more."""
         self._building = building
         self._tables = tables
         self._y_unit_mm = y_unit_mm
@@ -187,6 +189,7 @@ class Carrying:
         self.throws[prop_id] = Throw(
             person.session_id, person.uuid, command.request_id, person.author.account
         )
+        self._just_let_go.add(prop_id)
 
     def leave(self, slot: int, out: c.TickOutput) -> None:
         """An avatar goes for good: what it held is where it was taken."""
@@ -221,7 +224,10 @@ class Carrying:
             flights = tuple(Flight(*segment) for segment in done.segments)
             self._tell(PropsFlown(tick, server_ms, flights), out)
         for prop_id, position_m, rotation in done.rested:
+            if prop_id in self._just_let_go:  # laid down: it never flew, so no flight tells it
+                self._tell(PropHeld(prop_id, 0, 0, _NOWHERE, _UPRIGHT), out)
             self._rest(prop_id, position_m, rotation, out)
+        self._just_let_go.clear()
 
     def _rest(
         self, prop_id: bytes, position_m: Vector, rotation: Quaternion, out: c.TickOutput

@@ -19,6 +19,7 @@ import { ServerClock } from "./clock.js";
 import { EditQueue } from "./edits.js";
 import { LinkQuality } from "./link_quality.js";
 import { OwnAvatar } from "./predict.js";
+import { OwnHands } from "./own_hands.js";
 import { PropStore } from "./props.js";
 import { emptyScene, readScene } from "./scene.js";
 import { Signal } from "./signal.js";
@@ -106,6 +107,8 @@ export class WorldModel extends Asking {
     super(outside.send, outside.firstRequestId);
     this.#outside = outside;
     this.edits = new EditQueue(outside.send, () => this.requests.newId());
+    this.hands = new OwnHands(this.props, this.edits, { ownId: () => this.entityId,
+      grab: (id, hand, position_m, rotation) => this.grab(id, hand, position_m, rotation) });
   }
 
   /**
@@ -186,9 +189,9 @@ export class WorldModel extends Asking {
     switch (message.op) {
       case Op.EditStatus: return this.edits.answered(message);
       case Op.PropsChanged: return this.props.change(message);
-      case Op.PropHeld: return this.props.hold(message);
+      case Op.PropHeld: return this.hands.hold(message);
       case Op.PropsDragged: return this.props.drag(message, this.clock.extend(message.server_ms));
-      case Op.PropsFlown: return this.props.fly(message, this.clock.extend(message.server_ms));
+      case Op.PropsFlown: return this.hands.fly(message, this.clock.extend(message.server_ms));
       case Op.SignStatus: return this.signJudged.fire(message);
       case Op.Saving:
         this.saving = message.state;
@@ -228,6 +231,7 @@ export class WorldModel extends Asking {
     this.requests.answer(welcome.request_id, { code: ErrorCode.OK, reason: "", retry_ms: 0 });
     this.peopleChanged.fire(null);
     this.welcomed.fire(welcome);
+    this.hands.forget();
     if (this.props.begin(welcome.scene_url)) this.sceneWanted.fire(welcome.scene_url);
   }
 

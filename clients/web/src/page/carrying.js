@@ -7,12 +7,15 @@
  */
 
 import { Quaternion, Raycaster, Vector2, Vector3 } from "../../vendor/three.js";
-import { Limits, Op } from "../core/protocol.generated.js";
+import { Limits } from "../core/protocol.generated.js";
 import { words } from "../ui/words.js";
 
 /** @typedef {import("./world_page.js").WorldPage} WorldPage */
 
 const RIGHT = 1;
+/** How high a hand is that is not known. */
+const HAND_M = 1;
+const NO_GRIP = [0, 0, 0];
 const GRIP_M = [0, -0.02, -0.22];
 const THROW_M_PER_S = 6;
 const PUT_DOWN_PITCH = -0.5;
@@ -40,15 +43,9 @@ export class Carrying {
     });
     page.commanded.add((command) => { if (command === "grab") this.toggle(); });
     page.model.props.changed.add(({ key }) => {
-      if (key === this.key && !this.#isMine(key)) this.key = "";
+      if (key === this.key && !page.model.hands.has(key)) this.key = "";
     });
     page.model.welcomed.add(() => { this.key = ""; });
-  }
-
-  /** @param {string} key */
-  #isMine(key) {
-    const { props, entityId } = this.#page.model;
-    return props.held.get(key)?.entityId === entityId;
   }
 
   /** Takes, or throws. */
@@ -95,13 +92,9 @@ export class Carrying {
     if (!prop) return this.#tell(words("carry.nothing"));
     const size = Math.max(...prop.transform.scale) / 2;
     const grip = [GRIP_M[0], GRIP_M[1], Math.max(GRIP_M[2] - size, -Limits.GRIP_M_MAX * 0.9)];
-    const rotation = [0, 0, 0, 1];
     this.key = key;
-    const held = { op: Op.PropHeld, prop_id: prop.id, hand: RIGHT, position_m: grip, rotation };
-    if (!model.props.held.has(key)) model.props.hold({ ...held, entity_id: model.entityId });
-    void model.grab(prop.id, RIGHT, grip, rotation).then(({ code, reason }) => {
+    void model.hands.take(prop, RIGHT, grip, [0, 0, 0, 1]).then(({ code, reason }) => {
       if (!code) return;
-      if (this.#isMine(key)) model.props.hold({ ...held, entity_id: 0 });
       if (this.key === key) this.key = "";
       this.#tell(reason || words("carry.refused"));
     });
@@ -111,19 +104,17 @@ export class Carrying {
     const { model, crowd, boom } = this.#page;
     const key = this.key;
     const held = model.props.held.get(key);
-    const prop = model.props.props.get(key);
     this.key = "";
-    if (!held || !prop || !crowd.handOf?.(model.entityId, RIGHT, this.#at, this.#turn)) return;
-    this.#grip.fromArray(held.position_m).applyQuaternion(this.#turn).add(this.#at);
+    if (!crowd.handOf?.(model.entityId, RIGHT, this.#at, this.#turn)) {
+      this.#at.set(model.own.x, model.own.y + HAND_M, model.own.z);
+      this.#turn.set(0, Math.sin(model.own.yaw / 2), 0, Math.cos(model.own.yaw / 2));
+    }
+    this.#grip.fromArray(held?.position_m ?? NO_GRIP).applyQuaternion(this.#turn).add(this.#at);
     const gentle = boom.pitch < PUT_DOWN_PITCH ? 0 : THROW_M_PER_S;
     const flat = Math.cos(boom.pitch) * gentle;
     const velocity = [-Math.sin(boom.yaw) * flat, (Math.sin(boom.pitch) + 0.35) * gentle,
       -Math.cos(boom.yaw) * flat];
-    const [position_m, rotation] = [this.#grip.toArray(), this.#turn.toArray()];
-    model.edits.release({ prop_id: prop.id, velocity_m_per_s: velocity,
-      transform: { position_m, rotation, scale: [1, 1, 1] } });
-    model.props.fly({ op: Op.PropsFlown, tick: 0, server_ms: 0, flights: [{ prop_id: prop.id,
-      position_m, rotation, velocity_m_per_s: velocity, is_sliding: false }] },
-    model.clock.now(performance.now()));
+    model.hands.letGo(key, { position_m: this.#grip.toArray(), rotation: this.#turn.toArray(),
+      velocity_m_per_s: velocity }, model.clock.now(performance.now()));
   }
 }

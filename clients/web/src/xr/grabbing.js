@@ -2,13 +2,12 @@
  * Props in one's hands: taken, passed from hand to hand, thrown.
  *
  * A prop is in the hand at once; the server's answer leaves it there or puts it back, since of
- * several who reach for it one gets it. It is let go at where the hand has it, with the velocity of
- * the hand's last tenth of a second, and flies on here until the server tells how it flies.
+ * several who reach for it one gets it (core/own_hands). It is let go at where the hand has it, with
+ * the velocity of the hand's last tenth of a second.
  */
 
 import { ThrowHistory } from "../core/locomotion.js";
 import { compose, within } from "../core/quaternion.js";
-import { Op } from "../core/protocol.generated.js";
 
 /** @typedef {import("./senses.js").Senses} Senses */
 /** @typedef {import("./anchor.js").RoomAnchor} RoomAnchor */
@@ -49,14 +48,8 @@ export class Grabbing {
       anchor.toWorld(this.hands[hand], sense.grip);
       this.#histories[hand].add(seconds, this.hands[hand]);
       const key = this.holds[hand];
-      if (key && !this.#isOwn(key, hand)) this.holds[hand] = ""; // it was taken away
+      if (key && !this.#model.hands.has(key)) this.holds[hand] = ""; // it was taken away
     }
-  }
-
-  /** @param {string} key @param {number} hand */
-  #isOwn(key, hand) {
-    const held = this.#model.props.held.get(key);
-    return held?.entityId === this.#model.entityId && held.hand === hand;
   }
 
   /** The nearest thing that this hand could take; empty for none. @param {number} hand */
@@ -98,14 +91,9 @@ export class Grabbing {
       this.holds[held.hand] = "";
     }
     within(grip, 0, this.hands[hand], 0, at, 0);
-    const [position_m, rotation] = [[...grip.subarray(0, 3)], [...grip.subarray(3)]];
     this.holds[hand] = key;
-    if (!held || held.entityId === model.entityId) {
-      model.props.hold({ op: Op.PropHeld, prop_id: prop.id, entity_id: model.entityId, hand,
-        position_m, rotation });
-    }
     this.#senses.hands[hand].pulse(0.5, 30);
-    void model.grab(prop.id, hand, position_m, rotation)
+    void model.hands.take(prop, hand, [...grip.subarray(0, 3)], [...grip.subarray(3)])
       .then((answer) => this.#answered(answer, key, hand));
     return true;
   }
@@ -113,13 +101,7 @@ export class Grabbing {
   /** @param {Answer} answer @param {string} key @param {number} hand */
   #answered(answer, key, hand) {
     if (!answer.code) return;
-    const { props } = this.#model;
     if (this.holds[hand] === key) this.holds[hand] = "";
-    const prop = props.props.get(key);
-    if (prop && this.#isOwn(key, hand)) {
-      props.hold({ op: Op.PropHeld, prop_id: prop.id, entity_id: 0, hand, position_m: [0, 0, 0],
-        rotation: [0, 0, 0, 1] });
-    }
     this.#senses.hands[hand].pulse(1, 150);
     this.#tell(answer);
   }
@@ -129,20 +111,15 @@ export class Grabbing {
     const model = this.#model;
     const key = this.holds[hand];
     this.holds[hand] = "";
+    if (!key) return;
     const held = model.props.held.get(key);
-    const prop = model.props.props.get(key);
-    if (!prop || !held || !this.#isOwn(key, hand)) return;
-    this.#whereHeld(held, at);
+    if (held) this.#whereHeld(held, at);
     const [position_m, rotation] = [[...at.subarray(0, 3)], [...at.subarray(3, 7)]];
     const velocity = this.#histories[hand].velocity();
     const speed = Math.hypot(...velocity);
     const part = speed > THROW_M_PER_S_MAX ? THROW_M_PER_S_MAX / speed : 1;
     for (let k = 0; k < 3; k++) velocity[k] *= part;
-    model.edits.release({ prop_id: prop.id, velocity_m_per_s: velocity,
-      transform: { position_m, rotation, scale: [1, 1, 1] } });
-    const flight = { prop_id: prop.id, position_m, rotation, velocity_m_per_s: velocity,
-      is_sliding: false };
-    model.props.fly({ op: Op.PropsFlown, server_ms: 0, tick: 0, flights: [flight] },
+    model.hands.letGo(key, { position_m, rotation, velocity_m_per_s: velocity },
       model.clock.now(performance.now()));
     this.#senses.hands[hand].pulse(0.2, 20);
   }
