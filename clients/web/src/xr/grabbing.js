@@ -2,8 +2,8 @@
  * Props in one's hands: taken, passed from hand to hand, thrown.
  *
  * A prop is in the hand at once; the server's answer leaves it there or puts it back, since of
- * several who reach for it one gets it (core/own_hands). It is let go at where the hand has it, with
- * the velocity of the hand's last tenth of a second.
+ * several who reach for it one gets it (core/own_hands). It is let go at where the hand has it,
+ * with the velocity of the hand's last tenth of a second.
  */
 
 import { ThrowHistory } from "../core/locomotion.js";
