@@ -2,10 +2,11 @@
  * What one's own hands hold: at once for oneself, and in the end what the server says.
  *
  * A Grab is shown before it is answered. Until the server tells of it, whatever else it tells of
- * the same prop is of before: somebody else's hold or throw, still under way. Such word is kept and
- * not shown; it counts when the Grab is refused. A prop may be let go before any of that has come: then
- * the server is told right away where to, and its word that one holds it is no news any more. What
- * somebody else had and was let go of by oneself before it was granted is put back where it was.
+ * the same prop is of before: somebody else's hold or throw, still under way. Such word is kept
+ * and not shown; it counts when the Grab is refused. A prop may be let go before any of that has
+ * come: then the server is told right away where to, and its word that one holds it is no news
+ * any more. What somebody else had and was let go of by oneself before it was granted is put back
+ * where it was.
  *
  * Pure.
  */
