@@ -117,6 +117,116 @@ def test_a_drag_is_seen_by_others_and_is_one_edit(visits: Visits) -> None:
     assert box["key"] in {each["key"] for each in page.evaluate(PROPS)}
 
 
+def count(page: Page) -> int:
+    found: int = page.evaluate("() => atriumTest.model.props.props.size")
+    return found
+
+
+def test_a_copy_is_dragged_with_alt_and_taken_back_at_once(visits: Visits) -> None:
+    page = visits.join("Fay")
+    builds(page)
+    box = puts(page, "box")
+    before = count(page)
+    x, y, z = box["at"]
+    page.mouse.move(*on_screen(page, [x + 0.35, y, z]))
+    page.keyboard.down("Alt")
+    page.mouse.down()
+    page.mouse.move(*on_screen(page, [x + 1.6, y, z]), steps=6)
+    page.mouse.up()
+    page.keyboard.up("Alt")
+    until(page, f"() => atriumTest.model.props.props.size === {before + 1}")
+    until(page, SAVED)
+    at = {each["key"]: each["at"] for each in page.evaluate(PROPS)}
+    copy, = page.evaluate("() => atriumTest.building.mode.selected")
+    assert at[box["key"]] == box["at"], "what it is a copy of stays"
+    assert copy != box["key"]
+    assert at[copy][0] > x + 0.9
+    page.focus("#world")
+    page.keyboard.press("Control+z")
+    until(page, f"() => atriumTest.model.props.props.size === {before}")
+
+
+def test_a_box_selects_what_is_in_it_and_all_of_it_is_moved_and_undone(visits: Visits) -> None:
+    page = visits.join("Kim")
+    builds(page)
+    box = puts(page, "box")
+    page.keyboard.press("Alt+ArrowRight")
+    until(page, f"([key, x]) => ({PROPS})().find((prop) => prop.key === key).at[0] > x",
+          [box["key"], box["at"][0]])
+    cone = puts(page, "cone")
+    keys = sorted([box["key"], cone["key"]])
+    page.evaluate("() => atriumTest.building.mode.act('escape')")
+    x, y, z = cone["at"]
+    left, top = on_screen(page, [x - 1.5, y + 1.2, z])
+    right, bottom = on_screen(page, [x + 1.5, y - 0.4, z])
+    page.mouse.move(left, top)
+    page.keyboard.down("Control")
+    page.mouse.down()
+    page.mouse.move(right, bottom, steps=4)
+    assert page.locator(".build-box").is_visible()
+    page.mouse.up()
+    page.keyboard.up("Control")
+    until(page, f"() => {keys}.every((key) => atriumTest.building.mode.selected.includes(key))"
+                .replace("'", '"'))
+    assert page.locator(".build-box").count() == 0
+    heights = f"(keys) => ({PROPS})().filter((prop) => keys.includes(prop.key))" \
+              ".map((prop) => prop.at[1]).sort()"
+    before = page.evaluate(heights, keys)
+    frames(page)
+    page.keyboard.press("Alt+PageUp")
+    until(page, f"([keys, y]) => ({heights})(keys).every((each, i) => each > y[i])",
+          [keys, before])
+    until(page, SAVED)
+    page.keyboard.press("Control+z")
+    until(page, f"([keys, y]) => ({heights})(keys).every((each, i) => each === y[i])",
+          [keys, before])
+
+
+def test_numbers_are_stepped_and_typed_and_last(visits: Visits) -> None:
+    page = visits.join("Lia")
+    builds(page)
+    box = puts(page, "box")
+    here = f"(key) => ({PROPS})().find((prop) => prop.key === key).at"
+    field = page.get_by_label("y (m)", exact=True)
+    field.press("ArrowUp")
+    until(page, f"([key, y]) => ({here})(key)[1] === y", [box["key"], box["at"][1] + 0.25])
+    field.fill("3.5")
+    field.press("Enter")
+    until(page, f"(key) => ({here})(key)[1] === 3.5", box["key"])
+    turn = page.get_by_label("y (°)", exact=True)
+    turn.fill("90")
+    turn.press("Tab")
+    until(page, """(key) => Math.abs(atriumTest.model.props.props.get(key).transform.rotation[1]
+      - Math.SQRT1_2) < 1e-4""", box["key"])
+    page.focus("#world")
+    page.keyboard.press("End")
+    until(page, f"(key) => ({here})(key)[1] < 3.4", box["key"])  # others' boxes may lie below
+    until(page, SAVED)
+    assert page.locator("#build .edits li").first.get_attribute("data-state") == "durable"
+
+
+def test_what_cannot_be_done_is_told_before_it_is_tried(visits: Visits) -> None:
+    page = visits.join("Nia")
+    builds(page)
+    page.locator("#build summary", has_text="Models of your own").click()
+    until(page, "() => document.getElementById('build-file-why').textContent.includes('sign in')")
+    assert page.locator("#build-file").is_disabled(), "a guest may not upload"
+    before = count(page)
+    sentence = "This world cannot be saved just now, so nothing can be built."
+    page.evaluate("""(sentence) => atriumTest.model.receive(
+      { op: 82, state: 2, sentence }, performance.now())""", sentence)
+    until(page, "(sentence) => document.querySelector('#build [role=status]').textContent"
+                " === sentence", sentence)
+    page.click("[data-piece=box]")
+    page.get_by_role("button", name="Put it before me").click()
+    assert page.evaluate("() => atriumTest.model.edits.pendingCount") == 0
+    assert count(page) == before
+    page.evaluate("""() => atriumTest.model.receive(
+      { op: 82, state: 0, sentence: "Everything is saved again." }, performance.now())""")
+    page.get_by_role("button", name="Put it before me").click()
+    until(page, f"() => atriumTest.model.props.props.size === {before + 1}")
+
+
 def test_a_hostile_sign_is_only_a_text(visits: Visits) -> None:
     page = visits.join("Cleo")
     builds(page)
@@ -198,6 +308,14 @@ def test_one_carries_a_thing_and_throws_it(visits: Visits) -> None:
     assert 0.0 < after[1] < 0.5
 
 
+def signs_in(page: Page, name: str) -> None:
+    page.fill("#join-name", name)
+    page.click("#join-account summary")
+    page.fill("#join-password", PASSWORD)
+    page.click("#join-sign-in")
+    is_live(page)
+
+
 def test_a_model_is_uploaded_put_up_and_seen(browser: Browser, tmp_path: Path) -> None:
     world = tmp_path / "workshop.toml"
     text = MEETING.read_text(encoding="utf-8") + '\n[building]\nbuilders = "members"\n'
@@ -206,20 +324,18 @@ def test_a_model_is_uploaded_put_up_and_seen(browser: Browser, tmp_path: Path) -
         Path(folder).chmod(0o755)  # the database's own user passes through
         data = str(Path(folder) / "data")
         with running("--data-dir", data, world=world) as server:
-            subprocess.run(
-                [sys.executable, "-m", "atrium_server", "account", "create", "iris", "--role",
-                 "builder", "--data-dir", data],
-                check=True, cwd=ROOT, capture_output=True, text=True, input=PASSWORD + "\n",
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )
+            for name, *role in (("iris", "--role", "builder"), ("jolan",)):
+                subprocess.run(
+                    [sys.executable, "-m", "atrium_server", "account", "create", name, *role,
+                     "--data-dir", data],
+                    check=True, cwd=ROOT, capture_output=True, text=True, input=PASSWORD + "\n",
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                )
             visits = Visits(browser, server.url, {"viewport": LARGE}, forgiven=["status of 4"])
             page = visits.open()
-            page.fill("#join-name", "iris")
-            page.click("#join-account summary")
-            page.fill("#join-password", PASSWORD)
-            page.click("#join-sign-in")
-            is_live(page)
+            signs_in(page, "iris")
             builds(page)
+            until(page, "() => !document.getElementById('build-file').disabled")
             page.set_input_files("#build input[type=file]", {
                 "name": "broken.glb", "mimeType": "model/gltf-binary", "buffer": b"not a model"})
             until(page, "() => document.querySelector('#build').textContent.includes('glTF')")
@@ -231,7 +347,8 @@ def test_a_model_is_uploaded_put_up_and_seen(browser: Browser, tmp_path: Path) -
             model = until(page, f"() => ({PROPS})().find((prop) => prop.kind === 'model')")
             assert model["title"] == "A chair"
             until(page, SAVED)
-            other = visits.join("Jo")
+            other = visits.open()
+            signs_in(other, "jolan")
             until(other, f"() => ({PROPS})().some((prop) => prop.kind === 'model')")
             until(other, """(key) => {
               let meshes = 0;
@@ -240,4 +357,8 @@ def test_a_model_is_uploaded_put_up_and_seen(browser: Browser, tmp_path: Path) -
               });
               return meshes > 0;
             }""", model["key"])
+            builds(other)
+            until(other, "() => document.getElementById('build-file-why').textContent"
+                         ".includes('may build here but not upload')")
+            assert other.locator("#build-file").is_disabled()
             visits.close()

@@ -273,7 +273,7 @@ def test_a_restored_world_goes_on_as_the_first(
     crowd = Crowd(world, seed)
     twins: list[World] = []
     seen: set[str] = set()
-    for tick in range(700):
+    for tick in range(900):
         if crowd.rng.random() < 0.15:
             seen |= state_of(world)
             twins = [*twins[-2:], restored(world)]

@@ -223,6 +223,17 @@ def test_undo_and_redo_go_back_and_forth() -> None:
     assert world.refused(ANN, edits.Redo()) is ErrorCode.NOT_FOUND
 
 
+def test_what_changes_nothing_hides_nothing_from_undo() -> None:
+    world = World()
+    world.make(ANN, 1)
+    world.do(ANN, edits.Place(key(1), at(5)))
+    assert world.do(ANN, edits.Place(key(1), at(5))) == []
+    assert len(world.do(ANN, edits.Undo())) == 1
+    assert world.props.get(key(1)) == Prop(at(1), Shape(), b"", "ann")
+    assert world.do(ANN, edits.Place(key(1), at(1))) == []
+    assert len(world.do(ANN, edits.Redo())) == 1, "nor from what was taken back"
+
+
 def test_undo_leaves_alone_what_others_have_changed_since() -> None:
     world = World()
     world.make(ANN, 1)

@@ -95,9 +95,12 @@ class Editor:
         return Plan([change for change in changes if change.before != change.after], "do")
 
     def take(self, author: Author, plan: Plan) -> None:
-        """Do what was planned against the present props."""
-        self.props.apply(plan.changes)
-        self.pasts.remember(author.account, plan.kind, tuple(plan.changes))
+        """Do what was planned against the present props. What changes nothing leaves nothing to be
+        taken back, and hides nothing that came before it.
+        """
+        if plan.changes:
+            self.props.apply(plan.changes)
+            self.pasts.remember(author.account, plan.kind, tuple(plan.changes))
 
     def standing(self, wanted: list[Change]) -> list[Change]:
         """Of these changes, those that can be made together as things are now."""

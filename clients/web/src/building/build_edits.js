@@ -1,10 +1,13 @@
 /**
  * What a builder does, as edits of the protocol; each refusal becomes a sentence.
  *
- * Ids of new props are made here, so what was made can be selected and changed at once.
+ * Ids of new props are made here, so what was made can be selected and changed at once. What is
+ * done at once (`together`) is taken back at once.
  */
 
 import { EditOp, Rights } from "../core/protocol.generated.js";
+import { EditLog } from "../core/edit_log.js";
+import { Gestures } from "../core/gestures.js";
 import { keyOf } from "../core/ids.js";
 
 /** @typedef {import("../core/world_model.js").WorldModel} WorldModel */
@@ -19,6 +22,8 @@ const TOGETHER_MAX = 64;
 const COPY_AWAY_M = 0.5;
 
 export class BuildEdits {
+  log = new EditLog();
+  #gestures = new Gestures();
   #model;
   #failed;
 
@@ -29,11 +34,18 @@ export class BuildEdits {
   constructor(model, failed) {
     this.#model = model;
     this.#failed = failed;
+    model.edits.changed.add((ticket) => this.log.note(ticket));
+  }
+
+  /** Edits that are asked for meanwhile are one to Undo. @template T @param {() => T} act */
+  together(act) {
+    return this.#gestures.together(act);
   }
 
   /** @param {Edit} edit */
   submit(edit) {
     const ticket = this.#model.edits.submit(edit);
+    if (edit.op !== EditOp.Undo && edit.op !== EditOp.Redo) this.#gestures.add(ticket);
     void ticket.settled.then(() => { if (ticket.state !== "durable") this.#failed(ticket); });
     return ticket;
   }
@@ -41,6 +53,11 @@ export class BuildEdits {
   /** @param {Prop} prop */
   isMine({ owner }) {
     return (this.#model.rights & Rights.MODERATE) !== 0 || owner === this.#model.author;
+  }
+
+  /** @param {Prop} prop */
+  mayChange(prop) {
+    return this.isMine(prop) && !prop.locked;
   }
 
   /** @param {Properties} properties @param {Transform} transform @returns {string} its key */
@@ -61,12 +78,17 @@ export class BuildEdits {
   }
 
   /** A copy a little to the side. @param {Prop} prop @returns {string} its key */
-  duplicate({ id, transform }) {
-    const copy_id = this.#model.newPropId();
+  duplicate(prop) {
+    const { transform } = prop;
     const [x, y, z] = transform.position_m;
-    const aside = { ...transform, position_m: [x + COPY_AWAY_M, y, z + COPY_AWAY_M] };
-    this.submit({ op: EditOp.Duplicate, prop_id: id, copy_id, transform: aside });
-    return keyOf(copy_id);
+    return this.copy(prop, { ...transform, position_m: [x + COPY_AWAY_M, y, z + COPY_AWAY_M] }).key;
+  }
+
+  /** @param {Prop} prop @param {Transform} transform of the copy */
+  copy({ id }, transform) {
+    const copy_id = this.#model.newPropId();
+    const ticket = this.submit({ op: EditOp.Duplicate, prop_id: id, copy_id, transform });
+    return { key: keyOf(copy_id), ticket };
   }
 
   /** @param {Prop} prop */
@@ -105,11 +127,13 @@ export class BuildEdits {
     return this.submit({ op: EditOp.Lock, prop_id: id, is_locked: !locked });
   }
 
+  /** What was done last, all of it. */
   undo() {
-    return this.submit({ op: EditOp.Undo });
+    for (let left = this.#gestures.undo(); left > 0; left--) this.submit({ op: EditOp.Undo });
   }
 
+  /** What was taken back last. */
   redo() {
-    return this.submit({ op: EditOp.Redo });
+    for (let left = this.#gestures.redo(); left > 0; left--) this.submit({ op: EditOp.Redo });
   }
 }

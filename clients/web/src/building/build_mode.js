@@ -1,30 +1,32 @@
 /**
  * Build mode: what is chosen in the panel is put where one points, what is clicked is selected and
- * moved by a gizmo.
+ * moved by a gizmo, by keys or by numbers.
  *
  * Who may not build is told so and nothing else happens. Things that are somebody else's or locked
- * can be selected and not moved. The server decides about every edit; what it refuses stands as it
- * stood, and its sentence is shown.
+ * can be selected and not moved; while a world cannot be saved nothing is asked for. The server
+ * decides about every edit; what it refuses stands as it stood, and its sentence is shown. What is
+ * done by pointing is in `pointing`, what is selected in `selection`, the keys in `build_keys`.
  */
 
-import {
-  Box3, BoxGeometry, Mesh, MeshBasicMaterial, Raycaster, Vector2, Vector3,
-} from "../../vendor/three.js";
-import { transformOf, snap } from "../core/build_math.js";
+import { Box3, Vector3 } from "../../vendor/three.js";
+import { stepSeenFrom, transformOf } from "../core/build_math.js";
 import { DragSender } from "../core/drags.js";
-import { heightAbove } from "../core/palette.js";
 import { readProperties } from "../core/props.js";
 import { Rights, SaveState, SignState } from "../core/protocol.generated.js";
-import { castRay } from "../core/rays.js";
 import { words, wordsOf } from "../ui/words.js";
+import { BoxSelect } from "./box_select.js";
 import { BuildEdits } from "./build_edits.js";
+import { listenToKeys } from "./build_keys.js";
 import { BuildPanel } from "./build_panel.js";
+import { EditList } from "./edit_list.js";
 import { ModelUpload } from "./model_upload.js";
+import { Pointing } from "./pointing.js";
 import { Selection } from "./selection.js";
 
 /** @typedef {import("../core/palette.js").PaletteEntry} PaletteEntry */
 /** @typedef {import("../core/props.js").Prop} Prop */
 /** @typedef {import("../core/protocol.generated.js").Properties} Properties */
+/** @typedef {"translate" | "rotate" | "scale"} Mode */
 /**
  * @typedef {object} BuildOptions
  * @property {import("../render/stage.js").Stage} stage
@@ -37,8 +39,8 @@ import { Selection } from "./selection.js";
 
 const GRID_M = 0.25;
 const ANGLE_RAD = Math.PI / 12;
-const REACH_M = 100;
-const AHEAD_M = 2.5;
+const GROW = 1.1;
+const MODES = /** @type {const} */ (["translate", "rotate", "scale"]);
 
 export class BuildMode {
   isOn = false;
@@ -47,17 +49,15 @@ export class BuildMode {
   #moving;
   #panel;
   #selection;
+  #pointing;
+  #box;
   #upload;
   /** @type {PaletteEntry | null} */
   #armed = null;
   #isSnapping = true;
   #isFree = false;
-  #ghost = new Mesh(new BoxGeometry(1, 1, 1),
-    new MeshBasicMaterial({ color: 0xffb02e, transparent: true, opacity: 0.35 }));
-  #raycaster = new Raycaster();
-  #pointer = new Vector2();
-  #point = new Vector3();
   #place = new Float64Array(10);
+  #up = new Vector3(0, 1, 0);
 
   /** @param {BuildOptions} options */
   constructor(options) {
@@ -66,36 +66,53 @@ export class BuildMode {
     this.#moving = new DragSender((drags) => {
       if (model.state === "live") model.drag(drags);
     });
-    this.#edits = new BuildEdits(model, (ticket) => this.#failed(ticket));
+    const edits = this.#edits = new BuildEdits(model, (ticket) => this.#failed(ticket));
     this.#selection = new Selection({ camera: stage.camera, canvas, store: model.props, propScene,
-      place: (prop, transform) => this.#edits.place(prop, transform), moving: this.#moving });
+      moving: this.#moving, place: (prop, transform) => edits.place(prop, transform),
+      copy: (prop, transform) => edits.copy(prop, transform).key,
+      together: (act) => edits.together(act) });
+    this.#pointing = new Pointing(options);
+    this.#box = new BoxSelect({ canvas, camera: stage.camera, store: model.props,
+      mayBegin: () => this.isOn && !this.#armed && !this.#selection.isPointed,
+      chosen: (keys, more) => this.#choose(keys, more) });
     this.#upload = new ModelUpload({ token: options.token,
       say: (sentence) => this.#panel.say(sentence),
       putUp: (hash, title) => this.#putModel(hash, title) });
-    this.#panel = new BuildPanel({ upload: () => this.#upload.panel(),
-      arm: (entry) => this.arm(entry), putAhead: () => this.#putAhead(),
-      act: (name) => this.act(name), mode: (mode) => this.#selection.gizmo.setMode(mode),
-      snapping: (isSnapping) => { this.#isSnapping = isSnapping; this.#snap(); },
-      number: (prop, index, value) => this.#number(prop, index, value),
-      describe: (prop, name, value) => this.#describe(prop, name, value),
-    });
-    this.#ghost.visible = false;
+    this.#panel = this.#makePanel(new EditList(edits.log));
     this.#selection.changed.add(() => this.#panel.show(this.#selection.props));
     this.#listen();
+  }
+
+  /** @param {EditList} list */
+  #makePanel(list) {
+    return new BuildPanel({ parts: () => [this.#upload.panel(), list.panel()],
+      switches: () => ({ mode: this.#selection.gizmo.mode, snap: this.#isSnapping,
+        local: this.#selection.isLocal, align: this.#pointing.isAligned, box: this.#box.isTool }),
+      arm: (entry) => this.arm(entry), putAhead: () => this.#putAhead(),
+      act: (name) => this.act(name),
+      place: (prop, transform, isLast) => {
+        if (this.#mayChange([prop])) this.#selection.show(prop, transform, isLast);
+      },
+      describe: (prop, name, value) => this.#describe(prop, name, value),
+    });
   }
 
   #listen() {
     const { canvas, model } = this.#options;
     canvas.addEventListener("pointermove", (event) => this.#hover(event));
-    canvas.addEventListener("pointerdown", () => {
-      if (this.isOn) this.#options.holdView(this.#selection.isPointed);
+    canvas.addEventListener("pointerdown", (event) => {
+      if (!this.isOn) return;
+      this.#options.holdView(this.#box.begins(event) || this.#selection.isPointed);
     });
-    canvas.addEventListener("pointerup", () => this.#options.holdView(false));
+    for (const type of /** @type {const} */ (["pointerup", "pointercancel"])) {
+      canvas.addEventListener(type, () => this.#options.holdView(false));
+    }
     for (const type of /** @type {const} */ (["dragover", "drop"])) {
       canvas.addEventListener(type, (event) => this.#dropped(event));
     }
-    window.addEventListener("keydown", (event) => this.#key(event));
-    window.addEventListener("keyup", (event) => this.#free(event.shiftKey));
+    listenToKeys({ isOn: () => this.isOn, act: (name) => this.act(name),
+      nudge: (step, part) => this.#nudge(step, part), settle: () => this.#selection.settle(),
+      free: (isFree) => this.#free(isFree) });
     model.edits.changed.add(() => this.#tellState());
     model.savingChanged.add(() => this.#tellState());
     model.signJudged.add(({ state, reason }) => {
@@ -119,7 +136,7 @@ export class BuildMode {
     if (model.state !== "live") return;
     if (!this.#may) return model.told.fire(words("build.notAllowed"));
     this.isOn = true;
-    stage.scene.add(this.#selection.group, this.#ghost);
+    stage.scene.add(this.#selection.group, this.#pointing.ghost);
     propScene.setBuilding(true);
     this.#panel.open();
     this.#snap();
@@ -131,9 +148,11 @@ export class BuildMode {
     const { stage, propScene, holdView } = this.#options;
     this.isOn = false;
     this.arm(null);
+    this.#box.stop();
+    this.#selection.cancel();
     this.#selection.set([]);
     this.#selection.update(false);
-    stage.scene.remove(this.#selection.group, this.#ghost);
+    stage.scene.remove(this.#selection.group, this.#pointing.ghost);
     propScene.setBuilding(false);
     holdView(false);
     this.#panel.close();
@@ -143,49 +162,22 @@ export class BuildMode {
   arm(entry) {
     this.#armed = entry;
     this.#panel.arm(entry?.name ?? "");
-    this.#ghost.visible = false;
-    if (entry) this.#ghost.scale.fromArray(entry.scale);
+    this.#pointing.ghost.visible = false;
   }
 
   /** Once in a frame. */
   update() {
     if (!this.isOn) return;
-    const mayMove = this.#selection.props.every((prop) => this.#edits.isMine(prop) && !prop.locked);
-    this.#selection.update(mayMove);
+    this.#selection.update(this.#selection.props.every((prop) => this.#edits.mayChange(prop)));
     this.#moving.pump(performance.now());
   }
 
   // --- pointing ------------------------------------------------------------------------------
 
-  /** @param {number} x CSS pixels on the canvas @param {number} y */
-  #aim(x, y) {
-    const { canvas, stage, model, propScene } = this.#options;
-    this.#pointer.set((x / canvas.clientWidth) * 2 - 1, 1 - (y / canvas.clientHeight) * 2);
-    this.#raycaster.setFromCamera(this.#pointer, stage.camera);
-    const { ray } = this.#raycaster;
-    const hit = propScene.pick(this.#raycaster);
-    const solid = castRay(model.place, ray.origin, ray.direction).distance;
-    // The solid of a prop is where the prop is, or a little before it.
-    const isProp = hit !== null && hit.distance <= solid + 0.3;
-    const distance = isProp ? hit.distance : solid;
-    this.#point.copy(ray.origin).addScaledVector(ray.direction, Math.min(distance, REACH_M));
-    return { key: isProp ? hit.key : "", isHit: distance < REACH_M };
-  }
-
   /** @param {PointerEvent} event */
   #hover({ offsetX, offsetY }) {
     if (!this.isOn || !this.#armed || this.#selection.isDragging) return;
-    this.#ghost.visible = this.#aim(offsetX, offsetY).isHit;
-    this.#rest(this.#armed);
-    this.#ghost.position.fromArray(this.#place);
-  }
-
-  /** The place of what stands on `#point`, into `#place`. @param {PaletteEntry} entry */
-  #rest(entry) {
-    const step = this.#isSnapping && !this.#isFree ? GRID_M : 0;
-    const { x, y, z } = this.#point;
-    this.#place.set([snap(x, step), y + heightAbove(entry), snap(z, step), 0, 0, 0, 1,
-      ...entry.scale]);
+    this.#pointing.showGhost(this.#armed, offsetX, offsetY, this.#place);
   }
 
   /**
@@ -197,7 +189,7 @@ export class BuildMode {
   click(x, y, event) {
     if (!this.isOn) return false;
     if (this.#selection.isPointed) return true;
-    const { key, isHit } = this.#aim(x, y);
+    const { key, isHit } = this.#pointing.aim(x, y);
     if (this.#armed) {
       if (isHit) this.#put(this.#armed);
       if (!event.shiftKey) this.arm(null);
@@ -213,28 +205,39 @@ export class BuildMode {
     return found;
   }
 
+  /** Of several, those that one may change: the others would hold all of them still.
+   * @param {string[]} keys
+   * @param {boolean} more besides those that are
+   */
+  #choose(keys, more) {
+    const { props } = this.#options.model.props;
+    const mine = keys.filter((key) => {
+      const prop = props.get(key);
+      return prop && this.#edits.mayChange(prop) && !(more && this.#selection.keys.has(key));
+    });
+    this.#selection.set(mine, more);
+    this.#panel.say(words("build.chosen", { count: this.#selection.keys.size }));
+  }
+
   /** @param {PaletteEntry} entry */
   #put(entry) {
-    this.#rest(entry);
+    if (!this.#maySave()) return;
+    this.#pointing.rest(entry, this.#place);
     const key = this.#edits.create(entry.properties, transformOf(this.#place, false));
     this.#selection.set([key]);
   }
 
   #putAhead() {
     if (!this.#armed) return this.#panel.say(words("build.armFirst"));
-    const { own } = this.#options.model;
-    this.#point.set(own.x - Math.sin(own.yaw) * AHEAD_M, own.y,
-      own.z - Math.cos(own.yaw) * AHEAD_M);
+    this.#pointing.ahead();
     this.#put(this.#armed);
   }
 
   /** A model that was uploaded, before oneself. @param {string} asset @param {string} title */
   #putModel(asset, title) {
-    const { own } = this.#options.model;
-    const position_m = [own.x - Math.sin(own.yaw) * AHEAD_M, own.y,
-      own.z - Math.cos(own.yaw) * AHEAD_M];
     const properties = readProperties({ kind: "model", asset, title });
-    if (!properties) return;
+    if (!properties || !this.#maySave()) return;
+    const position_m = this.#pointing.ahead().toArray();
     const key = this.#edits.create(properties,
       { position_m, rotation: [0, 0, 0, 1], scale: [1, 1, 1] });
     this.#selection.set([key]);
@@ -248,25 +251,19 @@ export class BuildMode {
     if (event.type === "drop" && file) void this.#upload.take(file);
   }
 
-  // --- what can be done ----------------------------------------------------------------------
-
-  /** @param {KeyboardEvent} event */
-  #key(event) {
-    this.#free(event.shiftKey);
-    const { target } = event;
-    const isTyping = target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement
-      || target instanceof HTMLSelectElement;
-    if (!this.isOn || isTyping) return;
-    const command = event.ctrlKey || event.metaKey;
-    const name = command ? COMMANDS.get(event.code + (event.shiftKey ? "+" : ""))
-      : KEYS.get(event.code);
-    if (!name) return;
-    event.preventDefault();
-    if (name === "mode") {
-      const modes = /** @type {const} */ (["translate", "rotate", "scale"]);
-      const { gizmo } = this.#selection;
-      gizmo.setMode(modes[(modes.indexOf(gizmo.mode) + 1) % modes.length]);
-    } else this.act(name);
+  /** @param {import("./build_keys.js").Step} step @param {number} part of a step */
+  #nudge(step, part) {
+    if (!this.#mayChange(this.#selection.props)) return;
+    const { elements } = this.#options.stage.camera.matrixWorld;
+    const [x, z] = stepSeenFrom(Math.atan2(elements[8], elements[10]), step.right, step.away);
+    this.#selection.nudge((handle) => {
+      const size = GRID_M * part;
+      handle.position.x += x * size;
+      handle.position.y += step.up * size;
+      handle.position.z += z * size;
+      handle.rotateOnWorldAxis(this.#up, step.turn * ANGLE_RAD * part);
+      handle.scale.multiplyScalar(GROW ** (step.grow * part));
+    });
   }
 
   /** Shift suspends the grid. @param {boolean} isFree */
@@ -279,26 +276,67 @@ export class BuildMode {
   #snap() {
     const isOn = this.#isSnapping && !this.#isFree;
     this.#selection.setSnap(isOn ? GRID_M : 0, isOn ? ANGLE_RAD : 0);
+    this.#pointing.step_m = isOn ? GRID_M : 0;
   }
+
+  // --- what can be done ----------------------------------------------------------------------
 
   /** @param {string} name */
   act(name) {
     if (name === "close") return this.leave();
-    if (name === "undo") return void this.#edits.undo();
-    if (name === "redo") return void this.#edits.redo();
-    if (name === "escape") {
-      if (this.#armed) return this.arm(null);
-      return this.#selection.keys.size ? this.#selection.set([]) : this.leave();
+    if (name === "escape") return this.#escape();
+    if (name === "all") {
+      const { props } = this.#options.model.props;
+      return this.#choose([...props.values()].flatMap((each) => each.group ? [] : each.key), false);
     }
+    if (this.#switch(name) || !this.#maySave()) return undefined;
+    if (name === "undo") return this.#edits.undo();
+    if (name === "redo") return this.#edits.redo();
     const { props } = this.#selection;
     if (!props.length) return this.#panel.say(words("build.selected", { count: 0 }));
     if (name !== "duplicate" && !this.#mayChange(props, name === "lock")) return undefined;
+    this.#edits.together(() => this.#change(name, props));
+    return undefined;
+  }
+
+  /** What is not an edit. @param {string} name */
+  #switch(name) {
+    const { gizmo } = this.#selection;
+    const mode = MODES.find((each) => each === name);
+    if (mode) gizmo.setMode(mode);
+    else if (name === "mode") gizmo.setMode(MODES[(MODES.indexOf(gizmo.mode) + 1) % MODES.length]);
+    else if (name === "local" || name === "axes") this.#selection.turnAxes();
+    else if (name === "align") this.#pointing.isAligned = !this.#pointing.isAligned;
+    else if (name === "box") this.#box.isTool = !this.#box.isTool;
+    else if (name === "snap") {
+      this.#isSnapping = !this.#isSnapping;
+      this.#snap();
+    } else return false;
+    this.#panel.switched();
+    return true;
+  }
+
+  /** @param {string} name @param {Prop[]} props */
+  #change(name, props) {
     if (name === "duplicate") this.#selection.set(props.map((each) => this.#edits.duplicate(each)));
     else if (name === "delete") for (const each of props) this.#edits.remove(each);
     else if (name === "lock") for (const each of props) this.#edits.toggleLock(each);
+    else if (name === "drop") this.#drop(props);
     else if (name === "group") this.#group(props);
     else for (const each of props) if (each.properties.kind === "group") this.#edits.ungroup(each);
-    return undefined;
+  }
+
+  #escape() {
+    if (this.#selection.isDragging) return this.#selection.cancel();
+    if (this.#armed) return this.arm(null);
+    return this.#selection.keys.size ? this.#selection.set([]) : this.leave();
+  }
+
+  #maySave() {
+    const { saving, savingSentence } = this.#options.model;
+    const may = saving === SaveState.RW || saving === SaveState.DEGRADED;
+    if (!may) this.#panel.say(savingSentence);
+    return may;
   }
 
   /** @param {Prop[]} props @param {boolean} [evenLocked] */
@@ -307,7 +345,18 @@ export class BuildMode {
     const isLocked = !evenLocked && props.some(({ locked }) => locked);
     if (isOthers) this.#panel.say(words("build.others"));
     else if (isLocked) this.#panel.say(words("build.locked"));
-    return !isOthers && !isLocked;
+    return !isOthers && !isLocked && this.#maySave();
+  }
+
+  /** Onto what is below each. @param {Prop[]} props */
+  #drop(props) {
+    for (const prop of props) {
+      const { properties, transform: { scale } } = prop;
+      if (!this.#options.model.props.worldTransformOf(prop.key, this.#place)) continue;
+      if (!this.#pointing.drop(this.#place, { name: "", properties, scale })) continue;
+      const transform = this.#selection.transformIn(prop, this.#place);
+      if (transform) this.#selection.show(prop, transform, true);
+    }
   }
 
   /** @param {Prop[]} props */
@@ -321,15 +370,6 @@ export class BuildMode {
     at.set([middle.x, middle.y, middle.z, 0, 0, 0, 1, 1, 1, 1]);
     const properties = /** @type {Properties} */ (readProperties({ kind: "group" }));
     this.#selection.set([this.#edits.group(props, transformOf(at, true), properties)]);
-  }
-
-  /** @param {Prop} prop @param {number} index @param {number} value */
-  #number(prop, index, value) {
-    if (!this.#mayChange([prop])) return;
-    const { position_m, rotation, scale } = prop.transform;
-    const place = new Float64Array([...position_m, ...rotation, ...scale]);
-    place[index] = value;
-    this.#edits.place(prop, transformOf(place, prop.properties.kind === "group"));
   }
 
   /** @param {Prop} prop @param {string} name @param {string | number | boolean} value */
@@ -356,10 +396,3 @@ export class BuildMode {
     this.#panel.show(this.#selection.props);
   }
 }
-
-const KEYS = new Map(Object.entries({
-  Delete: "delete", Backspace: "delete", KeyR: "mode", KeyL: "lock", Escape: "escape",
-}));
-const COMMANDS = new Map(Object.entries({
-  KeyZ: "undo", "KeyZ+": "redo", KeyY: "redo", KeyD: "duplicate", KeyG: "group", "KeyG+": "ungroup",
-}));

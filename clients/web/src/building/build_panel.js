@@ -2,31 +2,40 @@
  * The panel of build mode: what can be put up, what can be done with what is selected, its form.
  *
  * The form is made from the fields of the kind. A field that is out of its bounds says so and
- * sends nothing. Everything can be done from here without a pointer.
+ * sends nothing. Everything can be done from here without a pointer; the keys are listed at its
+ * end.
  */
 
 import { checked, fieldsOf, PALETTE } from "../core/palette.js";
 import { button, element, make, setText } from "../ui/dom.js";
+import { shownKey } from "../ui/keys_panel.js";
 import { languageChanged, words, wordsOf } from "../ui/words.js";
+import { SHOWN } from "./build_keys.js";
+import { PlaceForm } from "./place_form.js";
 
 /** @typedef {import("../core/props.js").Prop} Prop */
 /** @typedef {import("../core/palette.js").Field} Field */
 /** @typedef {import("../core/palette.js").PaletteEntry} PaletteEntry */
+/** @typedef {"translate" | "rotate" | "scale"} Mode */
+/**
+ * What is pressed and stays so.
+ * @typedef {{mode: Mode, snap: boolean, local: boolean, align: boolean, box: boolean}} Switches
+ */
 /**
  * @typedef {object} BuildActs
- * @property {() => HTMLElement} upload the part of the panel for files
+ * @property {() => HTMLElement[]} parts for files, and for what became of edits
+ * @property {() => Switches} switches
  * @property {(entry: PaletteEntry) => void} arm
  * @property {() => void} putAhead the armed thing, before oneself
- * @property {(name: string) => void} act a name of ACTS
- * @property {(mode: "translate" | "rotate" | "scale") => void} mode
- * @property {(isSnapping: boolean) => void} snapping
- * @property {(prop: Prop, index: number, value: number) => void} number of the place: 0..9
+ * @property {(name: string) => void} act a name of ACTS, of SWITCHES or of a mode
+ * @property {import("./place_form.js").PlaceActs["place"]} place
  * @property {(prop: Prop, name: string, value: string | number | boolean) => void} describe
  */
 
-const ACTS = ["undo", "redo", "duplicate", "delete", "group", "ungroup", "lock"];
-const MODES = /** @type {const} */ (["translate", "rotate", "scale"]);
-const PLACE = [["x", "y", "z"], ["sx", "sy", "sz"]];
+const MODES = Object.freeze(["translate", "rotate", "scale"]);
+const SWITCHES = Object.freeze(["snap", "local", "align", "box"]);
+const ACTS = Object.freeze(["undo", "redo", "duplicate", "drop", "group", "ungroup", "lock",
+  "delete"]);
 
 export class BuildPanel {
   #box = element("build", HTMLElement);
@@ -37,6 +46,8 @@ export class BuildPanel {
   #armed = "";
   /** @type {Prop[]} */
   #shown = [];
+  /** @type {PlaceForm | null} */
+  #places = null;
 
   /** @param {BuildActs} acts */
   constructor(acts) {
@@ -52,11 +63,17 @@ export class BuildPanel {
     const heading = make("h2", { text: words("build.label"), attributes: { tabindex: "-1" } });
     const close = button("×", () => this.#acts.act("close"), "");
     close.setAttribute("aria-label", words("panel.close"));
-    this.#body.replaceChildren(this.#status, this.#palette(), this.#acts.upload(),
-      ...this.#tools(), this.#form);
+    const [files, edits] = this.#acts.parts();
+    this.#body.replaceChildren(this.#status, this.#palette(), ...this.#tools(), this.#form,
+      section("build.fileHeading", files), section("build.edits", edits),
+      section("build.keys", keysList()));
     this.#box.replaceChildren(make("header", {}, heading, close), this.#body);
     this.#box.hidden = false;
-    this.show(this.#shown);
+    const shown = this.#shown;
+    this.#shown = [];
+    this.show(shown);
+    this.switched();
+    this.arm(this.#armed);
   }
 
   close() {
@@ -72,36 +89,40 @@ export class BuildPanel {
   /** What is armed is pressed; empty for nothing. @param {string} name */
   arm(name) {
     this.#armed = name;
-    for (const each of this.#body.querySelectorAll("[data-piece]")) {
-      each.setAttribute("aria-pressed", String(each.getAttribute("data-piece") === name));
-    }
+    press(this.#body, "data-piece", (each) => each === name);
+    const ahead = this.#body.querySelector("[data-ahead]");
+    if (ahead instanceof HTMLButtonElement) ahead.hidden = !name;
+  }
+
+  /** Modes and switches are pressed as they are. */
+  switched() {
+    const now = this.#acts.switches();
+    press(this.#body, "data-switch", (name) => (
+      name === now.mode || Reflect.get(now, name) === true));
   }
 
   #palette() {
     const pieces = PALETTE.map((entry) => {
       const piece = button(wordsOf(`piece.${entry.name}`), () => this.#acts.arm(entry));
       piece.setAttribute("data-piece", entry.name);
-      piece.setAttribute("aria-pressed", String(entry.name === this.#armed));
       return piece;
     });
-    const ahead = button(words("build.ahead"), () => this.#acts.putAhead());
-    const list = make("div", { class: "pieces", attributes: { role: "group" } }, ...pieces, ahead);
-    list.setAttribute("aria-label", words("build.pieces"));
-    return list;
+    const ahead = button(words("build.ahead"), () => this.#acts.putAhead(), "do wide");
+    ahead.setAttribute("data-ahead", "");
+    return section("build.pieces", row("build.pieces", ...pieces), ahead);
   }
 
   #tools() {
-    const modes = MODES.map((mode) => (
-      button(wordsOf(`build.${mode}`), () => this.#acts.mode(mode))));
-    const acts = ACTS.map((act) => {
-      const made = button(wordsOf(`build.${act}`), () => this.#acts.act(act));
-      made.setAttribute("data-act", act);
-      return made;
-    });
-    const snapping = make("input", { attributes: { type: "checkbox", checked: "" } });
-    snapping.addEventListener("change", () => this.#acts.snapping(snapping.checked));
-    return [make("div", { class: "pieces" }, ...modes), make("div", { class: "pieces" }, ...acts),
-      make("label", {}, snapping, ` ${words("build.snap")}`)];
+    const made = (/** @type {string} */ name, /** @type {string} */ kind) => {
+      const each = button(wordsOf(`build.${name}`), () => this.#acts.act(name));
+      each.setAttribute(kind, name);
+      return each;
+    };
+    const modes = MODES.map((name) => made(name, "data-switch"));
+    const switches = SWITCHES.map((name) => made(name, "data-switch"));
+    const acts = ACTS.map((name) => made(name, "data-act"));
+    return [row("build.modes", ...modes), row("build.switches", ...switches),
+      row("build.acts", ...acts)];
   }
 
   /** The form of what is selected; a field that is being typed in is left alone.
@@ -110,9 +131,11 @@ export class BuildPanel {
   show(props) {
     const typing = document.activeElement;
     const isSame = props.length === 1 && this.#shown.length === 1
-      && props[0].key === this.#shown[0].key && this.#form.contains(typing);
+      && props[0].key === this.#shown[0].key;
     this.#shown = props;
-    if (!this.isOpen || isSame) return;
+    if (!this.isOpen) return;
+    if (isSame && this.#form.contains(typing)) return this.#places?.show(props[0]);
+    this.#places = null;
     if (props.length !== 1) {
       const text = words("build.selected", { count: props.length });
       this.#form.replaceChildren(make("p", { class: "hint", text }));
@@ -120,24 +143,10 @@ export class BuildPanel {
     }
     const [prop] = props;
     const fields = fieldsOf(prop.properties.kind).map((field) => this.#field(prop, field));
+    this.#places = new PlaceForm(prop, { place: this.#acts.place,
+      say: (sentence) => this.say(sentence) });
     this.#form.replaceChildren(make("h3", { text: wordsOf(`piece.${prop.properties.kind}`) }),
-      ...this.#numbers(prop), ...fields);
-  }
-
-  /** @param {Prop} prop */
-  #numbers(prop) {
-    const { position_m, scale } = prop.transform;
-    return PLACE.map((names, row) => make("div", { class: "numbers" }, ...names.map((name, i) => {
-      const value = (row ? scale : position_m)[i];
-      const input = make("input", { attributes: { type: "number", step: "any",
-        value: String(Math.round(value * 1000) / 1000) } });
-      input.addEventListener("change", () => {
-        const typed = input.valueAsNumber;
-        if (Number.isFinite(typed)) this.#acts.number(prop, row ? 7 + i : i, typed);
-        else this.say(words("build.badField"));
-      });
-      return make("label", {}, wordsOf(`build.${name}`), input);
-    })));
+      this.#places.element, ...fields);
   }
 
   /** @param {Prop} prop @param {Field} field */
@@ -152,8 +161,38 @@ export class BuildPanel {
       if (value === null) this.say(words("build.badField"));
       else this.#acts.describe(prop, field.name, value);
     });
-    return make("label", { class: "field" }, wordsOf(`field.${field.name}`), input);
+    return make("label", { class: `field ${field.type}` }, wordsOf(`field.${field.name}`), input);
   }
+}
+
+/** @param {import("../lang/en.js").WordKey} title @param {HTMLElement[]} children */
+function section(title, ...children) {
+  return make("details", { attributes: { ...title === "build.pieces" && { open: "" } } },
+    make("summary", { text: words(title) }), ...children);
+}
+
+/** @param {import("../lang/en.js").WordKey} label @param {HTMLElement[]} buttons */
+function row(label, ...buttons) {
+  const made = make("div", { class: "pieces", attributes: { role: "group" } }, ...buttons);
+  made.setAttribute("aria-label", words(label));
+  return made;
+}
+
+/** @param {HTMLElement} body @param {string} kind @param {(name: string) => boolean} isPressed */
+function press(body, kind, isPressed) {
+  for (const each of body.querySelectorAll(`[${kind}]`)) {
+    each.setAttribute("aria-pressed", String(isPressed(each.getAttribute(kind) ?? "")));
+  }
+}
+
+function keysList() {
+  const list = make("dl", { class: "keys" });
+  for (const [keys, does] of SHOWN) {
+    const caps = keys.split("|").map((key) => make("kbd", { text: key.split("+").map(shownKey)
+      .join(" + ") }));
+    list.append(make("dt", {}, ...caps), make("dd", { text: words(does) }));
+  }
+  return list;
 }
 
 /** @param {Field} field @param {unknown} now */

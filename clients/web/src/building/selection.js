@@ -5,13 +5,14 @@
  * While it is dragged the picture shows where things are going (`preview`), and others see it too
  * (`moving`), though nothing is edited yet: that happens when the drag ends, once, so that one Undo
  * takes one drag back. Then the state of the store counts: what was refused stands where it stood.
+ * With Alt a copy is dragged: the outline goes where it will be, and what it is of stays.
  */
 
 import {
   BoxGeometry, EdgesGeometry, Group, LineBasicMaterial, LineSegments, Object3D,
 } from "../../vendor/three.js";
 import { TransformControls } from "../../vendor/gizmo.js";
-import { carried, inwards, transformOf } from "../core/build_math.js";
+import { carried, inwards, isSameTransform, transformOf } from "../core/build_math.js";
 import { DragSender } from "../core/drags.js";
 import { Signal } from "../core/signal.js";
 
@@ -26,6 +27,9 @@ import { Signal } from "../core/signal.js";
  * @property {import("../render/props/prop_scene.js").PropScene} propScene
  * @property {(prop: Prop, transform: import("../core/protocol.generated.js").Transform) =>
  *   import("../core/edits.js").EditTicket} place
+ * @property {(prop: Prop, transform: import("../core/protocol.generated.js").Transform) =>
+ *   string} copy the key of the copy
+ * @property {<T>(act: () => T) => T} together
  * @property {DragSender} moving
  */
 
@@ -40,6 +44,8 @@ export class Selection {
   /** @type {Set<string>} */
   keys = new Set();
   isDragging = false;
+  #isCopying = false;
+  #withAlt = false;
   #handle = new Object3D();
   #start = new Float64Array(10);
   #now = new Float64Array(10);
@@ -54,8 +60,10 @@ export class Selection {
     this.#options = options;
     this.gizmo = new TransformControls(options.camera, options.canvas);
     this.gizmo.setSpace("world");
+    // The gizmo says that a drag begins, and not with which keys.
+    window.addEventListener("pointerdown", ({ altKey }) => { this.#withAlt = altKey; }, true);
     this.group.add(this.#handle, this.gizmo.getHelper());
-    this.gizmo.addEventListener("mouseDown", () => this.#begin());
+    this.gizmo.addEventListener("mouseDown", () => this.#begin(this.#withAlt));
     this.gizmo.addEventListener("objectChange", () => this.#drag(false));
     this.gizmo.addEventListener("mouseUp", () => this.#end());
     options.store.changed.add(({ key, kind }) => {
@@ -94,6 +102,15 @@ export class Selection {
     this.gizmo.setScaleSnap(step_m || null);
   }
 
+  get isLocal() {
+    return this.gizmo.space === "local";
+  }
+
+  /** Along its own axes, or along those of the world again. */
+  turnAxes() {
+    this.gizmo.setSpace(this.isLocal ? "world" : "local");
+  }
+
   /** Once in a frame: outlines and handle are where the props are. @param {boolean} mayMove */
   update(mayMove) {
     const { store } = this.#options;
@@ -107,6 +124,7 @@ export class Selection {
     }
     for (let i = used; i < outlines.length; i++) outlines[i].visible = false;
     if (this.isDragging) return;
+    this.#isNudged = false;
     const [first] = this.keys;
     if (first && mayMove && store.worldTransformOf(first, this.#at)) {
       put(this.#handle, this.#at);
@@ -125,12 +143,14 @@ export class Selection {
   #placeOf(key) {
     const from = this.#dragged.get(key);
     if (from) carried(this.#at, this.#start, this.#now, from);
-    else return this.#options.store.worldTransformOf(key, this.#at);
+    else return this.#options.store.shownTransformOf(key, this.#at);
     return true;
   }
 
-  #begin() {
+  /** @param {boolean} isCopying */
+  #begin(isCopying) {
     this.isDragging = true;
+    this.#isCopying = isCopying;
     take(this.#handle, this.#start);
     this.#now.set(this.#start);
     for (const key of this.keys) {
@@ -143,6 +163,7 @@ export class Selection {
   #drag(isLast) {
     if (!this.isDragging) return;
     take(this.#handle, this.#now);
+    if (this.#isCopying) return;
     /** @type {import("../core/protocol.generated.js").PropMove[]} */
     const moves = [];
     for (const prop of this.props) {
@@ -150,11 +171,22 @@ export class Selection {
       const transform = this.transformIn(prop, this.#at);
       if (!transform) continue;
       this.#options.propScene.preview(prop.key, transform);
-      moves.push({ prop_id: prop.id, transform });
-      if (isLast) this.#previewUntilKnown(prop.key, this.#options.place(prop, transform));
+      if (isLast) this.#settle(prop, transform);
+      else moves.push({ prop_id: prop.id, transform });
     }
     if (isLast) this.#options.moving.end();
     else this.#options.moving.move(moves);
+  }
+
+  /**
+   * It is let go there: an edit, but where it stood before.
+   * @param {Prop} prop
+   * @param {import("../core/protocol.generated.js").Transform} transform
+   */
+  #settle(prop, transform) {
+    if (isSameTransform(prop.transform, transform)) {
+      this.#options.propScene.preview(prop.key, null);
+    } else this.#previewUntilKnown(prop.key, this.#options.place(prop, transform));
   }
 
   /** @param {string} key @param {import("../core/edits.js").EditTicket} ticket */
@@ -182,10 +214,69 @@ export class Selection {
   }
 
   #end() {
-    this.#drag(true);
-    this.isDragging = false;
+    if (!this.isDragging) return;
+    const copies = this.#isCopying ? this.#copy() : [];
+    this.#options.together(() => this.#drag(true));
+    this.isDragging = this.#isCopying = false;
     this.#dragged.clear();
-    this.changed.fire(null);
+    if (copies.length) this.set(copies);
+    else this.changed.fire(null);
+  }
+
+  /** @returns {string[]} keys of copies of what is selected, where the outlines are */
+  #copy() {
+    if (this.#now.every((value, k) => value === this.#start[k])) return [];
+    return this.#options.together(() => this.props.flatMap((prop) => {
+      if (!this.#dragged.has(prop.key) || !this.#placeOf(prop.key)) return [];
+      const transform = this.transformIn(prop, this.#at);
+      return transform ? [this.#options.copy(prop, transform)] : [];
+    }));
+  }
+
+  /** Nothing is moved after all. */
+  cancel() {
+    if (!this.isDragging) return;
+    for (const key of this.#dragged.keys()) this.#options.propScene.preview(key, null);
+    this.isDragging = this.#isCopying = false;
+    this.#dragged.clear();
+    this.#options.moving.cancel();
+    this.gizmo.detach();
+  }
+
+  /**
+   * A step of the keys: all that is selected moves, and is seen to, until `settle`.
+   * @param {(handle: Object3D) => void} change
+   */
+  nudge(change) {
+    if (!this.gizmo.object || (this.isDragging && !this.#isNudged)) return;
+    if (!this.isDragging) this.#begin(false);
+    this.#isNudged = true;
+    change(this.#handle);
+    this.#drag(false);
+  }
+
+  #isNudged = false;
+
+  /** The keys were let go: what they moved is edited now. */
+  settle() {
+    if (!this.#isNudged) return;
+    this.#isNudged = false;
+    this.#end();
+  }
+
+  /**
+   * One prop is elsewhere, by its numbers.
+   * @param {Prop} prop
+   * @param {import("../core/protocol.generated.js").Transform} transform
+   * @param {boolean} isLast
+   */
+  show(prop, transform, isLast) {
+    const { propScene, moving } = this.#options;
+    propScene.preview(prop.key, transform);
+    if (isLast) {
+      this.#settle(prop, transform);
+      moving.end();
+    } else moving.move([{ prop_id: prop.id, transform }]);
   }
 
   dispose() {

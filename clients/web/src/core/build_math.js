@@ -86,3 +86,76 @@ export function carried(out, from, to, place) {
   multiply(out, 3, turn, 0, place, 3);
   normalise(out, 3);
 }
+
+/**
+ * Whether an edit from one to the other would change nothing: but for what is rounded away.
+ * @param {Transform} a
+ * @param {Transform} b
+ */
+export function isSameTransform(a, b) {
+  for (const name of /** @type {const} */ (["position_m", "rotation", "scale"])) {
+    if (a[name].some((value, k) => Math.abs(value - b[name][k]) > 2 / ROUND)) return false;
+  }
+  return true;
+}
+
+const DEGREES = 180 / Math.PI;
+
+/**
+ * A rotation as three angles in degrees, as fields show it: turned about y (to the left), then
+ * about x (up), then about z (its roll).
+ * @param {ArrayLike<number>} rotation
+ * @returns {[x: number, y: number, z: number]}
+ */
+export function anglesOf(rotation) {
+  for (let k = 0; k < 4; k++) turn[k] = rotation[k];
+  normalise(turn, 0);
+  const [x, y, z, w] = turn;
+  const up = Math.min(1, Math.max(-1, 2 * (w * x - y * z)));
+  if (Math.abs(up) > 0.99999) {
+    return [Math.sign(up) * 90, 2 * Math.atan2(y, w) * DEGREES, 0]; // no roll: y tells it all
+  }
+  return [Math.asin(up) * DEGREES,
+    Math.atan2(2 * (x * z + w * y), 1 - 2 * (x * x + y * y)) * DEGREES,
+    Math.atan2(2 * (x * y + w * z), 1 - 2 * (x * x + z * z)) * DEGREES];
+}
+
+/**
+ * The way back: angles in degrees as a rotation.
+ * @param {readonly number[]} angles about x, y and z
+ * @returns {number[]}
+ */
+export function rotationOf([x, y, z]) {
+  const out = new Float64Array(4);
+  turn.set([0, Math.sin(y / 2 / DEGREES), 0, Math.cos(y / 2 / DEGREES)]);
+  out.set([Math.sin(x / 2 / DEGREES), 0, 0, Math.cos(x / 2 / DEGREES)]);
+  multiply(out, 0, turn, 0, out, 0);
+  turn.set([0, 0, Math.sin(z / 2 / DEGREES), Math.cos(z / 2 / DEGREES)]);
+  multiply(out, 0, out, 0, turn, 0);
+  return [...out].map(rounded);
+}
+
+/**
+ * Whether a point of the picture is in the box between two corners.
+ * @param {{x: number, y: number}} point
+ * @param {{x: number, y: number}} a
+ * @param {{x: number, y: number}} b
+ */
+export function isInBox({ x, y }, a, b) {
+  return x >= Math.min(a.x, b.x) && x <= Math.max(a.x, b.x)
+    && y >= Math.min(a.y, b.y) && y <= Math.max(a.y, b.y);
+}
+
+/**
+ * A step of the keys as a direction of the world: away from the camera is the axis that is nearest
+ * to where it looks, so that the same key always moves things the same way on the picture.
+ * @param {number} yaw of the camera
+ * @param {number} right -1, 0 or 1
+ * @param {number} away -1, 0 or 1
+ * @returns {[x: number, z: number]}
+ */
+export function stepSeenFrom(yaw, right, away) {
+  const quarter = Math.round(yaw / (Math.PI / 2)) * (Math.PI / 2);
+  const [cos, sin] = [Math.round(Math.cos(quarter)), Math.round(Math.sin(quarter))];
+  return [right * cos - away * sin + 0, -right * sin - away * cos + 0];
+}

@@ -118,7 +118,7 @@ export const panels = Object.freeze({
   "keys.pushToTalk": "hold to talk",
   "keys.people": "people; Shift and F10 or the context key opens what can be done with one",
   "keys.around": "say where I am and who is around",
-  "keys.build": "build",
+  "keys.build": "build; the panel lists its keys",
   "keys.map": "small map",
   "keys.keys": "these keys",
   "keys.click": "walk there, sit down, or open what was clicked",

@@ -108,7 +108,7 @@ export const panels = Object.freeze({
   "keys.pushToTalk": "按住说话",
   "keys.people": "人员；按 Shift+F10 或菜单键打开对某人的操作",
   "keys.around": "说出我在哪里、周围有谁",
-  "keys.build": "建造",
+  "keys.build": "建造；面板中列有快捷键",
   "keys.map": "小地图",
   "keys.keys": "查看这些按键",
   "keys.click": "走到那里、坐下，或打开所点的东西",

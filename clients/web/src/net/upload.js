@@ -59,6 +59,26 @@ export function upload(file, { token, progress, signal }) {
   });
 }
 
+/**
+ * Whether somebody may upload at all, before they choose a file. Where it cannot be known the
+ * server says so when it is asked.
+ * @param {string} token empty for a guest
+ * @returns {Promise<"yes" | "guest" | "denied">}
+ */
+export async function mayUpload(token) {
+  if (!token) return "guest";
+  const asked = { headers: { authorization: `Bearer ${token}` }, credentials: NO_COOKIES,
+    cache: FRESH };
+  const response = await fetch("/api/accounts/me", asked).catch(() => null);
+  if (!response) return "yes";
+  if (response.status === 401 || response.status === 403) return "guest";
+  const { permissions } = (await response.json().catch(() => null)) ?? {};
+  return !Array.isArray(permissions) || permissions.includes("upload") ? "yes" : "denied";
+}
+
+const NO_COOKIES = /** @type {RequestCredentials} */ ("omit");
+const FRESH = /** @type {RequestCache} */ ("no-store");
+
 /** @param {string} text @returns {any} */
 function read(text) {
   try {

@@ -28,6 +28,6 @@ export const keysPanel = Object.freeze({
 });
 
 /** @param {string} key */
-function shownKey(key) {
+export function shownKey(key) {
   return key.startsWith("{") ? wordsOf(key.slice(1, -1)) : key;
 }

@@ -336,9 +336,11 @@ export class PropScene {
   /**
    * The nearest prop on a ray.
    * @param {import("../../../vendor/three.js").Raycaster} raycaster
-   * @returns {{key: string, distance: number} | null}
+   * @returns {{key: string, distance: number,
+   *   hit?: import("../../../vendor/three.js").Intersection} | null}
    */
   pick(raycaster) {
+    /** @type {ReturnType<PropScene["pick"]>} */
     let best = this.#shapes.pick(raycaster);
     const lamp = this.#lamps.pick(raycaster);
     if (lamp && lamp.distance < (best?.distance ?? Infinity)) best = lamp;
@@ -346,7 +348,7 @@ export class PropScene {
       if (!object.visible) continue;
       const [hit] = raycaster.intersectObject(object, true);
       if (!hit || hit.distance >= (best?.distance ?? Infinity)) continue;
-      best = { key, distance: hit.distance };
+      best = { key, distance: hit.distance, hit };
     }
     return best;
   }

@@ -221,12 +221,13 @@ export class ShapeBatches {
   /**
    * The nearest shape on a ray.
    * @param {import("../../../vendor/three.js").Raycaster} raycaster
-   * @returns {{key: string, distance: number} | null}
+   * @returns {{key: string, distance: number,
+   *   hit: import("../../../vendor/three.js").Intersection} | null}
    */
   pick(raycaster) {
     const [hit] = raycaster.intersectObjects(this.group.children, false);
     const key = hit?.object.userData.batch?.keys[hit.instanceId ?? -1];
-    return key ? { key, distance: hit.distance } : null;
+    return key ? { key, distance: hit.distance, hit } : null;
   }
 
   get count() {
