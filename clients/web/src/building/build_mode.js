@@ -168,7 +168,9 @@ export class BuildMode {
   /** Once in a frame. */
   update() {
     if (!this.isOn) return;
-    this.#selection.update(this.#selection.props.every((prop) => this.#edits.mayChange(prop)));
+    // While something is to be put up the handles are not in its way.
+    this.#selection.update(!this.#armed
+      && this.#selection.props.every((prop) => this.#edits.mayChange(prop)));
     this.#moving.pump(performance.now());
   }
 
