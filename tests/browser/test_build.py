@@ -182,6 +182,25 @@ def test_a_box_selects_what_is_in_it_and_all_of_it_is_moved_and_undone(visits: V
           [keys, before])
 
 
+def test_what_is_put_on_a_side_follows_it(visits: Visits) -> None:
+    page = visits.join("Oda")
+    builds(page)
+    x, y, z = puts(page, "box")["at"]
+    before = count(page)
+    page.keyboard.press("t")
+    page.click("[data-piece=cone]")
+    frames(page)  # the handles are gone
+    page.mouse.click(*on_screen(page, [x, y, z + 0.5]))
+    until(page, f"() => atriumTest.model.props.props.size === {before + 1}")
+    until(page, SAVED)
+    place = page.evaluate("""() => {
+      const { model, building } = atriumTest;
+      return model.props.props.get(building.mode.selected[0]).transform;
+    }""")
+    assert place["position_m"][2] == pytest.approx(z + 1.0, abs=0.01)
+    assert place["rotation"][0] == pytest.approx(0.7071, abs=1e-3), "its tip points outwards"
+
+
 def test_numbers_are_stepped_and_typed_and_last(visits: Visits) -> None:
     page = visits.join("Lia")
     builds(page)
