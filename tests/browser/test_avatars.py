@@ -226,6 +226,7 @@ def test_a_vrm_is_worn_and_put_off_without_a_rest(
         worn = until(stage, "() => { stage.step(1); const all = stage.draw();"
                             " return all.vrm === 2 && all.geometries > 38 && all; }")
         assert worn["instanced"] == 1
+        assert worn["shaded"] == 3, "who wears a VRM stands on the ground like others"
         stage.evaluate("() => { stage.people.length = 1; stage.step(5); }")
         after = stage.evaluate("() => stage.draw()")
         assert after["vrm"] == 0

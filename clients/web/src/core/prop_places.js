@@ -27,9 +27,9 @@ const at = new Float64Array(3 + POINT_STRIDE);
 export function colliders(store, near) {
   /** @type {{prop: import("./props.js").Prop, away: number}[]} */
   const found = [];
-  for (const prop of store.props.values()) {
-    const { properties } = prop;
-    if (properties.kind !== "shape" || !properties.collides) continue;
+  for (const key of store.of("collider")) {
+    const prop = store.props.get(key);
+    if (!prop) continue;
     if (store.held.has(prop.key) || store.flights.has(prop.key)) continue;
     if (!store.worldTransformOf(prop.key, at)) continue;
     found.push({ prop,
@@ -68,8 +68,9 @@ function boxOf(name, form) {
  * @returns {{key: string, world: string, title: string} | null}
  */
 export function portalAt(store, body) {
-  for (const { key, properties } of store.props.values()) {
-    if (properties.kind !== "portal" || !properties.world) continue;
+  for (const key of store.of("portal")) {
+    const properties = store.props.get(key)?.properties;
+    if (properties?.kind !== "portal" || !properties.world) continue;
     if (!store.worldTransformOf(key, at)) continue;
     const reach = PORTAL_M * Math.max(at[7], at[9], 0.5);
     const near = Math.hypot(at[0] - body.x, at[2] - body.z) < reach;
@@ -90,8 +91,9 @@ export function seatNear(store, point) {
   /** @type {Prop | null} */
   let best = null;
   let nearest = SEAT_M;
-  for (const prop of store.props.values()) {
-    if (prop.properties.kind !== "seat" || !store.worldTransformOf(prop.key, at)) continue;
+  for (const key of store.of("seat")) {
+    const prop = store.props.get(key);
+    if (!prop || !store.worldTransformOf(key, at)) continue;
     const away = Math.hypot(at[0] - point.x, at[1] - point.y, at[2] - point.z);
     if (away < nearest) [best, nearest] = [prop, away];
   }

@@ -35,6 +35,7 @@ import { Signal } from "./signal.js";
  * @property {string} owner
  * @property {boolean} locked
  */
+/** @typedef {"collider" | "portal" | "seat"} Role */
 /** @typedef {{entityId: number, hand: number, position_m: number[], rotation: number[]}} Grip */
 /** @typedef {{position_m: number[], rotation: number[], velocity: number[], isSliding: boolean,
  *   serverMs: number}} FlightPath */
@@ -70,6 +71,8 @@ export class PropStore {
   #kept = [];
   /** @type {Map<string, Set<string>>} keys of what is in each group */
   #within = new Map();
+  /** What means something for a body, which asks a few times a second and not for all. */
+  #roles = { collider: new Set(), portal: new Set(), seat: new Set() };
 
   /**
    * A Welcome has come: whether the scene it names must be fetched.
@@ -108,6 +111,7 @@ export class PropStore {
   takeScene(json, revision) {
     this.props.clear();
     this.#within.clear();
+    for (const keys of Object.values(this.#roles)) keys.clear();
     this.revision = typeof revision === "number" ? revision : 0;
     for (const raw of Array.isArray(json) ? json.slice(0, PROPS_MAX) : []) {
       const prop = readProp(raw);
@@ -140,10 +144,21 @@ export class PropStore {
   /** @param {Prop} prop */
   #put(prop) {
     const before = this.props.get(prop.key);
-    if (before) this.#within.get(before.group)?.delete(prop.key);
+    if (before) this.#takeOut(before);
     this.props.set(prop.key, prop);
+    const role = roleOf(prop.properties);
+    if (role) this.#roles[role].add(prop.key);
     const within = this.#within.get(prop.group) ?? new Set();
     this.#within.set(prop.group, within.add(prop.key));
+  }
+
+  /** @param {Prop} prop */
+  #takeOut({ key, group, properties }) {
+    const within = this.#within.get(group);
+    within?.delete(key);
+    if (!within?.size) this.#within.delete(group);
+    const role = roleOf(properties);
+    if (role) this.#roles[role].delete(key);
   }
 
   /** It is where its state says now. @param {string} key */
@@ -165,7 +180,7 @@ export class PropStore {
   #remove(key) {
     const prop = this.props.get(key);
     if (!prop) return;
-    this.#within.get(prop.group)?.delete(key);
+    this.#takeOut(prop);
     this.props.delete(key);
     this.held.delete(key);
     this.#rests(key);
@@ -207,6 +222,11 @@ export class PropStore {
   /** What nothing is heard of stands where its state says. @param {number} serverMs */
   expireDrags(serverMs) {
     for (const key of this.drags.expire(serverMs)) this.changed.fire({ key, kind: "drag" });
+  }
+
+  /** Keys of all of one role. @param {Role} role @returns {ReadonlySet<string>} */
+  of(role) {
+    return this.#roles[role];
   }
 
   /** Keys of what is in a group, itself not counted. @param {string} group @returns {string[]} */
@@ -266,6 +286,13 @@ export class PropStore {
     for (let k = 0; k < 4; k++) out[3 + k] = path.rotation[k];
     return true;
   }
+}
+
+/** @param {Properties} properties @returns {Role | null} */
+function roleOf(properties) {
+  const { kind } = properties;
+  if (kind === "shape") return properties.collides ? "collider" : null;
+  return kind === "portal" || kind === "seat" ? kind : null;
 }
 
 /** @param {Float64Array} out @param {Transform} transform */

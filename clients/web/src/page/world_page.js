@@ -141,7 +141,11 @@ export class WorldPage {
       this.#shownUrl = model.sceneUrl;
       void this.#surroundings.show(place);
     });
-    model.props.changed.add(() => { this.#propsMoved = true; });
+    model.props.changed.add(({ key, kind }) => {
+      if (kind === "drag") return; // is where it was, for a body
+      const of = model.props.props.get(key)?.properties.kind;
+      if (!of || of === "shape" || of === "group") this.#propsMoved = true;
+    });
     model.welcomed.add(() => {
       this.#portal = "";
       this.boom.snapBehind(model.own);

@@ -87,6 +87,11 @@ export class Costumes {
     this.configure(options);
   }
 
+  /** How many have a soft shadow. */
+  get shaded() {
+    return this.#shadow.count;
+  }
+
   get triangles() {
     let sum = 0;
     for (const layer of this.#all) sum += layer.triangles;
@@ -154,7 +159,11 @@ export class Costumes {
     this.count = 0;
     for (let k = 0; k < order.length; k++) {
       const actor = order[k];
-      if (actor.isCostumed || actor.shown <= 0 || actor.depthM < -BEHIND_M) continue;
+      if (actor.shown <= 0 || actor.depthM < -BEHIND_M) continue;
+      if (actor.isCostumed) {
+        this.#shade(actor);
+        continue;
+      }
       let level = /** @type {number} */ (Level.FAR);
       if (near < limits.near && actor.distanceM < limits.nearM && !actor.isHidden) {
         level = Level.NEAR;
@@ -181,6 +190,17 @@ export class Costumes {
   }
 
   /**
+   * The soft shadow, which whoever wears a VRM has too: the bones say where the feet are.
+   * @param {Actor} actor
+   */
+  #shade({ row, rig, solver, root, isFirstPerson, shown }) {
+    const { data, stride } = this.#bones;
+    rig.write(data, row * stride, solver.body, root, isFirstPerson);
+    data[row * stride + STATE_TEXEL * 4] = shown;
+    this.#shadow.add(row);
+  }
+
+  /**
    * @param {Actor} actor
    * @param {number} level
    */
@@ -189,18 +209,16 @@ export class Costumes {
     const { data, stride } = this.#bones;
     const at = row * stride;
     const isHeadless = actor.isFirstPerson;
-    actor.rig.write(data, at, actor.solver.body, actor.root, isHeadless);
+    this.#shade(actor);
     const face = at + FACE_TEXEL * 4;
     data[face] = actor.blink;
     data[face + 1] = actor.mouth;
     data[face + 2] = actor.smile;
     data[face + 3] = actor.brow;
     const state = at + STATE_TEXEL * 4;
-    data[state] = actor.shown;
     data[state + 1] = actor.grey;
     data[state + 2] = actor.gaze[0];
     data[state + 3] = actor.gaze[1];
-    this.#shadow.add(row);
     if (actor.isHidden) {
       for (let k = 0; k < 2; k++) this.#hidden[k].add(row);
       return;

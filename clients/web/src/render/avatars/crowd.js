@@ -163,7 +163,8 @@ export class Crowd {
 
   info() {
     return {
-      people: this.#order.length, instanced: this.#costumes.count, vrm: this.#wardrobe.count,
+      people: this.#order.length, instanced: this.#costumes.count,
+      shaded: this.#costumes.shaded, vrm: this.#wardrobe.count,
       tags: this.#tags.count, triangles: this.#costumes.triangles,
     };
   }

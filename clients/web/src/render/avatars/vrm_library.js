@@ -3,7 +3,8 @@
  *
  * The loaders are big, so they are imported when the first VRM is wanted. Files come from
  * strangers: how much is in one is read from its JSON before anything is decoded, and what is too
- * heavy, broken or no VRM is refused with a reason, for good. Each wearer gets a figure of their
+ * heavy, broken or no VRM is refused with a reason, for good. What could not be fetched is asked for
+ * again, after a wait that grows and that the server may name. Each wearer gets a figure of their
  * own (a skeleton cannot be shared); the bytes are shared and counted.
  */
 
@@ -18,22 +19,37 @@ const PRIMITIVES_MAX = 64;
 const NODES_MAX = 1024;
 const PIXELS_MAX = 24 * 1024 * 1024;
 const FAILURES_MAX = 256;
+const RETRY_S_MIN = 5;
+const RETRY_S_MAX = 120;
+/** Answers that a later try would not change. */
+const FINAL = new Set([400, 401, 403, 404, 410, 413, 415]);
 const MAGIC = 0x46546c67;
 const JSON_CHUNK = 0x4e4f534a;
 
 /** Why a file is not shown; the message says it. */
 export class Refused extends Error {}
 
+/** It could not be fetched just now. */
+class Away extends Error {
+  /** @param {string} message @param {number} waitS as the server wishes */
+  constructor(message, waitS) {
+    super(message);
+    this.waitS = waitS;
+  }
+}
+
 export class VrmLibrary {
   #assetUrl;
   /** @type {Map<string, {bytes: Promise<ArrayBuffer>, wearers: number}>} */
   #files = new Map();
-  /** @type {Set<string>} */
-  #failures = new Set();
+  /** @type {Map<string, {tries: number, untilMs: number}>} by hash, oldest first */
+  #failures = new Map();
+  #nowMs;
 
-  /** @param {(hash: string) => string} assetUrl */
-  constructor(assetUrl) {
+  /** @param {(hash: string) => string} assetUrl @param {() => number} [nowMs] */
+  constructor(assetUrl, nowMs = () => performance.now()) {
     this.#assetUrl = assetUrl;
+    this.#nowMs = nowMs;
   }
 
   /** How many files are held. */
@@ -41,9 +57,22 @@ export class VrmLibrary {
     return this.#files.size;
   }
 
-  /** @param {string} hash */
+  /** Whether it is of no use to ask for it now. @param {string} hash */
   hasFailed(hash) {
-    return this.#failures.has(hash);
+    const failure = this.#failures.get(hash);
+    return failure !== undefined && this.#nowMs() < failure.untilMs;
+  }
+
+  /** @param {string} hash @param {unknown} error */
+  #failed(hash, error) {
+    const tries = (this.#failures.get(hash)?.tries ?? 0) + 1;
+    const grown = Math.min(RETRY_S_MIN * 2 ** (tries - 1), RETRY_S_MAX);
+    const waitS = error instanceof Away ? Math.max(grown, Math.min(error.waitS, RETRY_S_MAX))
+      : Infinity;
+    this.#failures.delete(hash);
+    const [oldest] = this.#failures.keys();
+    if (this.#failures.size >= FAILURES_MAX) this.#failures.delete(oldest);
+    this.#failures.set(hash, { tries, untilMs: this.#nowMs() + waitS * 1000 });
   }
 
   /**
@@ -60,11 +89,12 @@ export class VrmLibrary {
       if (!file.wearers) this.#files.delete(hash);
     };
     try {
-      const { vrm, dispose } = await build(await file.bytes);
+      const { vrm, dispose } = await build(await file.bytes, await loaders());
+      this.#failures.delete(hash);
       return { vrm, dispose: () => (dispose(), release()) };
     } catch (error) {
       release();
-      if (this.#failures.size < FAILURES_MAX) this.#failures.add(hash);
+      this.#failed(hash, error);
       console.debug(`The avatar ${hash.slice(0, 8)} is not shown: ${reasonOf(error)}`);
       throw error;
     }
@@ -72,13 +102,22 @@ export class VrmLibrary {
 
   /** @param {string} hash */
   async #fetch(hash) {
-    const answer = await fetch(this.#assetUrl(hash));
-    if (!answer.ok) throw new Refused(`the server answers ${answer.status}`);
+    const answer = await fetch(this.#assetUrl(hash)).catch(away);
+    if (!answer.ok) {
+      const said = `the server answers ${answer.status}`;
+      if (FINAL.has(answer.status)) throw new Refused(said);
+      throw new Away(said, Number(answer.headers.get("retry-after")) || 0);
+    }
     if (Number(answer.headers.get("content-length")) > BYTES_MAX) throw new Refused("too large");
-    const bytes = await answer.arrayBuffer();
+    const bytes = await answer.arrayBuffer().catch(away);
     checkVrm(bytes);
     return bytes;
   }
+}
+
+/** @param {unknown} error @returns {never} */
+function away(error) {
+  throw new Away(reasonOf(error), 0);
 }
 
 /** @param {unknown} error */
@@ -131,14 +170,18 @@ function listOf(value) {
   return Array.isArray(value) ? value : [];
 }
 
+/** What reads a file, fetched when the first is wanted. */
+function loaders() {
+  return Promise.all([import("../../../vendor/gltf.js"), import("../../../vendor/vrm.js")])
+    .catch(away);
+}
+
 /**
  * @param {ArrayBuffer} bytes
+ * @param {Awaited<ReturnType<typeof loaders>>} loaders
  * @returns {Promise<Figure>}
  */
-async function build(bytes) {
-  const [{ GLTFLoader }, { VRMLoaderPlugin, VRMUtils }] = await Promise.all([
-    import("../../../vendor/gltf.js"), import("../../../vendor/vrm.js"),
-  ]);
+async function build(bytes, [{ GLTFLoader }, { VRMLoaderPlugin, VRMUtils }]) {
   const loader = new GLTFLoader();
   loader.register((parser) => new VRMLoaderPlugin(parser));
   // Pictures come as <img>: what pages may fetch does not include blobs.

@@ -4,11 +4,15 @@
  * Shapes of one form, surface and part of the world share an instanced mesh: a matrix and a colour
  * each. The world is cut into cells, so that what is behind the camera or far away is not drawn at
  * all. A batch that is full doubles; a shape that goes leaves its place to the last of its batch.
+ *
+ * A shape that moves costs what one shape costs, however many are in its batch: its matrix alone is
+ * sent to the graphics card, and the bounds of the batch only grow, until nothing in it has moved
+ * for a frame; then they are worked out anew.
  */
 
 import {
   BoxGeometry, Color, ConeGeometry, CylinderGeometry, Group, InstancedMesh, Matrix4,
-  MeshStandardMaterial, PlaneGeometry, SphereGeometry, DoubleSide,
+  MeshStandardMaterial, PlaneGeometry, Sphere, SphereGeometry, DoubleSide,
 } from "../../../vendor/three.js";
 
 /** @typedef {import("../../core/protocol.generated.js").Shape} Shape */
@@ -16,6 +20,8 @@ import {
 
 const CELL_M = 64;
 const CAPACITY_MIN = 16;
+/** More parts of a buffer than these are sent as the whole of it. */
+const RANGES_MAX = 128;
 const SMOOTH = 0.45;
 const METAL = 0.5;
 
@@ -42,7 +48,11 @@ class Batch {
     this.material = material;
     this.group = group;
     this.mesh = this.#makeMesh(CAPACITY_MIN);
+    /** Whether the bounds must be worked out anew before the next picture. */
     this.isStale = true;
+    /** Whether they are larger than need be. */
+    this.isLoose = false;
+    this.hasMoved = false;
   }
 
   /** @param {number} capacity */
@@ -84,17 +94,43 @@ class Batch {
       this.mesh.getColorAt(last, colour);
       this.mesh.setColorAt(at, colour);
       this.keys[at] = moved;
+      send(this.mesh.instanceMatrix, at);
+      if (this.mesh.instanceColor) send(this.mesh.instanceColor, at);
     }
     this.keys.pop();
     this.mesh.count = last;
-    this.touch();
+    this.isLoose = true;
     return at === last ? "" : moved;
   }
 
-  touch() {
-    this.isStale = true;
-    this.mesh.instanceMatrix.needsUpdate = true;
-    if (this.mesh.instanceColor) this.mesh.instanceColor.needsUpdate = true;
+  /** @param {number} at @param {Matrix4} world @param {string} tint */
+  set(at, world, tint) {
+    this.mesh.setColorAt(at, colour.set(tint));
+    if (this.mesh.instanceColor) send(this.mesh.instanceColor, at);
+    this.move(at, world);
+  }
+
+  /** @param {number} at @param {Matrix4} world */
+  move(at, world) {
+    const { mesh } = this;
+    mesh.setMatrixAt(at, world);
+    send(mesh.instanceMatrix, at);
+    this.hasMoved = true;
+    if (!mesh.boundingSphere) this.isStale = true;
+    if (this.isStale || !mesh.boundingSphere) return;
+    if (!this.geometry.boundingSphere) this.geometry.computeBoundingSphere();
+    const own = /** @type {Sphere} */ (this.geometry.boundingSphere);
+    mesh.boundingSphere.union(sphere.copy(own).applyMatrix4(world));
+    this.isLoose = true;
+  }
+
+  /** Once in a frame. */
+  update() {
+    if (this.isStale || (this.isLoose && !this.hasMoved)) {
+      this.mesh.computeBoundingSphere();
+      this.isStale = this.isLoose = false;
+    }
+    this.hasMoved = false;
   }
 
   dispose() {
@@ -103,7 +139,24 @@ class Batch {
   }
 }
 
+/**
+ * One place of a buffer is otherwise than on the graphics card. What is not drawn is not sent, so
+ * the list of places has an end.
+ * @param {import("../../../vendor/three.js").InstancedBufferAttribute} buffer
+ * @param {number} at
+ */
+function send(buffer, at) {
+  const { updateRanges: ranges, itemSize, array } = buffer;
+  buffer.needsUpdate = true;
+  if (ranges.length === 1 && ranges[0].count === array.length) return;
+  if (ranges.length >= RANGES_MAX) {
+    buffer.clearUpdateRanges();
+    buffer.addUpdateRange(0, array.length);
+  } else buffer.addUpdateRange(at * itemSize, itemSize);
+}
+
 const matrix = new Matrix4();
+const sphere = new Sphere();
 const colour = new Color();
 const white = new Color(0xffffff);
 
@@ -139,9 +192,7 @@ export class ShapeBatches {
       place = { batch, name, at: batch.add(key) };
       this.#places.set(key, place);
     }
-    place.batch.mesh.setMatrixAt(place.at, world);
-    place.batch.mesh.setColorAt(place.at, colour.set(shape.colour));
-    place.batch.touch();
+    place.batch.set(place.at, world, shape.colour);
   }
 
   /**
@@ -158,9 +209,7 @@ export class ShapeBatches {
   /** Moved, and nothing else. @param {string} key @param {Matrix4} world */
   move(key, world) {
     const place = this.#places.get(key);
-    if (!place) return;
-    place.batch.mesh.setMatrixAt(place.at, world);
-    place.batch.touch();
+    place?.batch.move(place.at, world);
   }
 
   /** @param {string} key */
@@ -211,11 +260,7 @@ export class ShapeBatches {
 
   /** Once in a frame: what has changed is culled by its new bounds. */
   update() {
-    for (const batch of this.#batches.values()) {
-      if (!batch.isStale) continue;
-      batch.mesh.computeBoundingSphere();
-      batch.isStale = false;
-    }
+    for (const batch of this.#batches.values()) batch.update();
   }
 
   /**
