@@ -69,6 +69,7 @@ test("a refusal is the server's sentence, or one that says to wait", async () =>
     const { account, storage } = opened(answer);
     await assert.rejects(account.signIn("ada", "x"), (error) => {
       assert.ok(error instanceof Refusal);
+      assert.equal(typeof error.code, "string");
       assert.match(error.message, message instanceof RegExp ? message : /wrong/);
       return true;
     });

@@ -2,6 +2,8 @@
 
 import { describe, expect, test } from "vitest";
 
+import { ErrorCode } from "../../clients/web/src/core/protocol.generated.js";
+import { accountSentence, sentenceOf } from "../../clients/web/src/ui/answers.js";
 import { compassOf, facingOf, roundedMetres, sideOf } from "../../clients/web/src/ui/bearing.js";
 import { lookFields, LookHistory } from "../../clients/web/src/ui/look_fields.js";
 import { Frame } from "../../clients/web/src/ui/minimap_frame.js";
@@ -185,5 +187,26 @@ describe("the avatar maker", () => {
     expect([history.back(), history.back(), history.back(), history.back()])
       .toEqual(["c", "b", "a", undefined]);
     expect(history.isEmpty).toBe(true);
+  });
+});
+
+describe("what the server answers", () => {
+  const reason = "Only the server says it like this.";
+
+  test("is said in the person's language wherever its code is known", () => {
+    for (const code of [...Array(13).keys()].map((k) => k + 1).concat(ErrorCode.DRAINING)) {
+      expect(sentenceOf({ code, reason, retry_ms: 0 }, "en")).toBe(reason);
+      expect(sentenceOf({ code, reason, retry_ms: 0 }, "zh")).not.toContain(reason);
+    }
+    expect(sentenceOf({ code: 99, reason, retry_ms: 0 }, "zh")).toBe(reason);
+  });
+
+  test("to who signs in, too", () => {
+    for (const code of ["not_signed_in", "taken", "too_many", "unavailable", "not_allowed"]) {
+      const error = Object.assign(new Error(reason), { code });
+      expect(accountSentence(error, "en")).toBe(reason);
+      expect(accountSentence(error, "zh")).not.toBe(reason);
+    }
+    expect(accountSentence(new Error(reason), "zh")).toBe(reason);
   });
 });

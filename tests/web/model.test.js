@@ -138,6 +138,7 @@ describe("the model", () => {
     const { model } = joined();
     const told = [];
     model.told.add((sentence) => told.push(sentence));
+    model.refused.add(({ reason }) => told.push(reason));
     model.receive({ op: Op.Result, request_id: 0, code: 2, reason: "Not so fast.", retry_ms: 9 },
       0);
     model.receive({ op: Op.Notice, code: 111, sentence: "The server restarts." }, 0);

@@ -93,6 +93,8 @@ export class WorldModel extends Asking {
   relationsChanged = new Signal();
   /** @type {Signal<null>} */
   savingChanged = new Signal();
+  /** @type {Signal<Answer>} to be told to the person: what was asked for is not to be */
+  refused = new Signal();
   /** @type {Signal<import("./protocol.generated.js").SignStatus>} */
   signJudged = new Signal();
   /** @type {Signal<RtcSignalled | RtcPeers | RtcServers>} */
@@ -158,7 +160,7 @@ export class WorldModel extends Asking {
       case Op.Leave: return this.#leave(message.indexes);
       case Op.Correction: return this.own.correct(message.seq, message.reasons, message.body);
       case Op.Result: return this.#result(message);
-      case Op.Notice: return this.told.fire(message.sentence);
+      case Op.Notice: return this.#notice(message.code, message.sentence);
       default: return this.#receiveRest(message);
     }
   }
@@ -300,10 +302,16 @@ export class WorldModel extends Asking {
     this.appeared.fire({ id, avatar });
   }
 
+  /** @param {number} code @param {string} sentence */
+  #notice(code, sentence) {
+    if (code === ErrorCode.OK) this.told.fire(sentence);
+    else this.refused.fire({ code, reason: sentence, retry_ms: 0 });
+  }
+
   /** @param {import("./protocol.generated.js").Result} message */
   #result({ request_id, code, reason, retry_ms }) {
     const wasAsked = this.requests.answer(request_id, { code, reason, retry_ms });
-    if (!wasAsked && code !== ErrorCode.OK && reason) this.told.fire(reason);
+    if (!wasAsked && code !== ErrorCode.OK) this.refused.fire({ code, reason, retry_ms });
   }
 
   /** The moment to show, by the server's clock. @param {number} nowMs */

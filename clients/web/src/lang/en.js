@@ -172,6 +172,10 @@ export const en = Object.freeze({
   "dialog.ok": "OK",
   "undo": "Undo",
 
+  "account.wrong": "Name and password do not belong together.",
+  "account.taken": "Somebody has this name already. Choose another one.",
+  "account.tooMany": "Too many attempts. Wait a moment.",
+  "account.away": "The server does not answer just now. Try again in a moment.",
   "answer.none": "The server did not answer. Try again in a moment.",
   "answer.notAllowed": "That is not allowed here.",
   "answer.rate": "That was too much at once. Wait a moment.",
@@ -183,6 +187,9 @@ export const en = Object.freeze({
   "answer.text": "This text is not accepted here.",
   "answer.full": "That world is full just now.",
   "answer.reserved": "This server cannot do that yet.",
+  "answer.badEdit": "That cannot be made like this.",
+  "answer.conflict": "Somebody else has changed it in the meantime.",
+  "answer.notSaved": "It cannot be saved just now.",
   "answer.failed": "That did not work ({code}). Try again in a moment.",
   "answer.wait": { one: "Try again in {count} second.", other: "Try again in {count} seconds." },
 

@@ -98,7 +98,6 @@ export const build = Object.freeze({
   "build.fileCancelled": "Nothing was sent.",
   "build.fileRefused": "The server did not take this file.",
   "carry.nothing": "There is nothing within reach that can be carried.",
-  "carry.refused": "That did not work: somebody else has it, or it is too far away.",
   "build.refused": "That was refused.",
   "build.reverted": "That could not be saved and was taken back.",
   "build.lost": "The connection was lost: nobody can tell whether the last changes were made.",

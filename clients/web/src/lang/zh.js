@@ -161,6 +161,10 @@ export const zh = Object.freeze({
   "dialog.ok": "确定",
   "undo": "撤销",
 
+  "account.wrong": "名字和密码不匹配。",
+  "account.taken": "这个名字已经有人用了，请换一个。",
+  "account.tooMany": "尝试次数太多，请稍等片刻。",
+  "account.away": "服务器暂时没有回应，请稍后再试。",
   "answer.none": "服务器没有回应，请稍后再试。",
   "answer.notAllowed": "这里不允许这样做。",
   "answer.rate": "操作太频繁，请稍等片刻。",
@@ -172,6 +176,9 @@ export const zh = Object.freeze({
   "answer.text": "这段文字在这里不被接受。",
   "answer.full": "那个世界现在人满了。",
   "answer.reserved": "此服务器还不支持这项功能。",
+  "answer.badEdit": "不能这样改。",
+  "answer.conflict": "在此期间别人已经改动过它。",
+  "answer.notSaved": "现在无法保存。",
   "answer.failed": "操作未成功（{code}），请稍后再试。",
   "answer.wait": { other: "请在 {count} 秒后再试。" },
 

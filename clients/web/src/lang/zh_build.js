@@ -93,7 +93,6 @@ export const build = Object.freeze({
   "build.fileCancelled": "没有发送任何内容。",
   "build.fileRefused": "服务器没有接受这个文件。",
   "carry.nothing": "附近没有可以拿起的东西。",
-  "carry.refused": "没有成功：别人正拿着它，或者它太远了。",
   "build.refused": "被拒绝了。",
   "build.reverted": "无法保存，已撤回。",
   "build.lost": "连接中断：无法得知最后的改动是否完成。",

@@ -12,8 +12,14 @@ const AWAY = "The server does not answer just now: try again in a moment.";
 
 /** @typedef {{token: string, name: string}} Ticket */
 
-/** Why the server said no; `message` is its sentence. */
-export class Refusal extends Error {}
+/** Why the server said no; `message` is its sentence, `code` its word for it. */
+export class Refusal extends Error {
+  /** @param {string} sentence @param {string} [code] */
+  constructor(sentence, code = "") {
+    super(sentence);
+    this.code = code;
+  }
+}
 
 export class Account {
   /** @type {Ticket | null} */
@@ -92,12 +98,13 @@ export class Account {
     const asked = { method, headers, credentials: "omit", cache: "no-store" };
     if (content) asked.body = JSON.stringify(content);
     const response = await this.#fetch(path, asked).catch(() => null);
-    if (response === null) throw new Refusal(AWAY);
+    if (response === null) throw new Refusal(AWAY, "unavailable");
     if (response.status === 204) return null;
     const answer = await response.json().catch(() => null);
     if (!response.ok) {
-      const sentence = typeof answer?.sentence === "string" ? answer.sentence : AWAY;
-      throw new Refusal(sentence);
+      const { sentence, code } = answer ?? {};
+      if (typeof sentence !== "string") throw new Refusal(AWAY, "unavailable");
+      throw new Refusal(sentence, typeof code === "string" ? code : "");
     }
     return answer;
   }

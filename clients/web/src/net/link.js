@@ -128,6 +128,11 @@ export class Link {
     if (this.state === "lost") this.#dial();
   }
 
+  /** The same where the server did not say how long to wait: it may go better now. */
+  wake() {
+    if (!this.#retryMs) this.retry();
+  }
+
   /** Leaves for good: the server need not keep the seat. */
   close() {
     this.send({ op: Op.Bye });

@@ -93,10 +93,10 @@ export class Carrying {
     const size = Math.max(...prop.transform.scale) / 2;
     const grip = [GRIP_M[0], GRIP_M[1], Math.max(GRIP_M[2] - size, -Limits.GRIP_M_MAX * 0.9)];
     this.key = key;
-    void model.hands.take(prop, RIGHT, grip, [0, 0, 0, 1]).then(({ code, reason }) => {
-      if (!code) return;
+    void model.hands.take(prop, RIGHT, grip, [0, 0, 0, 1]).then((answer) => {
+      if (!answer.code) return;
       if (this.key === key) this.key = "";
-      this.#tell(reason || words("carry.refused"));
+      model.refused.fire(answer);
     });
   }
 

@@ -18,6 +18,7 @@ import { castRay } from "../core/rays.js";
 import { Signal } from "../core/signal.js";
 import { WorldModel } from "../core/world_model.js";
 import { canResume, Link } from "../net/link.js";
+import { fetchPatiently } from "../net/patience.js";
 import { PlainCrowd, PlainSurroundings } from "../render/plain.js";
 import { PropScene } from "../render/props/prop_scene.js";
 import { CameraBoom } from "./camera.js";
@@ -33,8 +34,6 @@ const SLOW_MS = 250;
 const RETRY_MS_MAX = 1500;
 const SEAT_M = 0.9;
 const COLLIDERS_STEP_M = 2;
-const SCENE_TRIES_MAX = 4;
-const SCENE_PAUSE_MS = 700;
 const FEATURES = ["avatars", "relations", "markers", "voice", "history", "drags"];
 const PARTS = Parts.HEAD | Parts.HANDS | Parts.FINGERS | Parts.JOINTS;
 
@@ -75,6 +74,8 @@ export class WorldPage {
   #ahead = null;
   /** Of which scene what is shown was made. */
   #shownUrl = "";
+  /** Address of the scene that is on its way. */
+  #fetching = "";
   #portal = "";
   #raycaster = new Raycaster();
   #pointer = new Vector2();
@@ -118,6 +119,8 @@ export class WorldPage {
     stage.scene.add(this.propScene.group, this.#surroundings.group, this.#crowd.group);
     this.#surroundings.attach(stage.scene);
     stage.addFrame((seconds, dt, xrFrame) => this.#frame(seconds, dt, xrFrame));
+    // A network that is back, or somebody who looks again: now is the time to try.
+    for (const sign of ["online", "focus"]) window.addEventListener(sign, () => this.link.wake());
     setInterval(() => this.#sendPose(), POSE_MS);
     setInterval(() => this.#slowly(), SLOW_MS);
   }
@@ -185,21 +188,15 @@ export class WorldPage {
 
   /** @param {string} url */
   async #fetchScene(url) {
-    for (let tries = 1; url === this.model.sceneUrl; tries++) {
-      this.loading.fire({ done: 0, of: 1, failed: "" });
-      const json = await fetch(new URL(url, location.href))
-        .then((response) => (response.ok ? response.json() : null)).catch(() => null);
-      if (json) {
-        this.model.takeScene(url, json);
-        this.loading.fire({ done: 1, of: 1, failed: "" });
-        return;
-      }
-      if (tries >= SCENE_TRIES_MAX) {
-        this.loading.fire({ done: 0, of: 1, failed: url });
-        return;
-      }
-      await new Promise((wake) => { setTimeout(wake, SCENE_PAUSE_MS * tries); });
-    }
+    if (url === this.#fetching) return;
+    this.#fetching = url;
+    this.loading.fire({ done: 0, of: 1, failed: "" });
+    const isWanted = () => url === this.model.sceneUrl;
+    const json = await fetchPatiently(new URL(url, location.href), { isWanted });
+    if (this.#fetching === url) this.#fetching = "";
+    if (!isWanted()) return;
+    if (json) this.model.takeScene(url, json);
+    this.loading.fire({ done: json ? 1 : 0, of: 1, failed: json ? "" : url });
   }
 
   /**
@@ -387,12 +384,12 @@ export class WorldPage {
    * @param {() => Promise<import("../core/requests.js").Answer>} ask
    */
   async #tell(ask) {
-    let { code, reason, retry_ms: retryMs } = await ask();
-    if (code && retryMs > 0 && retryMs <= RETRY_MS_MAX) {
-      await new Promise((wake) => setTimeout(wake, retryMs));
-      ({ code, reason } = await ask());
+    let answer = await ask();
+    if (answer.code && answer.retry_ms > 0 && answer.retry_ms <= RETRY_MS_MAX) {
+      await new Promise((wake) => { setTimeout(wake, answer.retry_ms); });
+      answer = await ask();
     }
-    if (code && reason) this.model.told.fire(reason);
+    if (answer.code) this.model.refused.fire(answer);
   }
 }
 

@@ -7,6 +7,7 @@
  * nobody waits for models in order to come in.
  */
 
+import { accountSentence } from "./answers.js";
 import { ErrorCode, Limits } from "../core/protocol.generated.js";
 import { charactersOf } from "./chat_window.js";
 import { button, element, make, setText } from "./dom.js";
@@ -159,7 +160,7 @@ export class Join {
     try {
       await (isNew ? account.signUp(name, password) : account.signIn(name, password));
     } catch (error) {
-      return this.#say(error instanceof Error ? error.message : String(error));
+      return this.#say(accountSentence(error, document.documentElement.lang.slice(0, 2)));
     }
     this.#enter.disabled = false;
     this.showAccount();

@@ -107,6 +107,7 @@ export class Ui {
     });
     model.placed.add((place) => this.hud.place(place.name || model.world));
     model.told.add((sentence) => this.notices.tell(sentence));
+    model.refused.add((answer) => this.notices.tell(this.explain(answer)));
     model.savingChanged.add(() => this.#saving());
     model.chat.changed.add((line) => {
       if (line.state === "published" && !line.isOwn) this.#captions.show(line, performance.now());

@@ -10,6 +10,7 @@
 
 import {
   AnimationMixer, BoxGeometry, Color, EdgesGeometry, Group, LineBasicMaterial, LineSegments, Mesh,
+  SkinnedMesh,
 } from "../../../vendor/three.js";
 
 /** @typedef {import("../../../vendor/three.js").Object3D} Object3D */
@@ -78,8 +79,7 @@ export class Models {
   /** @param {string} hash @param {Group} group */
   hide(hash, group) {
     this.#mixers.delete(group);
-    group.clear();
-    disposeTints(group);
+    empty(group);
     const held = this.#held.get(hash);
     held?.users.delete(group);
     if (!held || held.users.size) return;
@@ -161,8 +161,7 @@ function withoutBasis(parser) {
 
 /** @param {Group} group @param {Object3D} copy */
 function fill(group, copy) {
-  disposeTints(group);
-  group.clear();
+  empty(group);
   const tint = new Color(group.userData.tint);
   if (tint.getHex() !== 0xffffff) {
     /** @type {Map<Material, Material>} */
@@ -179,8 +178,14 @@ function fill(group, copy) {
   group.add(copy);
 }
 
-/** @param {Group} group */
-function disposeTints(group) {
+/**
+ * What a group shows and does not share with others: its tints, and its bones, which are kept on
+ * the graphics card as a texture of each copy.
+ * @param {Group} group
+ */
+function empty(group) {
+  group.traverse((each) => { if (each instanceof SkinnedMesh) each.skeleton.dispose(); });
+  group.clear();
   for (const material of group.userData.tinted ?? []) material.dispose();
   group.userData.tinted = [];
 }
