@@ -79,8 +79,9 @@ export class Controls {
     if (isField(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
     const held = HELD_KEYS.get(event.code);
     const command = PRESSED_KEYS.get(event.code);
-    // A button that has the focus keeps the keys that press it.
-    const presses = event.code === "Enter" || event.code === "Space";
+    // A button that has the focus keeps the keys that press it, and a list those that scroll it.
+    const presses = event.code === "Enter" || event.code === "Space"
+      || (event.code.startsWith("Arrow") && scrolls(event.target));
     if (presses && event.target !== this.#canvas && event.target !== document.body) return;
     if (held) this.#held.add(held);
     else if (command && !event.repeat) this.#wishes.command(command);
@@ -141,6 +142,12 @@ export class Controls {
       this.#wishes.click(event.offsetX, event.offsetY, event);
     }
   }
+}
+
+/** @param {EventTarget | null} target */
+function scrolls(target) {
+  return target instanceof HTMLElement && target.scrollHeight > target.clientHeight + 1
+    && target.tabIndex === 0 && !(target instanceof HTMLButtonElement);
 }
 
 /** @param {EventTarget | null} target */
