@@ -61,10 +61,10 @@ describe("languages", () => {
 });
 
 describe("words", () => {
-  test("choose the plural by the count, and write numbers as the language does", () => {
+  test("choose the plural by the count, and write numbers as the language does", async () => {
     expect(words("chat.unread", { count: 1 })).toBe("1 unread line");
     expect(words("chat.unread", { count: 1234 })).toBe("1,234 unread lines");
-    speak("zh");
+    await speak("zh");
     expect(words("chat.unread", { count: 1 })).toBe("1 条未读消息");
     expect(languageTag()).toBe("zh-Hans");
   });
@@ -75,10 +75,10 @@ describe("words", () => {
     expect(words("chat.spoken", { name: "constructor" })).toBe("constructor: {text}");
   });
 
-  test("tell that the language has changed", () => {
+  test("tell that the language has changed", async () => {
     const heard = [];
     const remove = languageChanged.add((next) => heard.push(next));
-    speak("zh");
+    await speak("zh");
     remove();
     expect(heard).toEqual(["zh"]);
     expect(shownList(["甲", "乙"])).toBe("甲和乙");

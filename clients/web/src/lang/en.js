@@ -18,7 +18,6 @@ export const en = Object.freeze({
   ...headsets,
   ...voice,
   ...build,
-  "language.name": "English",
   "skip.label": "Skip links",
   "skip.world": "To the world",
   "skip.chat": "To the chat",

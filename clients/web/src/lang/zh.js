@@ -11,7 +11,6 @@ export const zh = Object.freeze({
   ...headsets,
   ...voice,
   ...build,
-  "language.name": "中文",
   "skip.label": "跳转链接",
   "skip.world": "跳到世界",
   "skip.chat": "跳到聊天",

@@ -2,16 +2,20 @@
 
 import { element, make } from "./dom.js";
 import { speakAsSet } from "./tone.js";
-import { translate, words } from "./words.js";
+import { languageChanged, translate, words } from "./words.js";
 
 /** @param {import("../page/settings.js").Settings} settings */
 export function showNoWebGl(settings) {
+  const say = () => {
+    translate(document);
+    element("join-error", HTMLElement).textContent = words("join.noWebGl");
+    const ways = element("join-ways", HTMLElement);
+    ways.replaceChildren(make("a", { text: words("join.map"), attributes: { href: "/map" } }));
+    ways.hidden = false;
+  };
+  languageChanged.add(say);
   speakAsSet(settings);
-  translate(document);
-  element("join-error", HTMLElement).textContent = words("join.noWebGl");
-  const ways = element("join-ways", HTMLElement);
-  ways.append(make("a", { text: words("join.map"), attributes: { href: "/map" } }));
-  ways.hidden = false;
+  say();
   for (const field of document.querySelectorAll("#join :is(input, button, select)")) {
     field.setAttribute("disabled", "");
   }

@@ -18,8 +18,10 @@ export function speakAsSet(settings) {
     const next = languageOf(settings.values.language, navigator.languages);
     if (next === language) return;
     language = next;
-    speak(next);
-    document.documentElement.lang = languageTag();
+    speak(next).then(() => { document.documentElement.lang = languageTag(); }, (error) => {
+      console.debug("the language could not be fetched", error);
+      language = "";
+    });
   };
   settings.changed.add((name) => (name === "language" ? speakNow() : apply()));
   still.addEventListener("change", apply);

@@ -4,23 +4,27 @@
  * `words(key)` gives a phrase, `translate(root)` fills the static page: an element names its phrase
  * in `data-words`, and that of an attribute in `data-words-label` (aria-label and title),
  * `data-words-placeholder`. When the language changes, `languageChanged` tells those who made
- * their texts themselves.
+ * their texts themselves. English is always there; another language is fetched when somebody
+ * speaks it, and where it cannot be the page stays in the one that it has.
  */
 
 import { Signal } from "../core/signal.js";
 import { en } from "../lang/en.js";
-import { zh } from "../lang/zh.js";
 
 /** @typedef {import("../lang/en.js").WordKey} WordKey */
 /** @typedef {import("../lang/en.js").Phrase} Phrase */
 /** @typedef {"en" | "zh"} Language */
 /** @typedef {Record<string, string | number>} Values */
 
-const LANGUAGES = Object.freeze({ en, zh });
+/** Those that are there. @type {Partial<Record<Language, Record<WordKey, Phrase>>>} */
+const languages = { en };
+const NAMES = Object.freeze({ en: "English", zh: "中文" });
 const TAGS = Object.freeze({ en: "en", zh: "zh-Hans" });
 
 /** @type {Language} */
 let language = "en";
+/** @type {Language} */
+let wanted = "en";
 let plurals = new Intl.PluralRules("en");
 let numbers = new Intl.NumberFormat("en");
 let times = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit" });
@@ -44,8 +48,14 @@ export function languageOf(chosen, preferred) {
   return "en";
 }
 
-/** @param {Language} next */
-export function speak(next) {
+/**
+ * Rejects when the language cannot be fetched.
+ * @param {Language} next
+ */
+export async function speak(next) {
+  wanted = next;
+  if (!languages[next]) languages[next] = (await import("../lang/zh.js")).zh;
+  if (wanted !== next) return; // another one was chosen in the meantime
   language = next;
   const tag = TAGS[next];
   plurals = new Intl.PluralRules(tag);
@@ -66,7 +76,7 @@ export function languageTag() {
  */
 export function words(key, values = {}) {
   /** @type {Phrase} */
-  const phrase = LANGUAGES[language][key];
+  const phrase = (languages[language] ?? en)[key];
   return fill(phrase, values);
 }
 
@@ -93,7 +103,7 @@ export function wordsOf(key, values) {
 
 /** The name of a language in itself. @param {Language} which */
 export function languageName(which) {
-  return fill(LANGUAGES[which]["language.name"], {});
+  return NAMES[which];
 }
 
 /** @param {number} value */
