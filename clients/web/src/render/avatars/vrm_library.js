@@ -3,9 +3,9 @@
  *
  * The loaders are big, so they are imported when the first VRM is wanted. Files come from
  * strangers: how much is in one is read from its JSON before anything is decoded, and what is too
- * heavy, broken or no VRM is refused with a reason, for good. What could not be fetched is asked for
- * again, after a wait that grows and that the server may name. Each wearer gets a figure of their
- * own (a skeleton cannot be shared); the bytes are shared and counted.
+ * heavy, broken or no VRM is refused with a reason, for good. What could not be fetched is asked
+ * for again, after a wait that grows and that the server may name. Each wearer gets a figure of
+ * their own (a skeleton cannot be shared); the bytes are shared and counted.
  */
 
 import { TextureLoader } from "../../../vendor/three.js";
