@@ -57,8 +57,10 @@ radius_m = {radius}
 class Stage:
     """A world and short words for what is done to it."""
 
-    def __init__(self, capacity: int = 8, radius_m: float = 0.1, seed: int = 1) -> None:
-        text = MANIFEST.format(capacity=capacity, radius=radius_m)
+    def __init__(
+        self, capacity: int = 8, radius_m: float = 0.1, seed: int = 1, more: str = ""
+    ) -> None:
+        text = MANIFEST.format(capacity=capacity, radius=radius_m) + more
         self.world = World(parse_manifest(text, "test"), seed)
         self.out = c.TickOutput()
 
@@ -219,6 +221,16 @@ def test_everybody_starts_in_free_space_within_the_spawn() -> None:
         assert free
         assert ground == pytest.approx(y, abs=0.002)
     assert len({tuple(stage.row(session)[:3]) for session in range(300)}) > 250
+
+
+def test_the_first_few_meet_and_a_crowd_spreads() -> None:
+    far = "".join(f"[[spawn]]\nposition = [{x}, 0.0, 0.0]\nradius_m = 1.0\n" for x in (-30, 30))
+    stage = Stage(capacity=100, more=far)
+    stage.join(*range(7))
+    assert {round(stage.row(session)[pose.X] / 30_000) for session in range(7)} == {0}
+    stage.join(*range(7, 100))
+    places = [round(stage.row(session)[pose.X] / 30_000) for session in range(100)]
+    assert all(places.count(place) > 20 for place in (-1, 0, 1))
 
 
 # --- links -------------------------------------------------------------------------------------

@@ -26,6 +26,8 @@ from atrium_shared.messages import Correction, Message, MoveReason, Result, Tele
 from atrium_shared.props import Spawn
 
 LONG_AGO = -(10**9)
+PEOPLE_PER_SPAWN = 8
+"""A spawn point of the manifest more is opened for each so many people."""
 _SEATED = int(pose.Flags.SEATED)
 
 
@@ -84,8 +86,13 @@ class Places:
     def _spawn_point(self) -> tuple[Vector, float, float]:
         """(position, yaw in radians, radius in metres) of one of those of the manifest and of the
         props that are within the world.
+
+        Those of the manifest are opened one after the other as people come, so the first few meet
+        and a crowd spreads.
         """
-        own, built = self._manifest.spawns, list(self._building.spawns)
+        people = int(np.count_nonzero(self._tables.alive))
+        own = self._manifest.spawns[: 1 + people // PEOPLE_PER_SPAWN]
+        built = list(self._building.spawns)
         number = int(self.random.integers(len(own) + len(built)))
         if number >= len(own):
             prop_id = built[number - len(own)]
