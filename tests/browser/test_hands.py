@@ -11,57 +11,23 @@ from typing import Any
 
 import pytest
 from browsing import MEETING, Server, Visits, chromium, drawn, frames, running, stand_at, until
-from headsets import DEVICE, PACKAGES, enter, picture, without_emulator
+from headsets import (
+    DEVICE,
+    HELPERS,
+    PACKAGES,
+    PRESS,
+    enter,
+    looks_at_wrist,
+    picture,
+    press,
+    trigger,
+    without_emulator,
+)
 from others import Witness
 from playwright.sync_api import Browser, Page, expect
 
 pytestmark = without_emulator
 
-HELPERS = """() => {
-  const three = atriumTest.stage.camera.position.constructor;
-  const turn = atriumTest.stage.camera.quaternion.constructor;
-  const put = (hand, from, to) => {
-    const ahead = new three(...to).sub(new three(...from)).normalize();
-    const q = new turn().setFromUnitVectors(new three(0, 0, -1), ahead);
-    xrDevice.controllers[hand].position.set(...from);
-    xrDevice.controllers[hand].quaternion.set(q.x, q.y, q.z, q.w);
-  };
-  window.hands = {
-    put,
-    // The palm of the left hand, held before the eyes, as one looks at a watch.
-    look(isUp) {
-      const [head, wrist] = [new three(0, 1.6, 0), new three(-0.1, 1.25, -0.35)];
-      const gaze = new turn().setFromUnitVectors(new three(0, 0, -1),
-        wrist.clone().sub(head).normalize());
-      const palm = new turn().setFromUnitVectors(new three(1, 0, 0),
-        head.clone().sub(wrist).normalize());
-      const q = isUp ? palm : new turn();
-      xrDevice.position.set(head.x, head.y, head.z);
-      xrDevice.quaternion.set(gaze.x, gaze.y, gaze.z, gaze.w);
-      xrDevice.controllers.left.position.set(wrist.x, wrist.y, wrist.z);
-      xrDevice.controllers.left.quaternion.set(q.x, q.y, q.z, q.w);
-    },
-    // The ray of the right hand at the button with a text; whether it is there.
-    point(panel, text) {
-      const at = panel.choices.findIndex((each) => each.text === text);
-      if (at < 0 || !panel.mesh.visible) return false;
-      const spot = new three(((at % 2 + 0.5) / 2 - 0.5) * 0.2,
-        (0.5 - (Math.floor(at / 2) + 0.5) / 7) * 0.25, 0);
-      spot.applyQuaternion(panel.mesh.quaternion).add(panel.mesh.position);
-      const before = new three(0.05, 0, 0.3).applyQuaternion(panel.mesh.quaternion).add(spot);
-      put("right", [before.x, before.y, before.z], [spot.x, spot.y, spot.z]);
-      return panel.hovered === at;
-    },
-    // From the world into the room, where controllers are.
-    room([x, y, z]) {
-      const { frame } = atriumTest.xr.visit.anchor;
-      const back = new turn(...frame.subarray(3, 7)).invert();
-      const p = new three(x - frame[0], y - frame[1], z - frame[2]).applyQuaternion(back);
-      return [p.x, p.y, p.z];
-    },
-  };
-}"""
-PRESS = "([hand, v]) => xrDevice.controllers[hand].updateButtonValue('trigger', v)"
 PROPS = """() => [...atriumTest.model.props.props.values()].map((prop) => (
   { key: prop.key, at: prop.transform.position_m, scale: prop.transform.scale }))"""
 SAVED = "() => atriumTest.model.edits.pendingCount === 0"
@@ -91,26 +57,11 @@ def visits(browser: Browser, server: Server) -> Iterator[Visits]:
     opened.close()
 
 
-def trigger(page: Page, hand: str = "right", *, is_held: bool = False) -> None:
-    page.evaluate(PRESS, [hand, 1])
-    frames(page)
-    if not is_held:
-        page.evaluate(PRESS, [hand, 0])
-        frames(page)
-
-
-def press(page: Page, panel: str, text: str) -> None:
-    """The button of a panel, by the ray of the right hand."""
-    until(page, f"(text) => hands.point(atriumTest.xr.visit.{panel}, text)", text)
-    trigger(page)
-
-
 def builds(page: Page) -> None:
     """Into the headset, and the switch of the wrist's menu."""
     enter(page)
     page.evaluate(HELPERS)
-    page.evaluate("() => hands.look(true)")
-    until(page, "() => atriumTest.xr.visit.menu.panel.mesh.visible")
+    looks_at_wrist(page)
     press(page, "menu.panel", "Build")
 
 

@@ -14,7 +14,16 @@ from typing import Any
 
 import pytest
 from browsing import MEETING, Server, Visits, chromium, frames, running, stand_at, until
-from headsets import DEVICE, PACKAGES, enter, picture, without_emulator
+from headsets import (
+    DEVICE,
+    HELPERS,
+    PACKAGES,
+    enter,
+    looks_at_wrist,
+    picture,
+    press,
+    without_emulator,
+)
 from others import Witness
 from playwright.sync_api import Browser
 
@@ -179,6 +188,92 @@ def test_a_prop_is_taken_by_one_and_thrown(server: Server, visits: Visits) -> No
                     " === atriumTest.model.entityId", prop.hex())
         page.evaluate(press, 0)
         until(page, "(key) => !atriumTest.model.props.held.has(key)", prop.hex())
+
+
+def test_one_sits_down_stands_up_and_jumps_by_bare_hands(visits: Visits) -> None:
+    page = visits.join("Sita")
+    page.evaluate("() => atriumTest.settings.set('move', 'smooth')")
+    stand_at(page, 4.0, -0.4)
+    enter(page)
+    page.evaluate(HELPERS)
+    seat = [4.0, 0.44, -3.0]
+    page.evaluate("() => xrDevice.controllers.right.updateAxes('thumbstick', 0, -1)")
+    until(page, "(at) => hands.seek('right', at, (motion) => motion.seat !== null)", seat)
+    page.evaluate("() => xrDevice.controllers.right.updateAxes('thumbstick', 0, 0)")
+    until(page, "() => atriumTest.model.own.seated")
+    assert page.evaluate(OWN)[:3] == pytest.approx(seat, abs=0.01)
+    page.evaluate("() => xrDevice.controllers.left.updateAxes('thumbstick', 0, -1)")
+    until(page, "() => !atriumTest.model.own.seated")
+    page.evaluate("() => xrDevice.controllers.left.updateAxes('thumbstick', 0, 0)")
+
+    # A pinch that is held aims, and letting go jumps.
+    stand_at(page, -4.0, 3.0)
+    page.evaluate("() => { xrDevice.primaryInputMode = 'hand'; hands.pitch = 0.5; }")
+    until(page, "() => atriumTest.xr.visit.senses.right.hasAim"
+                " && atriumTest.xr.visit.senses.right.hasJoints")
+    page.evaluate("() => xrDevice.hands.right.updatePinchValue(1)")
+    until(page, "(at) => hands.seek(xrDevice.hands.right, at, ({ isAiming, arc }) => isAiming"
+                " && arc.isValid && Math.hypot(arc.landing.x - at[0], arc.landing.z - at[2]) < 2)",
+          [-4.0, 0.0, 0.0])
+    landing = page.evaluate("() => atriumTest.xr.visit.motion.arc.landing")
+    page.evaluate("() => xrDevice.hands.right.updatePinchValue(0)")
+    until(page, "({ x, z }) => { const { own } = atriumTest.model;"
+                " return Math.hypot(own.x - x, own.z - z) < 0.1; }", landing)
+
+
+def test_walls_and_people_who_come_close_are_felt(server: Server, visits: Visits) -> None:
+    page = visits.join("Nora")
+    stand_at(page, 0.0, -5.6)
+    enter(page)
+    # Bent over the rim of the fountain: the head is in the stone, and the body before it.
+    page.evaluate("() => xrDevice.position.set(0, 1.6, 0)")
+    frames(page, 4)
+    assert page.evaluate("() => atriumTest.xr.visit.comfort.fade") < 0.01
+    page.evaluate("() => xrDevice.position.set(0, 0.6, -1.2)")
+    until(page, "() => atriumTest.xr.visit.comfort.fade > 0.95")
+    assert page.evaluate("() => Math.hypot(atriumTest.model.own.x, atriumTest.model.own.z + 8)") > 2
+    page.evaluate("() => xrDevice.position.set(0, 1.6, 0)")
+    until(page, "() => atriumTest.xr.visit.comfort.fade < 0.05")
+    page.evaluate("""() => {
+      window.pulses = 0;
+      atriumTest.settings.set("boundary", true);
+      atriumTest.xr.visit.senses.left.pulse = () => { window.pulses += 1; };
+    }""")
+    x, _, z, _ = page.evaluate(OWN)
+    with Witness(server.url, "Too near") as eye:
+        eye.do(lambda me: me.teleport((x, 0.0, z + 0.5)))
+        until(page, "() => atriumTest.xr.visit.motion.isNear && window.pulses > 0")
+    until(page, "() => !atriumTest.xr.visit.motion.isNear")
+
+
+def test_the_menu_at_the_wrist_does_what_it_says(server: Server, visits: Visits) -> None:
+    page = visits.join("Mina")
+    stand_at(page, -4.0, 3.0)
+    with Witness(server.url, "Guest") as eye:
+        eye.do(lambda me: me.teleport((-4.0, 0.0, 5.0)))
+        until(page, "() => [...atriumTest.model.people.values()].some((each) =>"
+                    " each.name === 'Guest')")
+        enter(page)
+        page.evaluate(HELPERS)
+        looks_at_wrist(page)
+        picture(page, "wrist-menu")
+        for text, name, value in (("Smooth turning", "turn", "smooth"),
+                                  ("I am seated", "seated", True)):
+            press(page, "menu.panel", text)
+            until(page, "([name, value]) => atriumTest.settings.values[name] === value",
+                  [name, value])
+        press(page, "menu.panel", "Say …")
+        press(page, "menu.panel", "Hello!")
+        until(page, "() => atriumTest.model.chat.lines.some((line) =>"
+                    " line.text === 'Hello!' && line.state === 'published')")
+        press(page, "menu.panel", "Back")
+        press(page, "menu.panel", "People nearby")
+        related = """(bits) => atriumTest.model.relations.some(({ name, relation }) =>
+          name === "Guest" && relation === bits)"""
+        press(page, "menu.panel", "Mute Guest")
+        until(page, related, 1)
+        press(page, "menu.panel", "Block Guest")
+        until(page, related, 5)
 
 
 def test_one_leaves_comes_again_and_the_desktop_is_as_it_was(visits: Visits) -> None:

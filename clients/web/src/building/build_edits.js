@@ -5,10 +5,13 @@
  * done at once (`together`) is taken back at once.
  */
 
-import { EditOp, Rights } from "../core/protocol.generated.js";
+import { transformOf } from "../core/build_math.js";
 import { EditLog } from "../core/edit_log.js";
 import { Gestures } from "../core/gestures.js";
 import { keyOf } from "../core/ids.js";
+import { readProperties } from "../core/props.js";
+import { EditOp, Rights } from "../core/protocol.generated.js";
+import { wordsOf } from "../ui/words.js";
 
 /** @typedef {import("../core/world_model.js").WorldModel} WorldModel */
 /** @typedef {import("../core/props.js").Prop} Prop */
@@ -29,12 +32,12 @@ export class BuildEdits {
 
   /**
    * @param {WorldModel} model
-   * @param {(ticket: EditTicket) => void} failed it was refused, taken back or lost
+   * @param {() => void} [failed] one was refused, taken back or lost, and the person was told
    */
-  constructor(model, failed) {
+  constructor(model, failed = () => {}) {
     this.#model = model;
     this.#failed = failed;
-    model.edits.changed.add((ticket) => this.log.note(ticket));
+    this.dispose = model.edits.changed.add((ticket) => this.log.note(ticket));
   }
 
   /** Edits that are asked for meanwhile are one to Undo. @template T @param {() => T} act */
@@ -46,8 +49,16 @@ export class BuildEdits {
   submit(edit) {
     const ticket = this.#model.edits.submit(edit);
     if (edit.op !== EditOp.Undo && edit.op !== EditOp.Redo) this.#gestures.add(ticket);
-    void ticket.settled.then(() => { if (ticket.state !== "durable") this.#failed(ticket); });
+    void ticket.settled.then(() => { if (ticket.state !== "durable") this.#tell(ticket); });
     return ticket;
+  }
+
+  /** @param {EditTicket} ticket */
+  #tell({ state, code, reason }) {
+    const { refused, told } = this.#model;
+    if (code) refused.fire({ code, reason, retry_ms: 0 });
+    else told.fire(wordsOf(`build.${state}`));
+    this.#failed();
   }
 
   /** @param {Prop} prop */
@@ -96,14 +107,21 @@ export class BuildEdits {
     return this.submit({ op: EditOp.Delete, prop_id: id });
   }
 
-  /**
-   * @param {Prop[]} props
-   * @param {Transform} transform of the group
-   * @param {Properties} properties of the group
-   * @returns {string} key of the group
-   */
-  group(props, transform, properties) {
-    const key = this.create(properties, transform);
+  /** A group in their middle. @param {Prop[]} props @returns {string} its key */
+  group(props) {
+    const [low, high] = [[Infinity, Infinity, Infinity], [-Infinity, -Infinity, -Infinity]];
+    const place = new Float64Array(10);
+    for (const { key } of props) {
+      if (!this.#model.props.worldTransformOf(key, place)) continue;
+      for (let k = 0; k < 3; k++) {
+        low[k] = Math.min(low[k], place[k]);
+        high[k] = Math.max(high[k], place[k]);
+      }
+    }
+    place.set([0, 0, 0, 0, 0, 0, 1, 1, 1, 1]);
+    for (let k = 0; k < 3; k++) place[k] = (low[k] + high[k]) / 2;
+    const properties = /** @type {Properties} */ (readProperties({ kind: "group" }));
+    const key = this.create(properties, transformOf(place, true));
     const group = /** @type {Uint8Array} */ (Uint8Array.from(
       key.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16)));
     const prop_ids = props.slice(0, TOGETHER_MAX).map(({ id }) => id);

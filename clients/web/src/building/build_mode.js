@@ -8,12 +8,12 @@
  * done by pointing is in `pointing`, what is selected in `selection`, the keys in `build_keys`.
  */
 
-import { Box3, Vector3 } from "../../vendor/three.js";
-import { stepSeenFrom, transformOf } from "../core/build_math.js";
+import { Vector3 } from "../../vendor/three.js";
+import { stepSeenFrom, transformOf, wholeOf } from "../core/build_math.js";
 import { DragSender } from "../core/drags.js";
 import { readProperties } from "../core/props.js";
 import { Rights, SaveState, SignState } from "../core/protocol.generated.js";
-import { words, wordsOf } from "../ui/words.js";
+import { words } from "../ui/words.js";
 import { BoxSelect } from "./box_select.js";
 import { BuildEdits } from "./build_edits.js";
 import { listenToKeys } from "./build_keys.js";
@@ -66,7 +66,8 @@ export class BuildMode {
     this.#moving = new DragSender((drags) => {
       if (model.state === "live") model.drag(drags);
     });
-    const edits = this.#edits = new BuildEdits(model, (ticket) => this.#failed(ticket));
+    const edits = this.#edits = new BuildEdits(model,
+      () => this.#panel.show(this.#selection.props));
     this.#selection = new Selection({ camera: stage.camera, canvas, store: model.props, propScene,
       moving: this.#moving, place: (prop, transform) => edits.place(prop, transform),
       copy: (prop, transform) => edits.copy(prop, transform).key,
@@ -195,16 +196,12 @@ export class BuildMode {
     if (this.#armed) {
       if (isHit) this.#put(this.#armed);
       if (!event.shiftKey) this.arm(null);
-    } else this.#selection.set(key ? [this.#whole(key, event.ctrlKey)] : [], event.shiftKey);
+    } else {
+      const { props } = this.#options.model.props;
+      const chosen = event.ctrlKey ? key : wholeOf(props, key);
+      this.#selection.set(key ? [chosen] : [], event.shiftKey);
+    }
     return true;
-  }
-
-  /** The outermost group that a prop is in. @param {string} key @param {boolean} isPart */
-  #whole(key, isPart) {
-    const { props } = this.#options.model.props;
-    let found = key;
-    for (let depth = 0; !isPart && depth < 10; depth++) found = props.get(found)?.group || found;
-    return found;
   }
 
   /** Of several, those that one may change: the others would hold all of them still.
@@ -324,7 +321,7 @@ export class BuildMode {
     else if (name === "delete") for (const each of props) this.#edits.remove(each);
     else if (name === "lock") for (const each of props) this.#edits.toggleLock(each);
     else if (name === "drop") this.#drop(props);
-    else if (name === "group") this.#group(props);
+    else if (name === "group") this.#selection.set([this.#edits.group(props)]);
     else for (const each of props) if (each.properties.kind === "group") this.#edits.ungroup(each);
   }
 
@@ -356,22 +353,9 @@ export class BuildMode {
       const { properties, transform: { scale } } = prop;
       if (!this.#options.model.props.worldTransformOf(prop.key, this.#place)) continue;
       if (!this.#pointing.drop(this.#place, { name: "", properties, scale })) continue;
-      const transform = this.#selection.transformIn(prop, this.#place);
+      const transform = this.#selection.placing.transformIn(prop, this.#place);
       if (transform) this.#selection.show(prop, transform, true);
     }
-  }
-
-  /** @param {Prop[]} props */
-  #group(props) {
-    const { store, box, at } = { store: this.#options.model.props, box: new Box3(),
-      at: this.#place };
-    for (const { key } of props) {
-      if (store.worldTransformOf(key, at)) box.expandByPoint(new Vector3().fromArray(at));
-    }
-    const middle = box.getCenter(new Vector3());
-    at.set([middle.x, middle.y, middle.z, 0, 0, 0, 1, 1, 1, 1]);
-    const properties = /** @type {Properties} */ (readProperties({ kind: "group" }));
-    this.#selection.set([this.#edits.group(props, transformOf(at, true), properties)]);
   }
 
   /** @param {Prop} prop @param {string} name @param {string | number | boolean} value */
@@ -390,11 +374,5 @@ export class BuildMode {
     if (saving !== SaveState.RW) return this.#panel.say(savingSentence);
     const count = edits.pendingCount;
     this.#panel.say(count ? words("build.saving", { count }) : words("build.saved"));
-  }
-
-  /** @param {import("../core/edits.js").EditTicket} ticket */
-  #failed({ state, reason }) {
-    this.#options.model.told.fire(reason || wordsOf(`build.${state}`));
-    this.#panel.show(this.#selection.props);
   }
 }

@@ -6,6 +6,7 @@
  */
 
 import { Raycaster, Vector3 } from "../../vendor/three.js";
+import { wholeOf } from "../core/build_math.js";
 import { awayFromBox } from "../core/hand_hold.js";
 import { rotate } from "../core/quaternion.js";
 import { castRay } from "../core/rays.js";
@@ -81,7 +82,7 @@ export class HandLooks {
     const isProp = hit !== null && hit.distance <= solid + 0.3;
     const distance = isProp ? hit.distance : solid;
     look.isNear = near !== "";
-    look.key = this.#whole(near || (isProp ? hit.key : ""));
+    look.key = wholeOf(model.props.props, near || (isProp ? hit.key : ""));
     look.isHit = distance < FAR_M;
     look.point.copy(ray.origin).addScaledVector(ray.direction, Math.min(distance, FAR_M));
   }
@@ -104,13 +105,5 @@ export class HandLooks {
       if (away < least) [best, least] = [key, away];
     }
     return best;
-  }
-
-  /** The outermost group that a prop is in. @param {string} key */
-  #whole(key) {
-    const { props } = this.#model.props;
-    let found = key;
-    for (let depth = 0; depth < 10; depth++) found = props.get(found)?.group || found;
-    return found;
   }
 }

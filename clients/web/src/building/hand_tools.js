@@ -2,28 +2,29 @@
  * Building with hands: what one points at or reaches for is taken, moved, turned, scaled, put down.
  *
  * A hand takes what it touches, or by its ray what it points at; the other hand joins by a press
- * anywhere and then both turn and scale it. While it is held the picture shows where it goes; when
- * the last hand lets go the server is told, once, so that one Undo takes it back. The server
- * decides: what it refuses stands where it stood, and its sentence is told.
+ * anywhere and then both turn and scale it. While it is held the picture shows where it goes, to
+ * others too; when the last hand lets go it is edited, once, so that one Undo takes it back. The
+ * server decides: what it refuses stands where it stood, and its sentence is told.
  *
  * Poses come in the room's frame and are used in the world's. At most one thing is held at a time.
  */
 
-import { Box3, Vector3 } from "../../vendor/three.js";
-import { inwards, snap, transformOf } from "../core/build_math.js";
+import { snap, transformOf } from "../core/build_math.js";
+import { DragSender } from "../core/drags.js";
 import { HandHold, keepToGrid } from "../core/hand_hold.js";
 import { heightAbove } from "../core/palette.js";
-import { readProperties } from "../core/props.js";
+import { SaveState } from "../core/protocol.generated.js";
 import { BuildEdits } from "./build_edits.js";
 import { HandLooks } from "./hand_looks.js";
 import { HandMarks } from "./hand_marks.js";
 import { HandPanel } from "./hand_panel.js";
+import { Placing } from "./placing.js";
 
 /** @typedef {import("../xr/senses.js").Senses} Senses */
 /** @typedef {import("../xr/anchor.js").RoomAnchor} RoomAnchor */
 /** @typedef {import("../core/palette.js").PaletteEntry} PaletteEntry */
 /** @typedef {import("../core/props.js").Prop} Prop */
-/** @typedef {import("../core/protocol.generated.js").Properties} Properties */
+/** @typedef {import("../../vendor/three.js").Vector3} Vector3 */
 /**
  * @typedef {object} HandToolsOptions
  * @property {import("../core/world_model.js").WorldModel} model
@@ -49,6 +50,8 @@ export class HandTools {
   marks = new HandMarks();
   #options;
   #edits;
+  #placing;
+  #moving;
   #hold = new HandHold();
   #holders = [false, false];
   #isFar = false;
@@ -72,10 +75,12 @@ export class HandTools {
   /** @param {HandToolsOptions} options */
   constructor(options) {
     this.#options = options;
-    const { model, propScene, words, tell } = options;
+    const { model, propScene, words } = options;
     this.#looks = new HandLooks(model, propScene);
-    this.#edits = new BuildEdits(model, ({ state, reason }) => (
-      tell(reason || words(`build.${state}`))));
+    const edits = this.#edits = new BuildEdits(model);
+    this.#placing = new Placing({ store: model.props, propScene,
+      place: (prop, transform) => edits.place(prop, transform) });
+    this.#moving = new DragSender((drags) => { if (model.state === "live") model.drag(drags); });
     this.panel = new HandPanel(words, {
       arm: (entry) => { this.#armed = entry.name === this.#armed?.name ? null : entry; },
       armed: () => this.#armed?.name ?? "",
@@ -106,7 +111,9 @@ export class HandTools {
     if (this.panel.press(hand, this.#options.wrist())) return true;
     if (!this.#isThere[hand]) return false;
     if (this.held) this.#join(hand);
-    else if (this.#armed) this.#put(hand);
+    else if (this.#armed) {
+      if (this.#maySave()) this.#put(hand);
+    }
     else this.#take(hand);
     return true;
   }
@@ -195,39 +202,25 @@ export class HandTools {
 
   /** It is let go: the server is told where. */
   #putDown() {
-    const { model, propScene } = this.#options;
-    const { held: key } = this;
-    const prop = model.props.props.get(key);
-    const transform = prop ? this.#transformIn(prop) : null;
+    const key = this.held;
+    const prop = this.#options.model.props.props.get(key);
+    const transform = prop ? this.#placing.transformIn(prop, this.#place) : null;
     this.held = "";
-    if (!prop || !transform) return void propScene.preview(key, null);
-    propScene.preview(key, transform);
-    const end = () => {
-      forget();
-      if (this.held !== key) propScene.preview(key, null);
-    };
-    const forget = model.props.changed.add((change) => { if (change.key === key) end(); });
-    void this.#edits.place(prop, transform).settled.then(end);
+    this.#moving.end();
+    if (!prop || !transform) return this.#placing.forget(key);
+    this.#placing.settle(prop, transform);
     for (const hand of this.#hands) hand.pulse(0.2, 20);
+    return undefined;
   }
 
   /** It is not held any more, and nobody is told. */
   #drop() {
-    if (this.held) this.#options.propScene.preview(this.held, null);
+    if (this.held) {
+      this.#placing.forget(this.held);
+      this.#moving.cancel();
+    }
     this.held = "";
     this.#holders.fill(false);
-  }
-
-  /** `#place` as the prop's transform within its group. @param {Prop} prop */
-  #transformIn(prop) {
-    const place = this.#outer;
-    const isGroup = prop.properties.kind === "group";
-    if (!prop.group) return transformOf(this.#place, isGroup);
-    const { props } = this.#options.model;
-    if (!props.worldTransformOf(prop.group, place)) return null;
-    const inner = Float64Array.from(this.#place);
-    inwards(inner, place, this.#place);
-    return transformOf(inner, isGroup);
   }
 
   // --- frames --------------------------------------------------------------------------------
@@ -262,6 +255,7 @@ export class HandTools {
     this.panel.step(senses, this.#options.wrist(), isCovered);
     if (this.held) this.#carry(dt, senses);
     else this.#looks.about(this.#isThere, this.#grips, this.#aims);
+    this.#moving.pump(performance.now());
     this.#mark();
   }
 
@@ -276,9 +270,11 @@ export class HandTools {
     }
     if (this.#isSnapping) this.#keepToGrid(senses);
     const prop = this.#options.model.props.props.get(this.held);
-    const transform = prop ? this.#transformIn(prop) : null;
-    if (!prop || !transform || !this.#isMine(prop)) return this.#drop();
-    this.#options.propScene.preview(this.held, transform);
+    const transform = prop ? this.#placing.transformIn(prop, place) : null;
+    if (!prop || !transform || !this.#edits.mayChange(prop)) return this.#drop();
+    this.#placing.show(prop, transform);
+    this.#moving.move([{ prop_id: prop.id, transform }]);
+    return undefined;
   }
 
   /** A step of the grid is felt. @param {Senses} senses */
@@ -335,21 +331,20 @@ export class HandTools {
     if (name === "redo") return void this.#edits.redo();
     const props = [...this.chosen].flatMap((key) => model.props.props.get(key) ?? []);
     if (!props.length) return tell(words("build.selected", { count: 0 }));
-    if (name === "duplicate") {
-      this.chosen = new Set(props.map((each) => this.#edits.duplicate(each)));
-      return undefined;
-    }
-    if (!this.#mayChange(props, name === "lock")) return undefined;
-    if (name === "delete") for (const each of props) this.#edits.remove(each);
-    else if (name === "lock") for (const each of props) this.#edits.toggleLock(each);
-    else if (name === "group") this.#group(props);
-    else for (const each of props) if (each.properties.kind === "group") this.#edits.ungroup(each);
+    if (name !== "duplicate" && !this.#mayChange(props, name === "lock")) return undefined;
+    this.#edits.together(() => this.#doAll(name, props));
     return undefined;
   }
 
-  /** @param {Prop} prop */
-  #isMine(prop) {
-    return this.#edits.isMine(prop) && !prop.locked;
+  /** @param {string} name @param {Prop[]} props */
+  #doAll(name, props) {
+    const edits = this.#edits;
+    if (name === "group") this.chosen = new Set([edits.group(props)]);
+    else if (name === "duplicate") {
+      this.chosen = new Set(props.map((each) => edits.duplicate(each)));
+    } else if (name === "delete") for (const each of props) edits.remove(each);
+    else if (name === "lock") for (const each of props) edits.toggleLock(each);
+    else for (const each of props) if (each.properties.kind === "group") edits.ungroup(each);
   }
 
   /** @param {Prop[]} props @param {boolean} [evenLocked] */
@@ -359,27 +354,20 @@ export class HandTools {
     const isLocked = !evenLocked && props.some(({ locked }) => locked);
     if (isOthers) tell(words("build.others"));
     else if (isLocked) tell(words("build.locked"));
-    return !isOthers && !isLocked;
+    return !isOthers && !isLocked && this.#maySave();
   }
 
-  /** @param {Prop[]} props */
-  #group(props) {
-    const box = new Box3();
-    const corner = new Vector3();
-    for (const { key } of props) {
-      if (this.#options.model.props.worldTransformOf(key, this.#outer)) {
-        box.expandByPoint(corner.fromArray(this.#outer));
-      }
-    }
-    const { x, y, z } = box.getCenter(corner);
-    const properties = /** @type {Properties} */ (readProperties({ kind: "group" }));
-    const place = Float64Array.of(x, y, z, 0, 0, 0, 1, 1, 1, 1);
-    this.chosen = new Set([this.#edits.group(props, transformOf(place, true), properties)]);
+  #maySave() {
+    const { model, tell } = this.#options;
+    const may = model.saving === SaveState.RW || model.saving === SaveState.DEGRADED;
+    if (!may) tell(model.savingSentence);
+    return may;
   }
 
   dispose() {
     this.#drop();
     this.#forget();
+    this.#edits.dispose();
     this.#options.propScene.setBuilding(false);
     this.marks.dispose();
     this.panel.dispose();

@@ -12,9 +12,10 @@ import {
   BoxGeometry, EdgesGeometry, Group, LineBasicMaterial, LineSegments, Object3D,
 } from "../../vendor/three.js";
 import { TransformControls } from "../../vendor/gizmo.js";
-import { carried, inwards, isSameTransform, transformOf } from "../core/build_math.js";
+import { carried } from "../core/build_math.js";
 import { DragSender } from "../core/drags.js";
 import { Signal } from "../core/signal.js";
+import { Placing } from "./placing.js";
 
 /** @typedef {import("../core/props.js").Prop} Prop */
 /** @typedef {import("../core/props.js").PropStore} PropStore */
@@ -49,7 +50,6 @@ export class Selection {
   #handle = new Object3D();
   #start = new Float64Array(10);
   #now = new Float64Array(10);
-  #outer = new Float64Array(10);
   #at = new Float64Array(10);
   /** @type {Map<string, Float64Array>} places as the drag began */
   #dragged = new Map();
@@ -58,6 +58,7 @@ export class Selection {
   /** @param {SelectionOptions} options */
   constructor(options) {
     this.#options = options;
+    this.placing = new Placing(options);
     this.gizmo = new TransformControls(options.camera, options.canvas);
     this.gizmo.setSpace("world");
     // The gizmo says that a drag begins, and not with which keys.
@@ -168,49 +169,16 @@ export class Selection {
     const moves = [];
     for (const prop of this.props) {
       if (!this.#dragged.has(prop.key) || !this.#placeOf(prop.key)) continue;
-      const transform = this.transformIn(prop, this.#at);
+      const transform = this.placing.transformIn(prop, this.#at);
       if (!transform) continue;
-      this.#options.propScene.preview(prop.key, transform);
-      if (isLast) this.#settle(prop, transform);
-      else moves.push({ prop_id: prop.id, transform });
+      if (isLast) this.placing.settle(prop, transform);
+      else {
+        this.placing.show(prop, transform);
+        moves.push({ prop_id: prop.id, transform });
+      }
     }
     if (isLast) this.#options.moving.end();
     else this.#options.moving.move(moves);
-  }
-
-  /**
-   * It is let go there: an edit, but where it stood before.
-   * @param {Prop} prop
-   * @param {import("../core/protocol.generated.js").Transform} transform
-   */
-  #settle(prop, transform) {
-    if (isSameTransform(prop.transform, transform)) {
-      this.#options.propScene.preview(prop.key, null);
-    } else this.#previewUntilKnown(prop.key, this.#options.place(prop, transform));
-  }
-
-  /** @param {string} key @param {import("../core/edits.js").EditTicket} ticket */
-  #previewUntilKnown(key, ticket) {
-    const { propScene, store } = this.#options;
-    const end = () => {
-      forget();
-      if (!this.isDragging) propScene.preview(key, null);
-    };
-    const forget = store.changed.add((change) => { if (change.key === key) end(); });
-    void ticket.settled.then(end);
-  }
-
-  /**
-   * A place in the world as the transform of a prop, within its group.
-   * @param {Prop} prop
-   * @param {Float64Array} place
-   */
-  transformIn(prop, place) {
-    const isGroup = prop.properties.kind === "group";
-    if (!prop.group) return transformOf(place, isGroup);
-    if (!this.#options.store.worldTransformOf(prop.group, this.#outer)) return null;
-    inwards(place, this.#outer, place);
-    return transformOf(place, isGroup);
   }
 
   #end() {
@@ -228,7 +196,7 @@ export class Selection {
     if (this.#now.every((value, k) => value === this.#start[k])) return [];
     return this.#options.together(() => this.props.flatMap((prop) => {
       if (!this.#dragged.has(prop.key) || !this.#placeOf(prop.key)) return [];
-      const transform = this.transformIn(prop, this.#at);
+      const transform = this.placing.transformIn(prop, this.#at);
       return transform ? [this.#options.copy(prop, transform)] : [];
     }));
   }
@@ -236,7 +204,7 @@ export class Selection {
   /** Nothing is moved after all. */
   cancel() {
     if (!this.isDragging) return;
-    for (const key of this.#dragged.keys()) this.#options.propScene.preview(key, null);
+    for (const key of this.#dragged.keys()) this.placing.forget(key);
     this.isDragging = this.#isCopying = false;
     this.#dragged.clear();
     this.#options.moving.cancel();
@@ -271,12 +239,14 @@ export class Selection {
    * @param {boolean} isLast
    */
   show(prop, transform, isLast) {
-    const { propScene, moving } = this.#options;
-    propScene.preview(prop.key, transform);
+    const { moving } = this.#options;
     if (isLast) {
-      this.#settle(prop, transform);
+      this.placing.settle(prop, transform);
       moving.end();
-    } else moving.move([{ prop_id: prop.id, transform }]);
+    } else {
+      this.placing.show(prop, transform);
+      moving.move([{ prop_id: prop.id, transform }]);
+    }
   }
 
   dispose() {

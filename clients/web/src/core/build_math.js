@@ -12,6 +12,8 @@ import { conjugate, multiply, normalise, rotate } from "./quaternion.js";
 export const SCALE_MIN = 0.01;
 export const SCALE_MAX = 100;
 const ROUND = 1e5;
+/** Groups within groups. */
+const DEPTH_MAX = 10;
 const turn = new Float64Array(4);
 const difference = new Float64Array(3);
 
@@ -158,4 +160,15 @@ export function stepSeenFrom(yaw, right, away) {
   const quarter = Math.round(yaw / (Math.PI / 2)) * (Math.PI / 2);
   const [cos, sin] = [Math.round(Math.cos(quarter)), Math.round(Math.sin(quarter))];
   return [right * cos - away * sin + 0, -right * sin - away * cos + 0];
+}
+
+/**
+ * The outermost group that a prop is in, or itself.
+ * @param {ReadonlyMap<string, import("./props.js").Prop>} props
+ * @param {string} key
+ */
+export function wholeOf(props, key) {
+  let found = key;
+  for (let depth = 0; depth < DEPTH_MAX; depth++) found = props.get(found)?.group || found;
+  return found;
 }

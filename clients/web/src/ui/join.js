@@ -218,6 +218,8 @@ export class Join {
     if (code === ErrorCode.NOT_ALLOWED) {
       this.open(words(wasIn ? "join.kicked" : "join.banned", { reason: sentence }));
     } else this.open(key ? words(key) : sentence);
+    // The name may be one's own, and the sign-in over since the last visit.
+    if (code === ErrorCode.BAD_NAME) element("join-account", HTMLDetailsElement).open = true;
     if (key && RELOADS.has(code)) {
       this.#say(words(key), button(words("join.reload"), () => location.reload()));
     }

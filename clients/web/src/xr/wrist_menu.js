@@ -35,6 +35,7 @@ export class WristMenu {
   group = new Group();
   panel = new SpatialPanel();
   #pointer = new PanelPointer(this.panel);
+  #page = "main";
   #options;
   #does;
   #palm = new Float64Array(3);
@@ -95,6 +96,7 @@ export class WristMenu {
 
   /** @param {string} page */
   #open(page) {
+    this.#page = page;
     const pages = /** @type {Record<string, () => Choice[]>} */ ({
       emotes: () => this.#emotes(), phrases: () => this.#phrases(), people: () => this.#people(),
       placing: () => this.#does.placing() ?? [], main: () => this.#main(),
@@ -157,16 +159,33 @@ export class WristMenu {
     });
   }
 
-  /** Those nearby: a press mutes, one more blocks. @returns {Choice[]} */
+  /** Those nearby: a press mutes or blocks, the next one takes it back. @returns {Choice[]} */
   #people() {
-    const { model, people, words } = this.#options;
+    const { model, people } = this.#options;
     const near = people().filter(({ isOwn, name, figure }) => !isOwn && name !== ""
       && Math.hypot(figure.pose[0] - model.own.x, figure.pose[2] - model.own.z) < NEAR_M);
     return near.slice(0, (CHOICES_MAX - 2) / 2).flatMap(({ id, name }) => [
-      { text: words("xr.mute", { name }), act: () => void model.relate(id, Relation.MUTE) },
-      { text: words("xr.block", { name }), isGrave: true,
-        act: () => void model.relate(id, Relation.BLOCK) },
+      this.#relates(id, Relation.MUTE, "xr.mute", name),
+      { ...this.#relates(id, Relation.BLOCK, "xr.block", name), isGrave: true },
     ]);
+  }
+
+  /**
+   * Turns one bit of a relation over and leaves the others.
+   * @param {number} id
+   * @param {number} bit
+   * @param {string} key
+   * @param {string} name
+   * @returns {Choice}
+   */
+  #relates(id, bit, key, name) {
+    const { model, words, ui } = this.#options;
+    const now = () => model.relations.find((each) => each.entity_id === id)?.relation ?? 0;
+    return { text: words(key, { name }), isOn: (now() & bit) !== 0, act: async () => {
+      const answer = await model.relate(id, now() ^ bit);
+      if (answer.code) ui.tell(ui.sentenceOf(answer));
+      if (this.#page === "people") this.#open("people");
+    } };
   }
 
   dispose() {
