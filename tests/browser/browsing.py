@@ -203,16 +203,20 @@ class Visits:
         assert not wrong, "\n".join(wrong)
 
 
-def until(page: Page, expression: str, argument: Any = None, s_max: float = EFFECT_S_MAX) -> Any:
-    """The value of a JavaScript expression (or of a function of `argument`) once it is true."""
+def until(page: Page, expression: str, argument: Any = None, s_max: float = EFFECT_S_MAX, *,
+          otherwise: str = "() => window.atriumTest?.model.state") -> Any:
+    """The value of a JavaScript expression (or of a function of `argument`) once it is true.
+
+    If it never is, the failure tells what `otherwise` gives.
+    """
     end = time.monotonic() + s_max
     while True:
         value = page.evaluate(expression, argument)
         if value:
             return value
         if time.monotonic() > end:
-            state = page.evaluate("() => window.atriumTest?.model.state")
-            pytest.fail(f"It never became true ({state}): {expression}")
+            found = page.evaluate(otherwise)
+            pytest.fail(f"It never became true ({found}): {expression}, {argument}")
         page.wait_for_timeout(ASK_MS)
 
 

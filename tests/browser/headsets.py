@@ -116,5 +116,6 @@ def trigger(page: Page, hand: str = "right", *, is_held: bool = False) -> None:
 
 def press(page: Page, panel: str, text: str) -> None:
     """The button of a panel, by the ray of the right hand."""
-    until(page, f"(text) => hands.point(atriumTest.xr.visit.{panel}, text)", text)
+    until(page, f"(text) => hands.point(atriumTest.xr.visit.{panel}, text)", text,
+          otherwise=f"() => atriumTest.xr.visit.{panel}.choices.map((each) => each.text)")
     trigger(page)

@@ -30,6 +30,8 @@ const DOWN_M = 0.09;
 const EMOTES = 4;
 const PHRASES = 6;
 const NEAR_M = 15;
+const PEOPLE_MAX = (CHOICES_MAX - 2) / 2;
+const NEWCOMERS_FRAMES = 36;
 
 export class WristMenu {
   group = new Group();
@@ -43,6 +45,9 @@ export class WristMenu {
   #head = new Vector3();
   #ahead = new Vector3();
   #turned = new Float64Array(3);
+  /** @type {Map<number, string>} those who have buttons on the page of people, by entity id */
+  #listed = new Map();
+  #frames = 0;
 
   /** @param {XrOptions} options @param {Does} does */
   constructor(options, does) {
@@ -66,6 +71,9 @@ export class WristMenu {
     if (!isShown) return;
     this.panel.mesh.position.copy(this.#at);
     turnToHead(this.panel.mesh, senses.head);
+    if (this.#page === "people" && ++this.#frames % NEWCOMERS_FRAMES === 0 && this.#list()) {
+      this.#open("people");
+    }
     this.#pointer.point(senses.hands[1 - this.#wrist]);
   }
 
@@ -96,6 +104,7 @@ export class WristMenu {
 
   /** @param {string} page */
   #open(page) {
+    if (page !== this.#page) this.#listed.clear();
     this.#page = page;
     const pages = /** @type {Record<string, () => Choice[]>} */ ({
       emotes: () => this.#emotes(), phrases: () => this.#phrases(), people: () => this.#people(),
@@ -159,12 +168,25 @@ export class WristMenu {
     });
   }
 
+  /**
+   * Whoever came near gets a place at the end of the page; nobody's moves while it is open, so that
+   * a finger on its way never meets another person's button. True if somebody was added.
+   */
+  #list() {
+    const { model, people } = this.#options;
+    const before = this.#listed.size;
+    for (const { id, isOwn, name, figure } of people()) {
+      if (isOwn || name === "" || this.#listed.has(id) || this.#listed.size >= PEOPLE_MAX) continue;
+      const away = Math.hypot(figure.pose[0] - model.own.x, figure.pose[2] - model.own.z);
+      if (away < NEAR_M) this.#listed.set(id, name);
+    }
+    return this.#listed.size > before;
+  }
+
   /** Those nearby: a press mutes or blocks, the next one takes it back. @returns {Choice[]} */
   #people() {
-    const { model, people } = this.#options;
-    const near = people().filter(({ isOwn, name, figure }) => !isOwn && name !== ""
-      && Math.hypot(figure.pose[0] - model.own.x, figure.pose[2] - model.own.z) < NEAR_M);
-    return near.slice(0, (CHOICES_MAX - 2) / 2).flatMap(({ id, name }) => [
+    this.#list();
+    return [...this.#listed].flatMap(([id, name]) => [
       this.#relates(id, Relation.MUTE, "xr.mute", name),
       { ...this.#relates(id, Relation.BLOCK, "xr.block", name), isGrave: true },
     ]);
