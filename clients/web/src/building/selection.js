@@ -114,7 +114,6 @@ export class Selection {
 
   /** Once in a frame: outlines and handle are where the props are. @param {boolean} mayMove */
   update(mayMove) {
-    const { store } = this.#options;
     const outlines = this.group.children.filter((each) => each instanceof LineSegments);
     let used = 0;
     for (const key of this.keys) {
@@ -126,11 +125,17 @@ export class Selection {
     for (let i = used; i < outlines.length; i++) outlines[i].visible = false;
     if (this.isDragging) return;
     this.#isNudged = false;
-    const [first] = this.keys;
-    if (first && mayMove && store.worldTransformOf(first, this.#at)) {
-      put(this.#handle, this.#at);
+    if (mayMove && this.#putHandle()) {
       if (this.gizmo.object !== this.#handle) this.gizmo.attach(this.#handle);
     } else if (this.gizmo.object) this.gizmo.detach();
+  }
+
+  /** The handle is where the first of the selected is; false if there is none. */
+  #putHandle() {
+    const [first] = this.keys;
+    if (!first || !this.#options.store.worldTransformOf(first, this.#at)) return false;
+    put(this.#handle, this.#at);
+    return true;
   }
 
   #addOutline() {
@@ -216,8 +221,12 @@ export class Selection {
    * @param {(handle: Object3D) => void} change
    */
   nudge(change) {
-    if (!this.gizmo.object || (this.isDragging && !this.#isNudged)) return;
-    if (!this.isDragging) this.#begin(false);
+    if (this.isDragging && !this.#isNudged) return;
+    if (!this.isDragging) {
+      // What has just been selected may be moved before a frame has shown its handle.
+      if (!this.#putHandle()) return;
+      this.#begin(false);
+    }
     this.#isNudged = true;
     change(this.#handle);
     this.#drag(false);

@@ -24,6 +24,7 @@ export const headsets = Object.freeze({
   "xr.recentre": "Recentre",
   "xr.leave": "Leave the headset",
   "xr.back": "Back",
+  "xr.others": "Others",
   "xr.mute": "Mute {name}",
   "xr.block": "Block {name}",
   "xr.phrase.0": "Hello!",

@@ -21,6 +21,7 @@ export const headsets = Object.freeze({
   "xr.recentre": "重新居中",
   "xr.leave": "退出头戴设备",
   "xr.back": "返回",
+  "xr.others": "其他人",
   "xr.mute": "静音 {name}",
   "xr.block": "屏蔽 {name}",
   "xr.phrase.0": "你好！",

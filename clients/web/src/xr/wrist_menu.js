@@ -30,7 +30,8 @@ const DOWN_M = 0.09;
 const EMOTES = 4;
 const PHRASES = 6;
 const NEAR_M = 15;
-const PEOPLE_MAX = (CHOICES_MAX - 2) / 2;
+const PAGE = (CHOICES_MAX - 2) / 2;
+const LISTED_MAX = 10 * PAGE;
 const NEWCOMERS_FRAMES = 36;
 
 export class WristMenu {
@@ -47,6 +48,7 @@ export class WristMenu {
   #turned = new Float64Array(3);
   /** @type {Map<number, string>} those who have buttons on the page of people, by entity id */
   #listed = new Map();
+  #firstShown = 0;
   #frames = 0;
 
   /** @param {XrOptions} options @param {Does} does */
@@ -104,7 +106,10 @@ export class WristMenu {
 
   /** @param {string} page */
   #open(page) {
-    if (page !== this.#page) this.#listed.clear();
+    if (page !== this.#page) {
+      this.#listed.clear();
+      this.#firstShown = 0;
+    }
     this.#page = page;
     const pages = /** @type {Record<string, () => Choice[]>} */ ({
       emotes: () => this.#emotes(), phrases: () => this.#phrases(), people: () => this.#people(),
@@ -169,16 +174,20 @@ export class WristMenu {
   }
 
   /**
-   * Whoever came near gets a place at the end of the page; nobody's moves while it is open, so that
-   * a finger on its way never meets another person's button. True if somebody was added.
+   * Who is near, the nearest first as the page is opened. Whoever comes later gets a place at the
+   * end; nobody's moves while it is open, so that a finger on its way never meets another person's
+   * button. True if somebody was added.
    */
   #list() {
     const { model, people } = this.#options;
     const before = this.#listed.size;
-    for (const { id, isOwn, name, figure } of people()) {
-      if (isOwn || name === "" || this.#listed.has(id) || this.#listed.size >= PEOPLE_MAX) continue;
-      const away = Math.hypot(figure.pose[0] - model.own.x, figure.pose[2] - model.own.z);
-      if (away < NEAR_M) this.#listed.set(id, name);
+    /** @type {(person: import("../page/gather.js").Person) => number} */
+    const away = ({ figure }) =>
+      Math.hypot(figure.pose[0] - model.own.x, figure.pose[2] - model.own.z);
+    const news = people().filter((each) => !each.isOwn && each.name !== ""
+      && !this.#listed.has(each.id) && away(each) < NEAR_M);
+    for (const { id, name } of news.sort((a, b) => away(a) - away(b))) {
+      if (this.#listed.size < LISTED_MAX) this.#listed.set(id, name);
     }
     return this.#listed.size > before;
   }
@@ -186,10 +195,16 @@ export class WristMenu {
   /** Those nearby: a press mutes or blocks, the next one takes it back. @returns {Choice[]} */
   #people() {
     this.#list();
-    return [...this.#listed].flatMap(([id, name]) => [
+    const all = [...this.#listed];
+    const choices = all.slice(this.#firstShown, this.#firstShown + PAGE).flatMap(([id, name]) => [
       this.#relates(id, Relation.MUTE, "xr.mute", name),
       { ...this.#relates(id, Relation.BLOCK, "xr.block", name), isGrave: true },
     ]);
+    if (all.length <= PAGE) return choices;
+    return [...choices, { text: this.#options.words("xr.others"), act: () => {
+      this.#firstShown = this.#firstShown + PAGE < this.#listed.size ? this.#firstShown + PAGE : 0;
+      this.#open("people");
+    } }];
   }
 
   /**
