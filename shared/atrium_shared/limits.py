@@ -540,3 +540,9 @@ ITEM_SLOTS_MAX = 1_000
 ITEMS_PER_INVENTORY_MAX = 500
 """Stacks that one owner has."""
 ITEM_REASON_CHARS_MAX = 200
+
+# --- the inference lane --------------------------------------------------------------------
+LANE_QUEUE_ROWS_MAX = 8_192
+"""Rows of all classes that may wait for the device; what is less urgent gives way."""
+LANE_SLICE_S_MAX = 0.01
+"""No batch of a class below the tick's own may be expected to take longer."""
