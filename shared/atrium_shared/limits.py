@@ -546,3 +546,12 @@ LANE_QUEUE_ROWS_MAX = 8_192
 """Rows of all classes that may wait for the device; what is less urgent gives way."""
 LANE_SLICE_S_MAX = 0.01
 """No batch of a class below the tick's own may be expected to take longer."""
+
+# --- models --------------------------------------------------------------------------------
+MODEL_FIELDS_MAX = 16
+"""Inputs of a model, and as many outputs."""
+MODEL_DIMENSIONS_MAX = 4
+MODEL_ROW_NUMBERS_MAX = 1_048_576
+"""In one row of one input or output: a picture of 512 by 512 in four channels."""
+MODEL_BAG_NUMBERS_MAX = 65_536
+"""In one row of a bag."""
