@@ -10,7 +10,8 @@ from pathlib import Path
 from hypothesis import settings
 
 # Scripts, not an installed package.
-sys.path.insert(0, str(Path(__file__).parents[1] / "golden"))
+for folder in (Path(__file__).parent, Path(__file__).parents[1] / "golden"):
+    sys.path.insert(0, str(folder))
 
 settings.register_profile("atrium", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("atrium")
