@@ -7,6 +7,9 @@
 # make bench-building  measure building and saving, on a database of its own
 # make clean  remove what the others made
 #
+# TORCH=cpu    with the first of these: a torch without CUDA, 200 MB instead of gigabytes
+# TORCH=none   with `make run`: without torch, so without models; the rules moderate alone
+#
 # Everything is installed into .venv. An empty file there (a stamp) remembers that an installation
 # is done; it is done again when pyproject.toml changes. The tools for the page's modules go into
 # clients/web/node_modules, whose own list of what it holds is the stamp there.
@@ -24,7 +27,10 @@ WEB := clients/web
 NODE_MODULES := $(WEB)/node_modules/.package-lock.json
 WEB_TOOLS := $(BIN)/python $(WEB)/tools.py
 
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+TORCH ?= any
+TORCH_INDEX := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu)
+WHAT := $(if $(filter none,$(TORCH)),.,.[brain])
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH_INDEX)
 
 .DELETE_ON_ERROR:
 .PHONY: run test lint bench bench-web bench-building chaos clean
@@ -70,7 +76,7 @@ $(VENV)/stamp-venv:
 
 $(VENV)/stamp-run: $(VENV)/stamp-venv pyproject.toml hatch_build.py
 	@echo "Installing Atrium into $(VENV); the first time takes a minute or two."
-	@$(PIP_INSTALL) --editable .
+	@$(PIP_INSTALL) --editable "$(WHAT)"
 	@touch $@
 
 $(VENV)/stamp-test: $(VENV)/stamp-venv pyproject.toml hatch_build.py

@@ -73,7 +73,11 @@ class BatchRun:
 
 
 class Device:
-    """Where models run; this one is the processor, and tests' own."""
+    """Where models run; this one knows nothing of torch and is for tests."""
+
+    def allocate(self, shape: tuple[int, ...], dtype: str) -> Array:
+        """Memory to stage inputs in."""
+        return np.zeros(shape, dtype)
 
     def is_lost(self, error: BaseException) -> bool:
         """Whether nothing can run here any more after such an error."""
@@ -94,7 +98,7 @@ class Worker:
         self._tell = tell
         self._clock = clock
         self._wait_for_tick = wait_for_tick
-        self._staging = Staging()
+        self._staging = Staging(device.allocate)
         self.batcher = Batcher()
         self.busy_since_s = -1.0
         """When the batch that runs now began; below 0 if none does. Others may read it."""
