@@ -555,3 +555,11 @@ MODEL_ROW_NUMBERS_MAX = 1_048_576
 """In one row of one input or output: a picture of 512 by 512 in four channels."""
 MODEL_BAG_NUMBERS_MAX = 65_536
 """In one row of a bag."""
+
+# --- moderation ----------------------------------------------------------------------------
+MODERATION_WAITING_MAX = 8_192
+"""Texts that may wait to be read by the rules; more are refused."""
+MODERATION_CACHE_LINES_MAX = 16_384
+"""Texts in normal form whose scores are remembered, some 300 bytes each."""
+MODERATION_CONTEXTS_MAX = 4_096
+"""Senders whose last lines are remembered."""

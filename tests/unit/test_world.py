@@ -479,6 +479,25 @@ def test_a_line_is_taken_back_from_those_who_were_told() -> None:
     assert stage.out.tells == []
 
 
+def test_a_verdict_that_changes_takes_a_line_back_wherever_it_is() -> None:
+    stage = Stage()
+    stage.join(1, 2)
+    told = stage.say(1, "was told")
+    stage.publish(told)
+    stage.step(c.Withdraw(told, "it was an insult"))
+    assert [tell.message for tell in stage.out.tells] == [m.ChatRetract(1)]
+    waits = stage.say(1, "is decided and waits")
+    behind = stage.say(1, "comes behind it")
+    stage.step(c.Judged(behind, True, "comes behind it", ""))
+    stage.step(c.Withdraw(behind, "it was one too"))
+    stage.step(c.Judged(waits, True, "is decided and waits", ""))
+    assert [each.text for each in stage.told(m.ChatPublished, 2)] == ["is decided and waits"]
+    rejected, = (each for each in stage.told(m.ChatStatus, 1) if each.state is ChatState.REJECTED)
+    assert rejected.reason == "it was one too"
+    stage.step(c.Withdraw(told, "again"), c.Withdraw(99, "unknown"))
+    assert stage.out.tells == []
+
+
 def test_who_comes_back_gets_what_was_missed_but_nothing_from_before_the_join() -> None:
     stage = Stage()
     stage.join(1)

@@ -126,6 +126,7 @@ class Published:
     blocked: tuple[str, ...] = ()
     target: str = ""
     """Of its `Line`: person, blocked, reader."""
+    line_id: int = 0
 
 
 class ChatRules:
@@ -236,10 +237,26 @@ class ChatRules:
         )
         self._next_seq += 1
         self._history.append(Published(
-            message, sessions, without, line.person, line.blocked, line.reader
+            message, sessions, without, line.person, line.blocked, line.reader, line.line_id
         ))
         status = ChatStatus(line.request_id, ChatState.PUBLISHED, message.chat_seq, "")
         return message, status
+
+    def withdraw(self, line_id: int, reason: str) -> Published | None:
+        """A verdict has changed: a line that is still on its way is not told, one that was told is
+        forgotten; returns the latter, None when there is nothing to take back.
+        """
+        for queue in self.queues.values():
+            for line in queue.lines:
+                if line.line_id == line_id:
+                    if line.verdict:
+                        line.verdict, line.reason = False, reason
+                    return None
+        for published in self._history:
+            if published.line_id == line_id:
+                self._history.remove(published)
+                return published
+        return None
 
     def retract(self, chat_seq: int) -> Published | None:
         """Forget a published line; returns who must be told, None when it is not known."""

@@ -103,6 +103,13 @@ class Judged(Command, tag="judged", frozen=True):
     reason: str
 
 
+class Withdraw(Command, tag="withdraw", frozen=True):
+    """A line is not to be read after all: its verdict has changed, if need be after it was told."""
+
+    line_id: int
+    reason: str
+
+
 class Retract(Command, tag="retract", frozen=True):
     """Take back a published line."""
 
@@ -245,7 +252,8 @@ SESSION_COMMANDS = (
     *SOCIAL_COMMANDS,
 )
 HouseCommand = (
-    Judged | Retract | SignJudged | Store | EditsSaved | Reread | Forget | Amend | Regards
+    Judged | Withdraw | Retract | SignJudged | Store | EditsSaved | Reread | Forget | Amend
+    | Regards
 )
 AnyCommand = Join | SessionCommand | HouseCommand | Signal
 
@@ -277,6 +285,8 @@ class JudgeRequest:
     sender_id: int
     channel: ChatChannel
     text: str
+    person: str = ""
+    """Of the sender, as relations know it; for what the judge remembers of them."""
 
 
 @dataclass(frozen=True, slots=True)

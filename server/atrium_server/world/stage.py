@@ -113,7 +113,9 @@ class Stage:
             self._refuse(other.session_id, other.request_id, _CROWDED, out)
         pending = ChatStatus(command.request_id, ChatState.PENDING, 0, "")
         out.tells.append(c.Tell((session_id,), pending))
-        out.judge.append(c.JudgeRequest(line.line_id, line.sender_id, channel, line.text))
+        out.judge.append(
+            c.JudgeRequest(line.line_id, line.sender_id, channel, line.text, line.person)
+        )
 
     def _submit(self, line: Line) -> str:
         """Returns why not, or nothing."""

@@ -197,12 +197,10 @@ class World:
         match command:
             case c.Judged():
                 self.chat.judge(command, self.tick)
+            case c.Withdraw():
+                self._take_back(self.chat.withdraw(command.line_id, command.reason), out)
             case c.Retract():
-                published = self.chat.retract(command.chat_seq)
-                if published is not None:
-                    out.tells.append(c.Tell(
-                        published.sessions, ChatRetract(command.chat_seq), published.without
-                    ))
+                self._take_back(self.chat.retract(command.chat_seq), out)
             case c.SignJudged():
                 self.building.judged(command, out)
             case c.Store():
@@ -221,6 +219,12 @@ class World:
                     if join.person == command.person else join for join in self._waiting
                 ]
                 self.society.regard(command, out)
+
+    def _take_back(self, published: Published | None, out: c.TickOutput) -> None:
+        """Those who were told a line are told that it is none any more."""
+        if published is not None:
+            retract = ChatRetract(published.message.chat_seq)
+            out.tells.append(c.Tell(published.sessions, retract, published.without))
 
     def _join(self, command: c.Join, out: c.TickOutput) -> None:
         if not self.tables.has_room:
