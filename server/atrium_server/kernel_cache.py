@@ -28,7 +28,7 @@ def _sources() -> list[Path]:
     """Every file whose text can end up inside a compiled kernel."""
     server = Path(__file__).parent
     shared = Path(atrium_shared.__file__).parent
-    folders = [server / "world", server / "replication", shared]
+    folders = [server / "world", server / "replication", server / "moderation", shared]
     inside = [path for folder in folders for path in folder.rglob("*.py")]
     return sorted([*inside, server / "jit.py", *(server / "net").glob("*kernels.py")])
 
