@@ -114,8 +114,8 @@ STREET_WORDS: Final = (
     "ulicy", "al", "aleja", "alei", "os", "osiedle", "osiedlu", "plac", "placu", "pl", "ул",
     "улица", "улице", "улицы", "пр", "проспект", "проспекте", "пер", "переулок", "переулке",
     "бульвар", "шоссе", "наб", "набережная", "sokak", "sokağı", "sokağında", "sokakta", "sok", "sk",
-    "cadde", "caddesi", "caddesinde", "cad", "cd", "mahallesi", "mah", "bulvarı", "blv", "شارع", "طريق",
-    "حي", "गली", "मकान", "सेक्टर", "सड़क", "मार्ग", "रोड", "फ्लैट", "gata", "gatan", "vägen",
+    "cadde", "caddesi", "caddesinde", "cad", "cd", "mahallesi", "mah", "bulvarı", "blv", "شارع",
+    "طريق", "حي", "गली", "मकान", "सेक्टर", "सड़क", "मार्ग", "रोड", "फ्लैट", "gata", "gatan", "vägen",
 )
 
 WORDS: Final[Mapping[Sign, Sequence[str]]] = {
