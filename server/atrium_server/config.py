@@ -84,6 +84,9 @@ class Config:
     secret_key: str = field(repr=False)
     ice_servers: tuple[str, ...]
     turn_secret: str = field(repr=False)
+    brain: str
+    device: str
+    inference: str
     seed: int
     data_dir: Path
     database_url: str | None = field(repr=False)

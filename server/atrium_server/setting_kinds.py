@@ -192,6 +192,11 @@ def is_ordinary_user(value: str) -> None:
         raise Refused(f"must be the name of an ordinary user of this system, but it is {value!r}")
 
 
+def is_device(value: str) -> None:
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,2})?", value):
+        raise Refused(f"must be auto, cpu, cuda or cuda:N, but it is {value!r}")
+
+
 def secret_is_long(value: str) -> None:
     if len(value) < SECRET_CHARS_MIN:
         raise Refused(f"must have at least {SECRET_CHARS_MIN} characters")

@@ -39,6 +39,7 @@ from atrium_server.setting_kinds import (
     folder_exists,
     has_postgres,
     host_is_plain,
+    is_device,
     is_no_file,
     is_ordinary_user,
     is_postgres_url,
@@ -201,6 +202,21 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "turn_secret", TEXT, "",
         "Secret of the TURN servers, from which credentials are made that run out.",
         secret=True,
+    ),
+    Setting(
+        "brain", TEXT, "auto",
+        "Whether models run: on, off (rules moderate alone), or auto (on if torch is installed).",
+        flag="--brain", metavar="WHEN", check=one_of("auto", "on", "off"),
+    ),
+    Setting(
+        "device", TEXT, "auto",
+        "Where models run: cpu, cuda, cuda:N, or auto (a graphics card if there is one).",
+        flag="--device", metavar="DEVICE", check=is_device,
+    ),
+    Setting(
+        "inference", TEXT, "eager",
+        "How models run: eager; compiled (needs a C++ compiler); graphs (graphics cards only).",
+        flag="--inference", metavar="HOW", check=one_of("eager", "compiled", "graphs"),
     ),
     Setting(
         "seed", WHOLE, 0,

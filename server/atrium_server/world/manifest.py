@@ -54,6 +54,8 @@ NAME_CHARS_MAX: Final = 32
 ZONE_KINDS: Final = ("stage", "garden", "quiet")
 BUILDERS: Final = ("nobody", "granted", "members", "everyone")
 """Nobody but moderators; those who were granted it; all who have an account; guests as well."""
+POLICIES: Final = ("open", "standard", "strict")
+"""Of moderation: grown-ups among themselves, everybody, children."""
 SOLID_SIZE_M_MIN: Final = 0.01
 SEED_MAX: Final = 2**63 - 1
 _Y_M_MAX: Final = 2 * limits.Y_EXTENT_MM_UNITS_MAX / 1000
@@ -84,6 +86,8 @@ class Manifest:
     builders: str = "granted"
     """Who may build: one of BUILDERS."""
     voice: VoiceRules = field(default_factory=VoiceRules)
+    moderation: str = "standard"
+    """What may be said here: one of POLICIES."""
 
     def rights_of(self, has_account: bool, permissions: frozenset[str]) -> Rights:
         """What somebody may do here who has these permissions in this world."""
@@ -170,7 +174,7 @@ def _syntax_mistake(error: ValueError | RecursionError, text: str, source: str) 
 
 def _read(root: TableReader) -> Manifest:
     world, floor, chat = root.table("world"), root.table("floor"), root.table("chat")
-    building = root.table("building")
+    building, moderation = root.table("building"), root.table("moderation")
     name = world.slug("name", limits.WORLD_NAME_CHARS_MAX)
     extent = _extent(root.table("extent"))
     floor_m = floor.number("height_m", -_Y_M_MAX, _Y_M_MAX, 0.0)
@@ -199,8 +203,9 @@ def _read(root: TableReader) -> Manifest:
         nearby_m=chat.number("nearby_m", 0.0, 2 * _XZ_M_MAX, 20.0),
         builders=building.choice("builders", BUILDERS, "granted"),
         voice=_voice(root.table("voice")),
+        moderation=moderation.choice("policy", POLICIES, "standard"),
     )
-    for table in (world, floor, chat, building):
+    for table in (world, floor, chat, building, moderation):
         table.finish()
     return manifest
 
