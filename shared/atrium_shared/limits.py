@@ -555,6 +555,26 @@ MODEL_ROW_NUMBERS_MAX = 1_048_576
 """In one row of one input or output: a picture of 512 by 512 in four channels."""
 MODEL_BAG_NUMBERS_MAX = 65_536
 """In one row of a bag."""
+MODEL_DOCUMENT_BYTES_MAX = 1_048_576
+MODEL_FILES_MAX = 16
+"""Of one version."""
+MODEL_FILE_BYTES_MAX = 1_073_741_824
+"""Larger ones do not fit into memory beside a world."""
+MODEL_BYTES_MAX = 2 * MODEL_FILE_BYTES_MAX
+"""All files of one version."""
+MODEL_HEADER_BYTES_MAX = 1_048_576
+"""Of a safetensors file: the names and shapes in it."""
+MODEL_TENSORS_MAX = 4_096
+MODEL_NAMES_MAX = 64
+"""Models that a registry knows, by name."""
+MODEL_VERSIONS_MAX = 1_000
+"""Of one model."""
+MODEL_WHY_CHARS_MAX = 500
+"""Of the reason for a change of stage."""
+MODEL_FIGURES_BYTES_MAX = 65_536
+"""Of what was measured of one version, as JSON."""
+
+assert MODEL_FILE_BYTES_MAX <= MODEL_BYTES_MAX
 
 # --- moderation ----------------------------------------------------------------------------
 MODERATION_WAITING_MAX = 8_192
