@@ -75,17 +75,19 @@ def spelled_mails(text: str) -> Iterator[Stretch]:
 
 
 _SECRET_NAME: Final = (
-    r"(?:passwords?|passwd|passwort|kennwort|pwd?|passphrase|passcode|mdp|mot de passe"
+    r"(?:passwords?|passwd|pass|passwort|kennwort|pwd?|passphrase|passcode|mdp|mot de passe"
     r"|contrase[ñn]a|clave(?: de acceso)?|senha|parola d'ordine|parola|wachtwoord|has[łl]o|пароль"
-    r"|[şs]ifrem?|كلمة (?:السر|المرور)|الرقم السري|الباسورد|باسورد|पासवर्ड|密码|密碼"
-    r"|口令|パスワード|パス|暗証番号|비밀번호|비번|암호|pin(?: code)?|api[ _-]?key"
+    r"|[şs]ifrem?|كلمة (?:السر|المرور)|الرقم السري|الباسورد|باسورد|पासवर्ड"
+    r"|pin(?: code)?|api[ _-]?key"
     r"|secret(?: key)?|access[ _-]?token"
     r"|auth[ _-]?token|bearer|token|otp|2fa(?: code)?|seed phrase)"
 )
+_COPULA: Final = r"(?:\s(?:is|ist|lautet|est|es|è|é|to|это|هي|है)(?!\w))"
 _SECRET: Final = re.compile(
-    rf"(?<![^\W_]){_SECRET_NAME}(?:\s(?:is|ist|lautet|est|es|è|é|to|это|هي|है))?"
-    r"(\s{0,2}+(?:[:=]|->|=>|は|是|为|는|은)\s{0,2}+|\s(?:is|ist|lautet|est|es|è|é|to|это|هي|है)?\s?)"
-    r"[\"'`]?([^\s\"'`]{4,128}+)",
+    rf"(?<![^\W_]){_SECRET_NAME}(?!\w){_COPULA}?"
+    r"(\s{0,2}+(?:[:=]|->|=>|は|是|为|는|은)\s{0,2}+|\s)[\"'`]?([^\s\"'`]{4,128}+)"
+    r"|(?:密码|密碼|口令|パスワード|パス|暗証番号|비밀번호|비번|암호)"
+    r"(\s?(?:[:=は是为는은]\s?)?)([!-~]{4,64}+)",
     re.IGNORECASE,
 )
 _KEYS: Final = re.compile(
@@ -105,8 +107,9 @@ _LINK: Final = re.compile(r"https?:|www\.", re.IGNORECASE)
 def secrets(text: str) -> Iterator[Stretch]:
     """What somebody should not have said: passwords and keys."""
     for match in _SECRET.finditer(text):
-        if _is_secret(match[2], is_stated=match[1].strip(" ") in _STATED):
-            yield Stretch("secret", match.start(2), match.end(2), 0.85)
+        group = 2 if match[2] else 4
+        if _is_secret(match[group], is_stated=match[group - 1].strip() in _STATED):
+            yield Stretch("secret", match.start(group), match.end(group), 0.85)
     for match in _KEYS.finditer(text):
         yield Stretch("secret", match.start(), match.end(), 0.95)
 
