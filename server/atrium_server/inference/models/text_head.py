@@ -27,6 +27,8 @@ from atrium_server.registry.signature import Field, Signature
 
 KIND: Final = "text_head"
 OUTPUT: Final = "scores"
+ROUNDED: Final = 1e-3
+"""Of a logit: more than float32 and int8 weights lose between two loads of the same model."""
 Array = npt.NDArray[Any]
 
 
@@ -114,7 +116,9 @@ def from_tensors(tensors: Mapping[str, Array], document: Mapping[str, Any]) -> T
 
 
 def calibrate(head: TextHead, thresholds: Sequence[float]) -> None:
-    """Move the map so that these probabilities come out as 0.5; slopes stay."""
+    """Move the map so that these probabilities come out as 0.5, and what is just below them as
+    less, whatever is rounded on the way; slopes stay.
+    """
     with torch.no_grad():
-        logit = torch.logit(torch.tensor(list(thresholds), dtype=torch.float32), eps=1e-6)
-        head.shift.copy_(-logit * head.slope)
+        logit = torch.logit(torch.tensor(list(thresholds), dtype=torch.float64), eps=1e-6)
+        head.shift.copy_(-(logit + ROUNDED) * head.slope)

@@ -1,0 +1,1 @@
+"""How models are made: data, training, evaluation, compression. Nothing a running server loads."""
