@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atrium_server.inference.models.text_head import from_tensors
-from atrium_server.registry.signature import read_signature
-from atrium_server.training import emotion, generated, moderation, weak_labels
+from atrium_server.registry.packages import unpack
+from atrium_server.registry.sources import open_source
+from atrium_server.training import emotion, generated, moderation, recipes, weak_labels
 from atrium_server.training.scores import best_threshold, f1, recall, roc_auc, threshold_at
 from atrium_server.training.sources import DataAbsentError, cleaned, feelings, tweets
 from atrium_server.training.text_training import Held, Plan, logits_of, train
@@ -26,7 +26,6 @@ from atrium_server.training.texts import (
     near_keys,
     split,
 )
-from atrium_server.training.writing import About, write_text_head
 
 PLAN = Plan(width=8, epochs=4, batch=64, rate=0.02, drop=0.2)
 NAN = float("nan")
@@ -226,19 +225,16 @@ def test_the_emotion_recipe_runs_on_a_small_set() -> None:
     assert set(made.metrics["f1"]) == set(emotion.EMOTIONS)
 
 
-def test_a_version_is_written_with_all_that_one_has_to_know(tmp_path: Path) -> None:
+def test_a_version_is_written_and_says_the_same_when_it_is_loaded(tmp_path: Path) -> None:
     data = small(60)
     head = train(data, by_auc(data), replace(PLAN, epochs=1)).head
-    path = write_text_head(head, About(
-        "moderation", "1.0", 7, "2026-11-23", {"auc": 0.9}, {"from": "patterns"},
-        {"weights": "Apache-2.0"}, {"labels": ["a", "b"]}, "weak",
-    ), tmp_path)
-    document = json.loads(path.read_text())
-    assert read_signature(document["signature"]) == head.signature
-    file, = document["files"]
-    assert (tmp_path / file["name"]).stat().st_size == file["size"]
-    from safetensors.numpy import load_file
-    again = from_tensors(load_file(tmp_path / file["name"]), document)
+    order = recipes.Order(tmp_path, tmp_path, "1.0", created="2026-11-23")
+    made = recipes.Made("moderation", ("a", "b"), {"auc": 0.9}, 1, {"from": "patterns"}, "weak")
+    document = recipes.written(head, order, made)
+    with open_source(tmp_path) as source:
+        package = unpack(source.document, source.read)
+    assert source.document == document
+    again = from_tensors(package.tensors, document.content)
     assert np.abs(logits_of(again, data.features()) - logits_of(head, data.features())).max() < 0.3
 
 
