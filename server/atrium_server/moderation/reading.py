@@ -26,6 +26,8 @@ class Text:
     """The person who wrote it, for what they have been doing lately; empty for nobody."""
     at_s: float = 0.0
     """When, by a clock that only goes forward."""
+    channel: str = ""
+    """Where it is to be read, whatever names that: the same line in many places is spam."""
 
 
 @dataclass(frozen=True, slots=True)
