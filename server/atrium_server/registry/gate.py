@@ -1,0 +1,164 @@
+"""Whether a version may go live: at least as good as the live one, and fast enough here. PURE.
+
+Two things are asked, and the answer is kept with the change that it allowed:
+
+*Is it as good?* Both versions were measured on the same fixed set of rows, known by its hash. None
+of the figures that count may be worse than the live version's by more than a margin, which allows
+for what is chance in a set of that size, and none below a floor. Where nothing is live yet the
+floors decide.
+
+*Is it fast enough?* Its run time was measured on this device, at a batch of a stated size. What was
+measured on another machine says nothing.
+
+A figure that is missing is a failure and not a pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from atrium_shared import limits
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is asked of one figure; higher is better."""
+
+    figure: str
+    margin: float
+    """It may be worse than the live version's by so much."""
+    floor: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is asked of the versions of a model."""
+
+    figures: tuple[Rule, ...] = (Rule("score", 0.01),)
+    rows: int = 64
+    """Of the batch whose run time is measured."""
+    run_ms_max: float = limits.LANE_SLICE_S_MAX * 1_000
+    """At the 95th percentile."""
+
+
+RULES: Final[Mapping[str, Rules]] = {
+    "moderation": Rules((Rule("roc_auc", 0.005, 0.9), Rule("recall", 0.02, 0.5))),
+    "emotion": Rules((Rule("macro_f1", 0.01, 0.3),)),
+}
+"""By the name of the model. `recall` is that at the model's own threshold, which is set so that at
+most one benign line in 200 is blocked."""
+
+
+def rules_of(name: str) -> Rules:
+    """What is asked of the versions of a model; of one that is not known here, its `score`."""
+    return RULES.get(name, Rules())
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a version reached on a set."""
+
+    dataset: str
+    dataset_hash: str
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """How long a version took on a device."""
+
+    device: str
+    rows: int
+    run_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """All that is known of a version."""
+
+    label: str
+    scored: Scored | None = None
+    timed: Timed | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is kept with a change."""
+        told: dict[str, Any] = {"version": self.label}
+        if self.scored is not None:
+            told |= {"dataset": self.scored.dataset, "dataset_hash": self.scored.dataset_hash,
+                     "figures": dict(self.scored.figures)}
+        if self.timed is not None:
+            told |= {"device": self.timed.device, "rows": self.timed.rows,
+                     "run_ms": self.timed.run_ms}
+        return told
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether it may, and why not."""
+
+    failures: tuple[str, ...]
+    """Sentences; none if it may."""
+    figures: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What it was decided by, to be kept."""
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether the version may go live."""
+        return not self.failures
+
+
+def judge(candidate: Measured, live: Measured | None, rules: Rules) -> Verdict:
+    """Whether the candidate may take the place of the live version (None: there is none)."""
+    failures = [*_quality(candidate, live, rules), *_speed(candidate, rules)]
+    figures: dict[str, Any] = {
+        "candidate": candidate.as_json(),
+        "rules": {
+            "figures": {
+                rule.figure: {"margin": rule.margin, "floor": rule.floor} for rule in rules.figures
+            },
+            "rows": rules.rows, "run_ms_max": rules.run_ms_max,
+        },
+    }
+    if live is not None:
+        figures["live"] = live.as_json()
+    return Verdict(tuple(failures), figures)
+
+
+def _quality(candidate: Measured, live: Measured | None, rules: Rules) -> list[str]:
+    scored = candidate.scored
+    if scored is None:
+        return [f"{candidate.label} was not evaluated: `atrium models evaluate` does that."]
+    other = live.scored if live is not None else None
+    if live is not None and (other is None or other.dataset_hash != scored.dataset_hash):
+        return [f"{candidate.label} and {live.label}, which is live, were not evaluated on the same"
+                f" set ({scored.dataset}): evaluate both."]
+    failures: list[str] = []
+    for rule in rules.figures:
+        reached = scored.figures.get(rule.figure, math.nan)
+        if not math.isfinite(reached):
+            failures.append(f"{candidate.label} has no figure {rule.figure}: evaluate it anew.")
+            continue
+        before = other.figures.get(rule.figure, math.nan) if other is not None else math.nan
+        least = max(rule.floor, before - rule.margin) if math.isfinite(before) else rule.floor
+        if reached < least:
+            failures.append(
+                f"{rule.figure} is {reached:.4f} and must be at least {least:.4f}"
+                + (f" ({before:.4f} of {live.label} less {rule.margin:g})."
+                   if live is not None and least > rule.floor else ".")
+            )
+    return failures
+
+
+def _speed(candidate: Measured, rules: Rules) -> list[str]:
+    timed = candidate.timed
+    if timed is None or timed.rows != rules.rows or not math.isfinite(timed.run_ms):
+        return [f"The run time of {candidate.label} at {rules.rows} rows was not measured on this"
+                " device."]
+    if timed.run_ms > rules.run_ms_max:
+        return [f"{candidate.label} takes {timed.run_ms:.1f} ms for {timed.rows} rows on"
+                f" {timed.device} and may take {rules.run_ms_max:g} ms: compress it, or use a"
+                " faster device."]
+    return []
