@@ -96,6 +96,7 @@ class Config:
     retention_session_days: int
     retention_sign_in_days: int
     retention_report_days: int
+    retention_feedback_days: int
     pg_bin: Path | None
     pg_user: str | None
     sources: Mapping[str, str] = field(repr=False, compare=False)

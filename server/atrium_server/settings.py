@@ -249,6 +249,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
             ("chat", 30, "lines of chat are"), ("audit", 400, "the audit log is"),
             ("session", 7, "sessions that are over are"), ("sign_in", 30, "old sign-ins are"),
             ("report", 180, "reports with their evidence are"),
+            ("feedback", 365, "what people say of verdicts is"),
         )
     ),
     Setting(

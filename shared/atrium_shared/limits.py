@@ -574,6 +574,17 @@ MODEL_WHY_CHARS_MAX = 500
 MODEL_FIGURES_BYTES_MAX = 65_536
 """Of what was measured of one version, as JSON."""
 
+AI_KEYS_MAX = 20
+"""Of one account, in use at once."""
+AI_KEY_NAME_CHARS_MAX = 64
+AI_ROWS_PER_DAY_MAX = 10_000_000
+"""That one key may ask."""
+FEEDBACK_BODY_CHARS_MAX = 4_000
+FEEDBACK_LABELS_MAX = 32
+FEEDBACK_DAYS_MAX = 3_650
+FEEDBACK_ROWS_MAX = 100_000
+"""That are kept at once; more are refused until older ones have expired."""
+
 assert MODEL_FILE_BYTES_MAX <= MODEL_BYTES_MAX
 
 # --- moderation ----------------------------------------------------------------------------

@@ -190,7 +190,7 @@ def test_the_private_database_is_made_saved_and_looked_at(
     assert "There is no database" in err
     assert not data_dir.exists()
     assert atrium_db("upgrade", *where)[:2] == (
-        0, "The database has the revision 0002 now; it had no tables.\n"
+        0, "The database has the revision 0003 now; it had no tables.\n"
     )
     assert atrium_db("check", *where)[0] == 0
     assert atrium_db("backup", tmp_path / "saved.dump", *where)[0] == 0

@@ -141,7 +141,7 @@ def test_an_empty_database_is_refused_with_a_sentence(empty_database_url) -> Non
 
 @pytest.mark.usefixtures("more_migrations")
 def test_a_database_that_is_behind_is_refused_and_then_upgraded(database_url) -> None:
-    with pytest.raises(Behind, match=r"revision 0002 .* needs 9999: save it .* `atrium db upgr"):
+    with pytest.raises(Behind, match=r"revision 0003 .* needs 9999: save it .* `atrium db upgr"):
         at(database_url, migrate.check)
     assert asyncio.run(migrate.upgrade_at(database_url)).after == "9999"
     at(database_url, migrate.check)
@@ -181,7 +181,7 @@ def test_a_step_that_fails_leaves_nothing_behind(
     step.write_text(step.read_text() + "    op.execute('SELECT 1 / 0')\n")
     with pytest.raises(Refused, match=r"cannot be upgraded as it is .*division by zero"):
         asyncio.run(migrate.upgrade_at(database_url))
-    assert asyncio.run(migrate.current_at(database_url)) == "0002"
+    assert asyncio.run(migrate.current_at(database_url)) == "0003"
     assert postgres.value(database_url, "SELECT count(*) FROM pg_locks"
                                         " WHERE locktype = 'advisory'") == 0
 
@@ -215,7 +215,7 @@ async def test_a_private_database_is_saved_before_its_upgrade(
     parts: list[float] = []
     async with open_database(nursery, database_url) as database:
         done = await migrate.bring_up_to_date(database, backups, parts.append)
-        assert (done.before, done.after) == ("0002", "9999")
+        assert (done.before, done.after) == ("0003", "9999")
         assert done.backup is not None
         assert await dump.tables_in(postgres.binaries, done.backup) > 20
         assert done.backup.stat().st_mode & 0o777 == 0o600
@@ -368,3 +368,22 @@ def test_months_that_are_over_are_dropped_whole(postgres, database_url) -> None:
     dropped = at(database_url, drop)
     assert dropped[-2:] == ("chat_p203112", "chat_p203201")
     assert postgres.value(database_url, "SELECT count(*) FROM chat") == 1
+
+
+def test_of_several_models_in_use_the_newest_stays(postgres, empty_database_url) -> None:
+    url = empty_database_url
+    at(url, lambda connection: migrate.upgrade(connection, "0002"))
+    postgres.run(url, """
+        INSERT INTO model (id, name, revision, task, format, hash, size_bytes, licence, source,
+            state, registered_at)
+        SELECT gen_random_uuid(), name, day::text, 'text', 'safetensors', sha256('x'), 1, '', '',
+            state, make_timestamptz(2031, 1, day, 0, 0, 0)
+        FROM (VALUES ('a', 1, 'active'), ('a', 3, 'active'), ('a', 2, 'active'),
+            ('a', 4, 'candidate'), ('b', 1, 'active'), ('c', 1, 'retired'))
+            AS old (name, day, state)
+    """)
+    asyncio.run(migrate.upgrade_at(url))
+    kept = postgres.value(
+        url, "SELECT string_agg(name || revision || state, ' ' ORDER BY name, revision) FROM model"
+    )
+    assert kept == "a1retired a2retired a3live a4candidate b1live c1retired"

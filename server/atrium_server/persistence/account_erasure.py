@@ -18,7 +18,8 @@ Table by table:
 
 =================  ==========================================================================
 sign_in, session,  go with the account (CASCADE), as do inventory, avatar_pose, role_grant and
-...                what characters remember about the person
+...                what characters remember about the person and the keys of its apps
+feedback           goes with the account, with the texts that it was about
 relation           goes with the account; what others do about the person goes as well, because it
                    holds the name
 chat               lines to all stay, without name and account; direct lines that the person
@@ -29,8 +30,9 @@ entity             stays without owner: what was built is part of the world
 asset, world       stay without uploader and owner (SET NULL)
 moderation_case    stays for its own time without the link (SET NULL) and without the name, in its
                    evidence as well
-ban, audit_log,    keep the id of an account that is gone, which names nobody; the last two
-item_ledger        cannot be changed by anyone
+ban, audit_log,    keep the id of an account that is gone, which names nobody; the last three
+item_ledger,       cannot be changed by anyone
+model_change
 =================  ==========================================================================
 """
 
@@ -69,6 +71,11 @@ _FORGET: Final = """
     RETURNING 1
 """
 _ERASE: Final = tuple(text(statement) for statement in (
+    """
+    DELETE FROM feedback WHERE id IN (
+        SELECT id FROM feedback WHERE account_id = :account LIMIT :most)
+    RETURNING 1
+    """,
     """
     DELETE FROM relation WHERE (account_id, person) IN (
         SELECT account_id, person FROM relation WHERE person = CAST(:owner AS text) LIMIT :most)
@@ -269,6 +276,16 @@ _PAGES: Final[dict[ExportKind, str]] = {
         FROM moderation_action a LEFT JOIN world w ON w.id = a.world_id
         WHERE a.subject_account = :account AND a.id::text > :after
         ORDER BY a.id::text LIMIT :most""",
+    ExportKind.KEYS: """
+        SELECT k.id::text AS cursor, k.id, k.name, k.rows_per_minute, k.rows_per_day,
+            k.created_at, k.last_used_at, k.revoked_at
+        FROM ai_key k WHERE k.owner_account = :account AND k.id::text > :after
+        ORDER BY k.id::text LIMIT :most""",
+    ExportKind.FEEDBACK: """
+        SELECT f.id::text AS cursor, f.source, f.task, f.body, f.labels, f.decision,
+            f.model_version, f.has_consent, f.created_at, f.expires_at
+        FROM feedback f WHERE f.account_id = :account AND f.id::text > :after
+        ORDER BY f.id::text LIMIT :most""",
     ExportKind.AUDIT: """
         SELECT {edited} || ' ' || e.sequence AS cursor, e.at, e.action,
             e.actor IS NOT DISTINCT FROM CAST(:owner AS text) AS by_you,

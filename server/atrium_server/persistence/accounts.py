@@ -182,6 +182,8 @@ class ExportKind(StrEnum):
     BANS = "bans"
     CASES = "cases"
     ACTIONS = "actions_of_moderators"
+    KEYS = "keys_of_apps"
+    FEEDBACK = "feedback"
     AUDIT = "audit"
 
 

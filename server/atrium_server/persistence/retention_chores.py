@@ -7,6 +7,7 @@ chat, audit    whole months, when the last of their rows is too old: what is to 
                removed one by one; rows of the audit log never are
 sessions       those that are over; those of worlds that nobody owned for as long are over first
 reports        cases with their evidence, some time after they were closed, or opened if nobody did
+feedback       rows whose own time is over; keys of apps, some time after they were revoked
 sign_ins       those that ended; and who asked to be forgotten (`accounts`), what was left of it
 =============  ==================================================================================
 
@@ -24,7 +25,9 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from atrium_server.persistence.accounts import AccountStore
+from atrium_server.persistence.ai_keys import KeyStore, SqlKeys
 from atrium_server.persistence.database import Database
+from atrium_server.persistence.feedback import FeedbackStore, SqlFeedback
 from atrium_server.persistence.partitions import drop_partitions, ensure_partitions
 from atrium_server.persistence.retention import DAY_S, Chore
 
@@ -91,6 +94,9 @@ class Chores:
             Chore("sessions_left", self._rows(_LEFT_SESSIONS, days.sessions)),
             Chore("sessions", self._rows(_SESSIONS, days.sessions)),
             Chore("reports", self._rows(_REPORTS, days.reports)),
+            *model_chores(
+                SqlFeedback(self._database), SqlKeys(self._database), days.sign_ins
+            ),
             *account_chores(accounts, days.sign_ins),
             *others,
         )
@@ -122,6 +128,20 @@ async def _count(
     connection: AsyncConnection, statement: TextClause, values: dict[str, Any]
 ) -> int:
     return len((await connection.execute(statement, values)).all())
+
+
+def model_chores(
+    feedback: FeedbackStore, keys: KeyStore, key_days: int
+) -> tuple[Chore, Chore]:
+    """Those of what people say of models and of who asks them: --ephemeral has them, too."""
+
+    async def forget_keys() -> int:
+        return await keys.forget(key_days * DAY_S, SLICE_MAX)
+
+    async def forget_feedback() -> int:
+        return await feedback.forget(SLICE_MAX)
+
+    return Chore("feedback", forget_feedback), Chore("ai_keys", forget_keys)
 
 
 def account_chores(accounts: AccountStore, sign_in_days: int) -> tuple[Chore, Chore]:

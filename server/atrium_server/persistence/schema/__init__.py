@@ -35,7 +35,14 @@ from atrium_server.persistence.schema.conduct import (
     moderation_case,
 )
 from atrium_server.persistence.schema.ddl import attach, statements_of
-from atrium_server.persistence.schema.minds import model, npc, npc_memory
+from atrium_server.persistence.schema.minds import npc, npc_memory
+from atrium_server.persistence.schema.models import (
+    ai_key,
+    feedback,
+    model,
+    model_change,
+    model_evaluation,
+)
 from atrium_server.persistence.schema.people import (
     account,
     inventory,
@@ -63,6 +70,7 @@ __all__ = [
     "PARTITIONED",
     "PARTITION_NAME",
     "account",
+    "ai_key",
     "asset",
     "audit_head",
     "audit_log",
@@ -71,11 +79,14 @@ __all__ = [
     "chat",
     "entity",
     "entity_tombstone",
+    "feedback",
     "inventory",
     "inventory_item",
     "item_ledger",
     "metadata",
     "model",
+    "model_change",
+    "model_evaluation",
     "moderation_action",
     "moderation_case",
     "npc",

@@ -34,7 +34,7 @@ metadata: Final = MetaData(
 
 PARTITIONED: Final = ("audit_log", "chat")
 """One partition a month, by the column `at`, and a default one for all other times."""
-APPEND_ONLY: Final = ("audit_log", "item_ledger")
+APPEND_ONLY: Final = ("audit_log", "item_ledger", "model_change")
 """Rows of these are never changed nor removed, but for whole partitions."""
 PARTITION_NAME: Final = re.compile(rf"({'|'.join(PARTITIONED)})_(p\d{{6}}|default)")
 """Partitions are made at run time and are no part of the metadata."""

@@ -82,6 +82,7 @@ _BY_REVISION: Final[dict[str, tuple[str, ...]]] = {
         "CREATE TABLE chat_default PARTITION OF chat DEFAULT",
         no_truncate("audit_log_default"),
     ),
+    "0003": tuple(_append_only("model_change")),
 }
 
 

@@ -1,4 +1,4 @@
-"""The people that are programs: what they are, what they remember, the models they think with."""
+"""The people that are programs: what they are and what they remember."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Table,
-    Text,
     UniqueConstraint,
     Uuid,
     text,
@@ -21,11 +20,8 @@ from sqlalchemy import (
 
 from atrium_server.persistence.schema.base import (
     chars,
-    hash_column,
-    is_hash,
     is_object,
     metadata,
-    one_of,
     open_object,
     own_id,
     plain_text,
@@ -76,33 +72,3 @@ npc_memory = Table(
 
 An embedding is a row of little-endian float32: not every server has a vector type.
 """
-
-model = Table(
-    "model",
-    metadata,
-    own_id(),
-    plain_text("name"),
-    plain_text("revision"),
-    plain_text("task"),
-    plain_text("format"),
-    hash_column("hash"),
-    Column("size_bytes", BigInteger, nullable=False),
-    plain_text("licence"),
-    plain_text("source"),
-    Column("state", Text, nullable=False, server_default="candidate"),
-    open_object("settings"),
-    open_object("scores"),
-    stamped("registered_at"),
-    is_hash("hash"),
-    chars("name", 1, 128),
-    chars("revision", 1, 64),
-    chars("task", 1, 64),
-    chars("format", 1, 64),
-    one_of("state", ("candidate", "active", "retired")),
-    is_object("settings"),
-    is_object("scores"),
-    CheckConstraint("size_bytes >= 0", "size_bytes_counts"),
-    UniqueConstraint("name", "revision"),
-    Index("ix_model_task_state", "task", "state"),
-)
-"""Models that may be used, by the hash of their files; the files lie beside the database."""
