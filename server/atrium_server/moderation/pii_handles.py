@@ -50,6 +50,11 @@ _YOUR: Final = words(
 )
 _MY: Final = words("my mein meine meinen mon mi mio il meu mijn mój moj мой моя benim")
 _IS: Final = words("is ist est es é è e to это हे هو s")
+_SHOWN: Final = words(
+    "post posts story stories pic pics picture photo photos feed page stream video beitrag foto"
+    " fotos publication historia storia"
+)
+"""What is seen on a platform: to speak of it asks for nothing."""
 _FAR: Final = 6
 """Words between the verb and the platform."""
 _WORD: Final = re.compile(r"[^\s,;!?()\"]+")
@@ -91,6 +96,10 @@ class _Line:
             return after if stated or raw[0] == "@" or (has_sign and len(word) > 4) else None
         return None
 
+    def is_shown(self, at: int) -> bool:
+        """Whether it is about something on the platform at `at`."""
+        return at + 1 < len(self.words) and self.words[at + 1] in _SHOWN
+
     def _is_mine(self, at: int) -> bool:
         return at > 0 and self.words[at - 1] in _MY
 
@@ -111,15 +120,15 @@ def _exchanges(text: str) -> Iterator[Stretch]:
             yield line.stretch(max(asked_at - 1, 0), k if named is None else named, 0.75)
         elif named is not None or (platform != word and _HANDLE.fullmatch(glued)):
             yield line.stretch(k, k if named is None else named, 0.8)
-        elif before in _YOUR:
+        elif before in _YOUR and platform not in _AMBIGUOUS and not line.is_shown(k):
             yield line.stretch(k - 1, k, 0.6)
 
 
 _ASIAN: Final = re.compile(
     r"(?:加|换|发|给|留)[^\s,.!]{0,6}?(?:微信|薇信|威信|扣扣|qq|vx|wx)号?"
     r"[:是 ]{0,3}+[A-Za-z0-9_-]{0,24}+"
-    r"|(?:微信|薇信|威信|扣扣|qq|vx|wx)号?[是: ]{0,3}+[A-Za-z0-9_-]{5,24}+"
-    r"|(?:ライン|line|インスタ|ディスコ(?:ード)?|discord|カカオ)(?:の?id)?[^\s]{0,2}?"
+    r"|(?:微信|薇信|威信|扣扣|(?<![!-~])(?:qq|vx|wx)(?![a-z]))号?[是: ]{0,3}+[A-Za-z0-9_-]{5,24}+"
+    r"|(?:ライン|(?<![!-~])line|インスタ|ディスコ(?:ード)?|(?<![!-~])discord|カカオ)(?:の?id)?[^\s]{0,2}?"
     r"(?:交換|教えて|追加|やって|おしえて|しよ)"
     r"|(?:카톡|라인|인스타|디코|텔레(?:그램)?)\s?(?:아이디|주소|id)?[가는를로]?\s?"
     r"(?:추가|알려(?:줘|주세요)?|줘|교환|뭐|하자|친추|오세요)"

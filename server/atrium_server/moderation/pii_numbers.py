@@ -2,13 +2,15 @@
 
 Each check takes a plain line (`pii_plain`) and yields stretches of it. All are linear in its
 length: expressions take what they can and never give back (possessive), and what has to be
-computed for each candidate is done TRIES_MAX times for a line; what would come after that is taken
-for what it looks like, for nobody says so many numbers in one line that are none.
+computed for each candidate is done TRIES_MAX times for a line; after that, what begins like a phone
+number or has the form of a card or an account is taken for one, for nobody says so many in one line
+that are none.
 
-*Phone.* `phonenumbers` says whether a number exists in a region; its own search over text takes
-milliseconds on hostile lines, so candidates are cut out here: runs of digits with what people put
-between them, without dates, thousands and countings. Without `+` or `00` a number must begin as
-numbers of its region do when dialled (0 in most), so that a score or a price is none.
+*Phone.* `phonenumbers` says whether a number exists in a region, and is no service's in any (nobody
+is to hide a helpline). Its own search over text takes milliseconds on hostile lines, so candidates
+are cut out here: runs of digits with what people put between them, without dates, thousands and
+countings. Without `+` or `00` a number must begin as numbers of its region do when dialled (0 in
+most), so that a score or a price is none.
 
 *Card.* 13 to 19 digits of a known network's prefix and length that pass Luhn's check, in groups.
 
@@ -38,16 +40,16 @@ class Stretch(NamedTuple):
     severity: float
 
 
-TRIES_MAX: Final = 8
+TRIES_MAX: Final = 12
 _PHONE_DIGITS_MIN: Final = 7
 _PHONE_DIGITS_MAX: Final = 15
 
 _RUN: Final = re.compile(r"\+?\(?[0-9](?:[ ./()_*~|-]{0,3}+[0-9])*+")
-_ALIKE: Final = "[0-9OoОоΟοQlIІ|!SsB]"
+_ALIKE: Final = "[0-9OoОоΟοQlIІSsB]"
 _LOOKALIKE: Final = re.compile(
     rf"(?<!\w){_ALIKE}++(?!\w)(?:[ ./()+-]{{1,2}}+{_ALIKE}++(?!\w))*+"
 )
-_LOOKALIKES: Final = str.maketrans("OoОоΟοQlIІ|!SsB", "000000011111558")
+_LOOKALIKES: Final = str.maketrans("OoОоΟοQlIІSsB", "0000000111558")
 _DATE: Final = re.compile(
     r"(?<![0-9])(?:(?:19|20)[0-9]{2}[-/.][01]?[0-9][-/.][0-3]?[0-9]"
     r"|[0-3]?[0-9][-/.][0-3]?[0-9][-/.](?:19|20)[0-9]{2})(?![0-9])"
@@ -69,7 +71,7 @@ def lookalikes(text: str) -> str:
     def digits(match: re.Match[str]) -> str:
         run = match[0]
         count = sum("0" <= each <= "9" for each in run)
-        letters = sum(each.isalpha() or each in "|!" for each in run)
+        letters = sum(map(str.isalpha, run))
         return run.translate(_LOOKALIKES) if count >= 5 and count >= 2 * letters else run
 
     return _LOOKALIKE.sub(digits, text)
@@ -106,12 +108,19 @@ def _dialling(region: str) -> _Dialling:
     return _Dialling(prefix, lengths)
 
 
-def _is_phone(digits: str, region: str | None) -> bool:
+_Type = phonenumbers.PhoneNumberType
+_SERVICES: Final = frozenset((
+    _Type.TOLL_FREE, _Type.PREMIUM_RATE, _Type.SHARED_COST, _Type.UAN, _Type.VOICEMAIL,
+))  # fmt: skip
+"""Numbers that are nobody's own; helplines are among them."""
+
+
+def _type_of(digits: str, region: str | None) -> int:
+    """What kind of number it is there; UNKNOWN if there is none."""
     try:
-        number = phonenumbers.parse(digits, region)
+        return phonenumbers.number_type(phonenumbers.parse(digits, region))
     except phonenumbers.NumberParseException:
-        return False
-    return phonenumbers.is_valid_number(number)
+        return _Type.UNKNOWN
 
 
 def _is_counting(digits: str) -> bool:
@@ -150,11 +159,13 @@ class _Asking:
             return False
         if _is_counting(digits.lstrip("0")) or _THOUSANDS.match(text):
             return False
-        return any(self._exists(*number) for number in self._asked(dialled))
-
-    def _exists(self, dialled: str, region: str | None) -> bool:
-        self._tries += 1
-        return self._tries > TRIES_MAX or _is_phone(dialled, region)
+        types: set[int] = set()
+        for number, region in self._asked(dialled):
+            self._tries += 1
+            if self._tries > TRIES_MAX:
+                return True
+            types.add(_type_of(number, region))
+        return not types <= {_Type.UNKNOWN} and not types & _SERVICES
 
     def _asked(self, dialled: str) -> Iterator[tuple[str, str | None]]:
         if dialled.startswith("+"):

@@ -53,6 +53,9 @@ _BEFORE_AT: Final = words(
     " store et ad der die das ist nur auch hat va voir plus moins"
 )
 _IS_PROVIDER: Final = frozenset(PROVIDERS)
+_PLAIN_AT: Final = words("at et ad chez")
+_PLAIN_DOT: Final = words("point punto punt ponto")
+"""Words of plain speech: "at this point in ..." is no address of India."""
 
 
 def mails(text: str) -> Iterator[Stretch]:
@@ -68,7 +71,8 @@ def spelled_mails(text: str) -> Iterator[Stretch]:
         is_provider = domain in _IS_PROVIDER
         is_bracketed = not at.isalnum() and at != "@"
         is_dot_said = dot.strip() not in {"", "."}
-        if name in _BEFORE_AT and not is_bracketed:
+        is_speech = at.lower() in _PLAIN_AT and dot.strip().lower() in _PLAIN_DOT
+        if (name in _BEFORE_AT and not is_bracketed) or (is_speech and not is_provider):
             continue
         if is_provider or (is_bracketed and dot.strip()) or is_dot_said:
             yield Stretch("email", match.start(), match.end(), 0.8)
@@ -84,7 +88,7 @@ _SECRET_NAME: Final = (
 )
 _COPULA: Final = r"(?:\s(?:is|ist|lautet|est|es|è|é|to|это|هي|है)(?!\w))"
 _SECRET: Final = re.compile(
-    rf"(?<![^\W_]){_SECRET_NAME}(?!\w){_COPULA}?"
+    rf"(?<![^\W_])(?P<name>{_SECRET_NAME})(?!\w){_COPULA}?"
     r"(\s{0,2}+(?:[:=]|->|=>|は|是|为|는|은)\s{0,2}+|\s)[\"'`]?([^\s\"'`]{4,128}+)"
     r"|(?:密码|密碼|口令|パスワード|パス|暗証番号|비밀번호|비번|암호)"
     r"(\s?(?:[:=は是为는은]\s?)?)([!-~]{4,64}+)",
@@ -107,13 +111,18 @@ _LINK: Final = re.compile(r"https?:|www\.", re.IGNORECASE)
 def secrets(text: str) -> Iterator[Stretch]:
     """What somebody should not have said: passwords and keys."""
     for match in _SECRET.finditer(text):
-        group = 2 if match[2] else 4
-        if _is_secret(match[group], is_stated=match[group - 1].strip() in _STATED):
+        group = 3 if match[3] else 5
+        is_stated = match[group - 1].strip() in _STATED
+        if not is_stated and (match["name"] or "").lower() in _PLAIN_NAMES:
+            continue
+        if _is_secret(match[group], is_stated=is_stated):
             yield Stretch("secret", match.start(group), match.end(group), 0.85)
     for match in _KEYS.finditer(text):
         yield Stretch("secret", match.start(), match.end(), 0.95)
 
 
+_PLAIN_NAMES: Final = words("pass pin secret token otp clave bearer parola")
+"""Words of plain speech, which must be followed by a sign: "pass lvl20" gives nothing away."""
 _STATED: Final = frozenset((":", "=", "->", "=>", "は", "是", "为", "는", "은"))
 
 

@@ -62,9 +62,9 @@ def _lures(counts: _Table, _: _Table) -> _Column:
 
 
 def _advert(counts: _Table, _: _Table) -> _Column:
-    """A word that lures, with somewhere to go."""
-    leads = counts[:, Feature.LINKS] + counts[:, Feature.AT_SIGNS]
-    return np.where((counts[:, Feature.LURES] > 0) & (leads > 0), 0.6, 0.0)
+    """A word that lures, with somewhere to go; a free pattern for a hat is not yet one."""
+    leads = (counts[:, Feature.LURES] > 0) & (counts[:, Feature.LINKS] > 0)
+    return np.where(leads, 0.45, 0.0)
 
 
 def _hype(counts: _Table, _: _Table) -> _Column:
@@ -85,13 +85,13 @@ def _exclaiming(counts: _Table, _: _Table) -> _Column:
 
 
 def _stretched(counts: _Table, _: _Table) -> _Column:
-    return _steps(counts[:, Feature.LONGEST_RUN], (12, 0.2), (24, 0.5), (40, 0.8), (100, 0.9))
+    return _steps(counts[:, Feature.LONGEST_RUN], (24, 0.3), (50, 0.5), (80, 0.75), (150, 0.9))
 
 
 def _repeated(counts: _Table, _: _Table) -> _Column:
     share = _share(counts, Feature.REPEATED, Feature.STRETCHES)
     return np.where(
-        counts[:, Feature.STRETCHES] >= 36, _steps(share, (0.6, 0.5), (0.7, 0.75), (0.85, 0.85)), 0
+        counts[:, Feature.STRETCHES] >= 56, _steps(share, (0.6, 0.5), (0.7, 0.75), (0.85, 0.85)), 0
     )
 
 

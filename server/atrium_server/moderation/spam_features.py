@@ -53,7 +53,7 @@ class Feature(IntEnum):
     EXCLAMATIONS = 8
     EMOJI = 9
     LONGEST_RUN = 10
-    """Of one character."""
+    """Of one character; stretches of it count for nothing below."""
     PILED_MARKS = 11
     """Marks on a letter beyond its second."""
     REPEATED = 12
@@ -277,7 +277,7 @@ def _read(buffer, starts, kinds, lower, table, money, seen, votes, counts, exact
             if kind == _SPACE and c1 == 32:
                 continue  # a run of spaces is one
             gram += 1
-            if gram >= 4:
+            if gram >= 4 and (c != c1 or c1 != c2 or c2 != c3):
                 value = _joined(_joined(_joined(_joined(np.uint64(0), c3), c2), c1), c)
                 slot = np.int64(_mix(value) >> np.uint64(52))
                 while seen[slot] != np.uint64(0) and seen[slot] != value:
