@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import unicodedata
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from atrium_server.moderation import pii, pii_numbers, pii_plain
 from atrium_server.moderation.findings import Category
+from atrium_server.moderation.pii_vocabulary import INNER, PARTS, WORDS, Sign
 from atrium_server.moderation.policy import POLICIES, PolicyName, decide
 
 STANDARD = POLICIES[PolicyName.STANDARD]
@@ -48,6 +50,11 @@ FOUND = [
         "zero one seven six one two three four five six seven eight",
     ),
     ("一三九一二三四五六七八", "phone", "一三九一二三四五六七八"),
+    ("plus four four two zero seven nine four six zero nine five eight", "phone",
+     "plus four four two zero seven nine four six zero nine five eight"),
+    ("oh seven nine double one one two three four five six", "phone",
+     "oh seven nine double one one two three four five six"),
+    ("0🍎1🍎7🍎6🍎1🍎2🍎3🍎4🍎5🍎6🍎7🍎8", "phone", "0🍎1🍎7🍎6🍎1🍎2🍎3🍎4🍎5🍎6🍎7🍎8"),
     ("take 4111 1111 1111 1111 12/27", "card", "4111 1111 1111 1111"),
     ("3782 822463 10005", "card", "3782 822463 10005"),
     ("DE89 3704 0044 0532 0130 00", "iban", "DE89 3704 0044 0532 0130 00"),
@@ -255,6 +262,60 @@ def test_plain_characters_know_where_they_came_from(text: str) -> None:
         if character == text[start]:
             continue
         assert pii_plain.read([text[start:end]]).text(0) == character
+
+
+def plain_by_hand(text: str) -> tuple[str, list[int]]:
+    """The kernel's twin, a character at a time."""
+    plain, origins = "", list[int]()
+    for k, each in enumerate(text):
+        code = ord(each)
+        mapped = int(pii_plain._PLAIN[code]) if code < len(pii_plain._PLAIN) else code
+        if mapped == 0xFFFFFFFF or 0xE0000 <= code < 0xE1000:
+            continue
+        plain += chr(mapped)
+        origins.append(k)
+    return plain, origins
+
+
+def signs_by_hand(plain: str) -> Sign:
+    """What the kernel must say of a line, but for words that collide with others."""
+    signs = Sign(0)
+    digits = sum("0" <= each <= "9" for each in plain)
+    for sign, holds in (
+        (Sign.DIGIT, digits > 0), (Sign.DIGITS, digits >= 7), (Sign.AT, "@" in plain),
+        (Sign.HASH, "#" in plain), (Sign.COLONS, plain.count(":") >= 2),
+        (Sign.DOTS, plain.count(".") >= 3 and digits >= 4),
+    ):  # fmt: skip
+        signs |= sign if holds else Sign(0)
+    words = re.findall(r"[a-z0-9\u0080-\U0010ffff]+", plain.lower())
+    for sign, known in WORDS.items():
+        if sign is not Sign.NUMBER_WORDS and set(known) & set(words):
+            signs |= sign
+    for table in (PARTS, INNER):
+        for sign, known in table.items():
+            if any(each in plain.lower() for each in known):
+                signs |= sign
+    return signs
+
+
+MIXED = st.lists(
+    st.sampled_from([
+        *"09 .:#@-", "\u200b", "٣", "Ａ", "str", "aße", "password", "INSTA", "微信", "路", "at",
+        "dot", "\U000e0061", "ß", "д", "ул", "sk", "ghp_",
+    ]), max_size=30,
+).map("".join)  # fmt: skip
+
+
+@given(st.lists(MIXED, max_size=5))
+def test_the_kernel_says_what_its_twin_says(texts: list[str]) -> None:
+    plain = pii_plain.read(texts)
+    for row, text in enumerate(texts):
+        by_hand, origins = plain_by_hand(text)
+        first, last = plain.starts[row], plain.starts[row + 1]
+        assert plain.text(row) == by_hand
+        assert plain.origins[first:last].tolist() == origins
+        missing = signs_by_hand(by_hand) & ~Sign(int(plain.signs[row]))
+        assert not missing, "a word too many may be found, none too few"
 
 
 def test_surrogates_are_read_as_they_are() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atrium_server.moderation import spam_features
 from atrium_server.moderation.evaluation import Case, parse, score
 from atrium_server.moderation.findings import Action, Category
 from atrium_server.moderation.policy import POLICIES, PolicyName, decide
@@ -101,6 +102,60 @@ def test_a_long_text_is_read_up_to_a_bound() -> None:
     assert counts[Feature.LENGTH] == len(text) + 3
     assert counts[Feature.EXCLAMATIONS] == 0
     assert counts[Feature.STRETCHES] < READ_CHARS
+
+
+def kind_of(character: str) -> int:
+    code = ord(character)
+    if 0xE0000 <= code < 0xE1000:
+        return spam_features._UNSEEN
+    return int(spam_features._KIND[code]) if code < len(spam_features._KIND) else 0
+
+
+def counts_by_hand(text: str) -> dict[Feature, int]:
+    """The kernel's twin for all that is counted a character at a time."""
+    kinds = [kind_of(each) for each in text]
+    seen = [each for each, kind in zip(text, kinds, strict=True)
+            if kind not in {spam_features._UNSEEN, spam_features._MARK}]  # fmt: skip
+    lower = [each.lower()[0] if ord(each) < 0x600 else each for each in seen]
+    letters = [k for k, each in enumerate(seen) if kind_of(each) == spam_features._LETTER]
+    cased = [k for k in letters if 64 < ord(seen[k]) < 0x600]
+    piled, run = 0, 0
+    for kind in kinds:
+        run = run + 1 if kind == spam_features._MARK else (
+            run if kind == spam_features._UNSEEN else 0)  # fmt: skip
+        piled += kind == spam_features._MARK and run > 2
+    squeezed: list[str] = []
+    for each, low in zip(seen, lower, strict=True):
+        shown = " " if kind_of(each) == spam_features._SPACE else low
+        if not (shown == " " and squeezed[-1:] == [" "]):
+            squeezed.append(shown)
+    stretches = ["".join(squeezed[k : k + 4]) for k in range(len(squeezed) - 3)]
+    stretches = [each for each in stretches if len(set(each)) > 1]
+    return {
+        Feature.LENGTH: len(text),
+        Feature.LETTERS: len(letters),
+        Feature.AT_SIGNS: seen.count("@"),
+        Feature.CAPITALS: sum(lower[k] != seen[k] for k in cased),
+        Feature.CASED: len(cased),
+        Feature.EXCLAMATIONS: seen.count("!") + seen.count("！"),
+        Feature.EMOJI: sum(kind_of(each) == spam_features._EMOJI for each in seen),
+        Feature.PILED_MARKS: piled,
+        Feature.STRETCHES: len(stretches),
+        Feature.REPEATED: len(stretches) - len(set(stretches)),
+    }
+
+
+SPOKEN = st.text(st.one_of(
+    st.sampled_from("ab AB!@\u0301\u200b\u3000\ufe0f😂！é€Ж路"), st.characters(codec="utf-8")
+), max_size=40)  # fmt: skip
+
+
+@given(st.lists(SPOKEN, max_size=4))
+def test_the_kernel_counts_what_its_twin_counts(texts: list[str]) -> None:
+    counts = read(texts).counts
+    for row, text in enumerate(texts):
+        told = {feature: int(counts[row, feature]) for feature in counts_by_hand(text)}
+        assert told == counts_by_hand(text)
 
 
 JOY = [

@@ -44,7 +44,9 @@ TRIES_MAX: Final = 12
 _PHONE_DIGITS_MIN: Final = 7
 _PHONE_DIGITS_MAX: Final = 15
 
-_RUN: Final = re.compile(r"\+?\(?[0-9](?:[ ./()_*~|-]{0,3}+[0-9])*+")
+_BETWEEN: Final = r"[ ./()_*~|\u2190-\u27bf\U0001f000-\U0001faff-]"
+"""What people put between digits; pictures are put there to hide them."""
+_RUN: Final = re.compile(rf"\+?\(?[0-9](?:{_BETWEEN}{{0,3}}+[0-9])*+")
 _ALIKE: Final = "[0-9OoОоΟοQlIІSsB]"
 _LOOKALIKE: Final = re.compile(
     rf"(?<!\w){_ALIKE}++(?!\w)(?:[ ./()+-]{{1,2}}+{_ALIKE}++(?!\w))*+"
@@ -223,6 +225,7 @@ def _phone_from(
 _WORD: Final = re.compile(r"[^\W_]+")
 _HAN_RUN: Final = re.compile(r"[〇零一二三四五六七八九壹贰叁肆伍陆柒捌玖0-9 -]{7,}+")
 _SPELLED_GAP_MAX: Final = 3
+_TIMES: Final = {"double": 2, "triple": 3, "doppel": 2, "doble": 2, "doppio": 2, "dubbel": 2}
 
 
 def spelled_phones(text: str, regions: Sequence[str]) -> Iterator[Stretch]:
@@ -237,17 +240,23 @@ def spelled_phones(text: str, regions: Sequence[str]) -> Iterator[Stretch]:
 
 
 def _said(text: str) -> Iterator[tuple[int, int, str]]:
-    """Stretches of words for digits, and the digits; numerals may stand between."""
-    start, end, digits = 0, -_SPELLED_GAP_MAX - 1, ""
+    """Stretches of words for digits, and the digits; numerals may stand between. "plus" begins a
+    number, and "double" says the next digit twice."""
+    start, end, digits, times = 0, 0, "", 1
     for match in _WORD.finditer(text):
         word = match[0].lower()
         said = DIGIT_OF_WORD.get(word) or (word if word.isdecimal() else "")
-        if digits and (not said or match.start() - end > _SPELLED_GAP_MAX):
+        is_near = match.start() - end <= _SPELLED_GAP_MAX
+        if digits and (not is_near or not (said or word in _TIMES)):
             yield start, end, digits
             digits = ""
-        if said:
+        if word == "plus":
+            start, end, digits, times = match.start(), match.end(), "+", 1
+        elif said:
             start = start if digits else match.start()
-            end, digits = match.end(), digits + said
+            end, digits, times = match.end(), digits + said * times, 1
+        elif word in _TIMES and digits:
+            end, times = match.end(), _TIMES[word]
     if digits:
         yield start, end, digits
 
