@@ -499,7 +499,7 @@ async def test_an_export_has_all_of_it(database_url) -> None:
             "sign_ins": 1, "grants": 1, "sessions": 1, "poses": 1, "inventory": 1,
             "chat_sent": 1_204, "chat_received": 1, "edits": 1_400, "props": 3, "assets": 1,
             "relations": 2, "memories_of_characters": 1, "bans": 1, "cases": 2,
-            "actions_of_moderators": 1, "audit": 2,
+            "actions_of_moderators": 1, "keys_of_apps": 0, "feedback": 0, "audit": 2,
         }
         assert [case["you_reported"] for case in told["cases"] if not case["about_you"]] == [
             "Grace is rude."

@@ -25,13 +25,17 @@ from atrium_server.registry.errors import ModelError
 from atrium_server.registry.gate import Measured, Rule, Rules, Scored, Timed, judge, rules_of
 from atrium_server.registry.watch import WINDOW_S, Batch, Budget, Watch
 
-RULES = Rules((Rule("auc", 0.01, 0.8), Rule("recall", 0.0)), rows=64, run_ms_max=10.0)
+RULES = Rules(
+    (Rule("auc", 0.01, 0.8), Rule("recall", 0.0), Rule("blocked", 0.001, 0.005, is_cost=True)),
+    rows=64, run_ms_max=10.0,
+)
 
 
-def measured(label: str, auc: float, recall: float = 0.8, dataset: str = "aa") -> Measured:
-    return Measured(
-        label, Scored("fixed", dataset, {"auc": auc, "recall": recall}), Timed("cpu", 64, 4.0)
-    )
+def measured(
+    label: str, auc: float, recall: float = 0.8, blocked: float = 0.002, dataset: str = "aa"
+) -> Measured:
+    figures = {"auc": auc, "recall": recall, "blocked": blocked}
+    return Measured(label, Scored("fixed", dataset, figures), Timed("cpu", 64, 4.0))
 
 
 # --- the gate ----------------------------------------------------------------------------
@@ -42,16 +46,18 @@ def test_as_good_and_fast_enough_may_go_live() -> None:
     assert verdict.has_passed
     assert verdict.figures["candidate"]["figures"]["auc"] == 0.9
     assert verdict.figures["live"]["run_ms"] == 4.0
-    assert verdict.figures["rules"]["figures"]["auc"] == {"margin": 0.01, "floor": 0.8}
+    assert verdict.figures["rules"]["figures"]["auc"] == {"margin": 0.01, "bound": 0.8}
     assert judge(measured("m@2", 0.891), measured("m@1", 0.9), RULES).has_passed
     assert judge(measured("m@1", 0.8), None, RULES).has_passed
 
 
 @pytest.mark.parametrize(("candidate", "live", "said"), [
-    (measured("m@2", 0.889), measured("m@1", 0.9), "auc is 0.8890 and must be at least 0.8900"),
-    (measured("m@2", 0.95, 0.799), measured("m@1", 0.9), "recall is 0.7990"),
-    (measured("m@2", 0.79), measured("m@1", 0.79), "auc is 0.7900 and must be at least 0.8000."),
+    (measured("m@2", 0.889), measured("m@1", 0.9), "0.8890 and must be at least 0.8900 (m@1 has 0.9"),
+    (measured("m@2", 0.95, 0.799), measured("m@1", 0.9), "recall of m@2 is 0.7990"),
+    (measured("m@2", 0.79), measured("m@1", 0.79), "auc of m@2 is 0.7900 and must"),
     (measured("m@2", 0.79), None, "must be at least 0.8000."),
+    (measured("m@2", 0.95, blocked=0.0031), measured("m@1", 0.9), "must be at most 0.0030"),
+    (measured("m@2", 0.95, blocked=0.0055), measured("m@1", 0.9, blocked=0.0052), "most 0.0050."),
     (measured("m@2", math.nan), None, "no figure auc"),
     (measured("m@2", 0.95, dataset="bb"), measured("m@1", 0.9), "not evaluated on the same set"),
     (measured("m@2", 0.95), Measured("m@1"), "not evaluated on the same set"),
@@ -75,11 +81,11 @@ def test_nothing_worse_by_more_than_the_margin_passes(
 ) -> None:
     rules = Rules((Rule("auc", margin),), 64, 10.0)
     passed = judge(measured("m@2", candidate), measured("m@1", live), rules).has_passed
-    assert passed == (candidate >= max(0.0, live - margin))
+    assert passed == (candidate >= live - margin)
 
 
 def test_models_have_rules() -> None:
-    assert rules_of("moderation").figures[0].figure == "roc_auc"
+    assert rules_of("moderation").figures[0].figure == "roc_auc_toxic_with_chat"
     assert rules_of("of a world's own").figures[0].figure == "score"
 
 

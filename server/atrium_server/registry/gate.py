@@ -4,8 +4,8 @@ Two things are asked, and the answer is kept with the change that it allowed:
 
 *Is it as good?* Both versions were measured on the same fixed set of rows, known by its hash. None
 of the figures that count may be worse than the live version's by more than a margin, which allows
-for what is chance in a set of that size, and none below a floor. Where nothing is live yet the
-floors decide.
+for what is chance in a set of that size, and none beyond a bound. Where nothing is live yet the
+bounds decide.
 
 *Is it fast enough?* Its run time was measured on this device, at a batch of a stated size. What was
 measured on another machine says nothing.
@@ -25,12 +25,15 @@ from atrium_shared import limits
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is asked of one figure; higher is better."""
+    """What is asked of one figure."""
 
     figure: str
     margin: float
     """It may be worse than the live version's by so much."""
-    floor: float = 0.0
+    bound: float | None = None
+    """No version may be worse than this."""
+    is_cost: bool = False
+    """Lower is better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +48,14 @@ class Rules:
 
 
 RULES: Final[Mapping[str, Rules]] = {
-    "moderation": Rules((Rule("roc_auc", 0.005, 0.9), Rule("recall", 0.02, 0.5))),
-    "emotion": Rules((Rule("macro_f1", 0.01, 0.3),)),
+    "moderation": Rules((
+        Rule("roc_auc_toxic_with_chat", 0.002, 0.97),
+        Rule("recall_toxic_at_one_half", 0.02, 0.8),
+        Rule("chat_blocked", 0.001, 0.005, is_cost=True),
+    )),
+    "emotion": Rules((Rule("macro_f1", 0.01, 0.5),)),
 }
-"""By the name of the model. `recall` is that at the model's own threshold, which is set so that at
-most one benign line in 200 is blocked."""
+"""By the name of the model."""
 
 
 def rules_of(name: str) -> Rules:
@@ -117,7 +123,7 @@ def judge(candidate: Measured, live: Measured | None, rules: Rules) -> Verdict:
         "candidate": candidate.as_json(),
         "rules": {
             "figures": {
-                rule.figure: {"margin": rule.margin, "floor": rule.floor} for rule in rules.figures
+                rule.figure: {"margin": rule.margin, "bound": rule.bound} for rule in rules.figures
             },
             "rows": rules.rows, "run_ms_max": rules.run_ms_max,
         },
@@ -142,14 +148,25 @@ def _quality(candidate: Measured, live: Measured | None, rules: Rules) -> list[s
             failures.append(f"{candidate.label} has no figure {rule.figure}: evaluate it anew.")
             continue
         before = other.figures.get(rule.figure, math.nan) if other is not None else math.nan
-        least = max(rule.floor, before - rule.margin) if math.isfinite(before) else rule.floor
-        if reached < least:
+        needed = _needed(rule, before)
+        if needed is not None and (reached > needed if rule.is_cost else reached < needed):
+            than = f" ({live.label} has {before:.4f}; the margin is {rule.margin:g})" if (
+                live is not None and needed != rule.bound) else ""
             failures.append(
-                f"{rule.figure} is {reached:.4f} and must be at least {least:.4f}"
-                + (f" ({before:.4f} of {live.label} less {rule.margin:g})."
-                   if live is not None and least > rule.floor else ".")
+                f"{rule.figure} of {candidate.label} is {reached:.4f} and must be at"
+                f" {'most' if rule.is_cost else 'least'} {needed:.4f}{than}."
             )
     return failures
+
+
+def _needed(rule: Rule, before: float) -> float | None:
+    """The least that is enough, or the most of a cost; None where anything is."""
+    bounds = [] if rule.bound is None else [rule.bound]
+    if math.isfinite(before):
+        bounds.append(before + rule.margin if rule.is_cost else before - rule.margin)
+    if not bounds:
+        return None
+    return min(bounds) if rule.is_cost else max(bounds)
 
 
 def _speed(candidate: Measured, rules: Rules) -> list[str]:
