@@ -96,6 +96,7 @@ app.command(
 )
 app.command("atrium_server.cli_account:app", name="account", help="Look after accounts.")
 app.command("atrium_server.cli_db:app", name="db", help="Look after the database.")
+app.command("atrium_server.cli_models:app", name="models", help="Look after models.")
 app.command(
     "atrium_server.cli_world:app", name="world", help="Look after what is in the worlds."
 )
