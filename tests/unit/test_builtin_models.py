@@ -50,7 +50,8 @@ def test_each_is_whole_small_and_says_how_it_was_made(path: Path) -> None:
     with open_source(path) as source:
         document = unpack(source.document, source.read).document
     assert document.size < FILE_BYTES_MAX
-    assert document.content["settings"]["features"] == VERSION, "train it anew"
+    if document.kind == "text_head":
+        assert document.content["settings"]["features"] == VERSION, "train it anew"
     for key in ("metrics", "data", "licence", "notes"):
         assert document.content[key], key
 

@@ -17,7 +17,10 @@ from atrium_server.inference.slots import Loaded
 from atrium_server.registry.errors import ModelError
 from atrium_server.registry.packages import Package
 
-KINDS: Final = {"text_head": "atrium_server.inference.models.text_head"}
+KINDS: Final = {
+    "profanity": "atrium_server.inference.models.profanity",
+    "text_head": "atrium_server.inference.models.text_head",
+}
 """Of each kind the module that has `from_tensors`."""
 
 
