@@ -42,7 +42,7 @@ ACTOR: Final = "console"
 """Whom the history names: whoever can run this command on this machine."""
 HISTORY_ROWS: Final = 50
 
-HELP = """Look after models: list, publish, try, promote, roll back, retire.
+HELP = """Look after models: list, train, publish, evaluate, try, promote, roll back.
 
 A version begins as a candidate. As a shadow it is asked too, and its answers are only compared; as
 a canary it answers a share of the people, always the same ones; live it answers all. For example:
@@ -128,7 +128,30 @@ For example:
   atrium models retire moderation 1.1
 """
 
+TRAIN_HELP = """Train a version and write it to a folder; nothing is published.
+
+For example:
+
+  atrium models train moderation --version 1.1 --data ../shared/data
+
+  atrium models train moderation --version 1.2 --with-feedback
+
+What was interrupted goes on where it was, in the same folder. It needs torch.
+"""
+
+EVALUATE_HELP = """Measure a version on lines with labels, and keep the figures for the gate.
+
+For example:
+
+  atrium models evaluate moderation 1.1 --set chat_lines.tsv
+
+Evaluate the live version on the same file: what was measured on the same lines is compared. A line
+of a .jsonl is {"text": "...", "labels": {"toxic": 1}}. It needs torch.
+"""
+
 app = App(name="models", help=HELP, help_format="plaintext")
+app.command("atrium_server.cli_models_make:train", name="train", help=TRAIN_HELP)
+app.command("atrium_server.cli_models_make:evaluate", name="evaluate", help=EVALUATE_HELP)
 Task = Callable[[Catalogue], Awaitable[None]]
 Name = Annotated[str, Parameter(help="The name of the model.")]
 Version = Annotated[str, Parameter(help="The version.")]
@@ -163,7 +186,7 @@ def list_models(
     async def task(catalogue: Catalogue) -> None:
         say_rows(await catalogue.rows(name), as_json=as_json)
 
-    return _run(where, task)
+    return run_task(where, task)
 
 
 @app.command(name="show", help=SHOW_HELP)
@@ -187,7 +210,7 @@ def show(
                       await catalogue.evaluations(name, version))
         say_version(shown, as_json=as_json)
 
-    return _run(where, task)
+    return run_task(where, task)
 
 
 # --- changing ----------------------------------------------------------------------------
@@ -209,7 +232,7 @@ def publish(
         say(f"{document.label} is {row.stage} ({document.id[:12]},"
             f" {document.size / 1e6:.1f} MB).")
 
-    return _run(where, task)
+    return run_task(where, task)
 
 
 @app.command(name="shadow", help=SHADOW_HELP)
@@ -266,7 +289,7 @@ def promote(
         )
         say_moves(name, moves)
 
-    return _run(where, task)
+    return run_task(where, task)
 
 
 async def _verdict(catalogue: Catalogue, name: str, version: str) -> Verdict:
@@ -311,10 +334,11 @@ def _order(where: Where | None, name: str, order: Order, why: Why | None) -> int
     async def task(catalogue: Catalogue) -> None:
         say_moves(name, await catalogue.order(name, order, (why or Why()).who))
 
-    return _run(where, task)
+    return run_task(where, task)
 
 
-def _run(where: Where | None, task: Task) -> int:
+def run_task(where: Where | None, task: Task) -> int:
+    """Open the catalogue and do it; returns the exit status."""
     async def work(place: Place) -> int:
         try:
             came_with = await trio.to_thread.run_sync(find_builtins)

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from model_samples import write_sample
 
 from atrium_server import cli, cli_models
-from atrium_server.registry.builtins import Builtins
+from atrium_server.registry.builtins import FOLDER, Builtins
 from atrium_server.registry.gate import Timed
 from atrium_server.registry.packages import Package
 
@@ -173,5 +173,77 @@ def test_the_command_is_one_of_atrium(capsys) -> None:
         cli.app(["models", "--help"])
     assert caught.value.code == 0
     out = capsys.readouterr().out
-    for command in ("list", "show", "publish", "shadow", "canary", "promote", "rollback", "retire"):
+    for command in ("list", "show", "train", "evaluate", "publish", "shadow", "canary", "promote",
+                    "rollback", "retire"):
         assert command in out
+
+
+# --- training and evaluation -------------------------------------------------------------
+
+
+@pytest.fixture
+def train(capsys) -> Callable[..., Answer]:
+    """`atrium models train ARGUMENTS`, without a database."""
+
+    def run(*arguments: object) -> Answer:
+        with pytest.raises(SystemExit) as caught:
+            cli_models.app(["train", *map(str, arguments)])
+        status = caught.value.code
+        assert isinstance(status, int)
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return run
+
+
+def test_the_version_that_came_with_atrium_is_evaluated_on_lines(models, tmp_path) -> None:
+    pytest.importorskip("torch")
+    (built_in,) = FOLDER.glob("moderation-*.json")
+    models("publish", built_in)
+    version = json.loads(built_in.read_bytes())["version"]
+    rows = [{"text": "you are a stupid bitch", "labels": {"toxic": 1}},
+            {"text": "good morning everybody", "labels": {"toxic": 0, "spam": 0}}]
+    lines = tmp_path / "lines.jsonl"
+    lines.write_text("\n".join(map(json.dumps, rows)))
+    status, out, err = models("evaluate", "moderation", version, "--set", lines)
+    assert (status, err) == (0, "")
+    assert "recall" in out
+    told = json.loads(models("show", "moderation", version, "--json")[1])
+    assert told["evaluations"]["lines.jsonl"] == {
+        "lines": 2, "roc_auc_toxic": 1.0, "roc_auc": 1.0, "recall": 1.0, "blocked": 0.0}
+    status, _, err = models("evaluate", "moderation", version, "--set", tmp_path / "gone.tsv")
+    assert (status, err.count("\n")) == (1, 1)
+    models("publish", sample(tmp_path, "1.0"))
+    assert "has no labels" in models("evaluate", "sample", "1.0", "--set", lines)[2]
+
+
+def test_what_is_trained_is_written_and_not_published(models, train, tmp_path, monkeypatch) -> None:
+    recipes = pytest.importorskip("atrium_server.training.recipes", exc_type=ModuleNotFoundError)
+    asked: list[Any] = []
+
+    def recipe(order: Any) -> Any:
+        asked.append(order)
+        order.progress("epoch 1", 1, 2)
+        return write_sample(order.folder, order.version, metrics={"score": 0.5})
+
+    monkeypatch.setattr(recipes, "RECIPES", {"sample": recipe, "moderation": recipe})
+    status, out, err = train("sample", "--version", "1.0", "--out", tmp_path / "out", "--seed", 3)
+    assert (status, err) == (0, "")
+    assert "score" in out
+    assert (asked[0].seed, asked[0].version, asked[0].feedback) == (3, "1.0", None)
+    assert models("publish", tmp_path / "out")[0] == 0
+    status, _, err = train("other", "--version", "1", "--out", tmp_path)
+    assert (status, "no recipe for 'other': there are moderation, sample" in err) == (1, True)
+    status, out, _ = models("train", "moderation", "--version", "2", "--with-feedback",
+                            "--out", tmp_path / "more")
+    assert (status, out.splitlines()[0]) == (0, "0 rows of feedback are learnt from.")
+    assert len(asked[-1].feedback) == 0
+    assert "leave --with-feedback out" in models(
+        "train", "sample", "--version", "2", "--with-feedback", "--out", tmp_path)[2]
+
+
+def test_data_that_is_not_there_is_told(train, tmp_path) -> None:
+    pytest.importorskip("torch")
+    status, _, err = train("emotion", "--version", "1", "--data", tmp_path / "none",
+                           "--out", tmp_path / "out")
+    assert (status, err.count("\n")) == (1, 1)

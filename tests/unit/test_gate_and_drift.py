@@ -79,9 +79,19 @@ def test_what_is_missing_worse_or_slow_may_not(
 def test_nothing_worse_by_more_than_the_margin_passes(
     candidate: float, live: float, margin: float
 ) -> None:
-    rules = Rules((Rule("auc", margin),), 64, 10.0)
+    rules = Rules((Rule("auc", margin),), rows=64, run_ms_max=10.0)
     passed = judge(measured("m@2", candidate), measured("m@1", live), rules).has_passed
     assert passed == (candidate >= live - margin)
+
+
+def test_what_is_measured_on_a_set_of_lines_has_rules_of_its_own() -> None:
+    def on(label: str, recall: float) -> Measured:
+        figures = {"roc_auc": 0.9, "recall": recall, "blocked": 0.01}
+        return Measured(label, Scored("lines", "cc", figures, is_held_out=False),
+                        Timed("cpu", 64, 4.0))
+
+    assert judge(on("m@2", 0.79), on("m@1", 0.8), RULES).has_passed
+    assert not judge(on("m@2", 0.77), on("m@1", 0.8), RULES).has_passed
 
 
 def test_models_have_rules() -> None:

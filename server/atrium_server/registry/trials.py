@@ -43,7 +43,7 @@ def scored_of(known: Known) -> list[Scored]:
     newest = sorted(evaluations, key=lambda each: each.at, reverse=True)
     found = [
         Scored(each.measured.subject, each.measured.subject_hash,
-               _numbers(msgspec.json.decode(each.measured.figures)))
+               _numbers(msgspec.json.decode(each.measured.figures)), is_held_out=False)
         for each in newest if each.measured.subject_hash
     ]
     figures = _numbers(document.content["metrics"])
