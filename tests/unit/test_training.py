@@ -14,10 +14,18 @@ from hypothesis import strategies as st
 from atrium_server.inference.models.text_head import from_tensors
 from atrium_server.registry.packages import unpack
 from atrium_server.registry.sources import open_source
-from atrium_server.training import emotion, generated, moderation, recipes, weak_labels
+from atrium_server.training import (
+    emotion,
+    generated,
+    moderation,
+    recipes,
+    together,
+    weak_labels,
+)
+from atrium_server.training.peers import Peers
 from atrium_server.training.scores import best_threshold, f1, recall, roc_auc, threshold_at
 from atrium_server.training.sources import DataAbsentError, cleaned, feelings, tweets
-from atrium_server.training.text_training import Held, Plan, logits_of, train
+from atrium_server.training.text_training import Held, Means, Plan, logits_of, train
 from atrium_server.training.texts import (
     Labelled,
     batches,
@@ -173,8 +181,8 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
             raise Stop
 
     with pytest.raises(Stop):
-        train(data, by_auc(data), PLAN, progress=until_the_third, folder=tmp_path)
-    resumed = train(data, by_auc(data), PLAN, folder=tmp_path)
+        train(data, by_auc(data), PLAN, Means(until_the_third, tmp_path))
+    resumed = train(data, by_auc(data), PLAN, Means(folder=tmp_path))
     assert resumed.epochs == PLAN.epochs
     assert torch.equal(whole.table.weight, resumed.head.table.weight)
     assert not list(tmp_path.glob("*.pt"))
@@ -182,11 +190,37 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_plan_is_left_alone(tmp_path: Path) -> None:
     data = small(100)
-    train(data, by_auc(data), replace(PLAN, epochs=1), folder=tmp_path)
+    train(data, by_auc(data), replace(PLAN, epochs=1), Means(folder=tmp_path))
     plan = replace(PLAN, epochs=2)
-    anew = train(data, by_auc(data), plan, folder=tmp_path).head
+    anew = train(data, by_auc(data), plan, Means(folder=tmp_path)).head
     fresh = train(data, by_auc(data), plan).head
     assert torch.equal(anew.table.weight, fresh.table.weight)
+
+
+def test_two_processes_reach_the_weights_that_one_reaches(tmp_path: Path) -> None:
+    data = small(60)
+    plan = replace(PLAN, epochs=2, batch=37)
+    alone = together.train(data, by_auc(data), plan, Means())
+    shared = together.train(data, by_auc(data), plan, Means(folder=tmp_path, processes=2))
+    assert shared.epochs == alone.epochs == 2
+    difference = logits_of(alone.head, data.features()) - logits_of(shared.head, data.features())
+    assert np.abs(difference).max() < 0.02
+
+
+def test_the_shares_of_a_batch_are_all_of_it() -> None:
+    rows, ids = np.arange(5), np.arange(12)
+    offsets = np.array([0, 3, 3, 7, 8, 12])
+    shares: list[tuple[list[int], list[list[int]]]] = []
+    for rank in range(3):
+        peers = Peers()
+        peers.rank, peers.count = rank, 3
+        mine, some, where = peers.part(rows, ids, offsets)
+        bags = [some[where[k]:where[k + 1]].tolist() for k in range(len(mine))]
+        shares.append((mine.tolist(), bags))
+    assert [row for mine, _ in shares for row in mine] == rows.tolist()
+    assert [bag for _, bags in shares for bag in bags] == [
+        ids[offsets[k]:offsets[k + 1]].tolist() for k in range(5)
+    ]
 
 
 def test_labels_that_nobody_knows_teach_nothing() -> None:

@@ -20,8 +20,9 @@ import torch
 from atrium_server.inference.models.text_head import TextHead, calibrate
 from atrium_server.training.scores import best_threshold, f1
 from atrium_server.training.sources import EMOTIONS, feelings
-from atrium_server.training.text_training import Held, Plan, logits_of, train
-from atrium_server.training.texts import F32, Labelled, Progress, labelled, near_keys, split
+from atrium_server.training.text_training import ALONE, Held, Means, Plan, logits_of
+from atrium_server.training.texts import F32, Labelled, labelled, near_keys, split
+from atrium_server.training.together import train
 
 OUTPUTS: Final = (*EMOTIONS, "valence")
 SHARES: Final = (0.9, 0.1)
@@ -58,11 +59,14 @@ def prepare(data: Path, seed: int) -> Parts:
     return Parts(whole.part(learned), whole.part(chosen), test.part(np.flatnonzero(fresh)))
 
 
-def make(
-    parts: Parts, plan: Plan = PLAN, *, progress: Progress = lambda what, done, total: None,
-    folder: Path | None = None,
-) -> Made:
+def make(parts: Parts, plan: Plan = PLAN, means: Means = ALONE) -> Made:
     """Train, calibrate and measure."""
+    trained = train(parts.train, held(parts), plan, means)
+    return Made(trained.head, finished(trained.head, parts), trained.epochs)
+
+
+def held(parts: Parts) -> Held:
+    """By what heads are compared: the mean of the classes' F1, each at its best threshold."""
     truths = parts.validation.targets[:, :_CLASSES] > 0.5
 
     def measure(logits: F32) -> float:
@@ -71,14 +75,16 @@ def make(
             for k in range(_CLASSES)
         ]))
 
-    trained = train(
-        parts.train, Held(parts.validation, measure), plan, progress=progress, folder=folder
-    )
-    head = trained.head
+    return Held(parts.validation, measure)
+
+
+def finished(head: TextHead, parts: Parts) -> dict[str, Any]:
+    """Calibrate a trained head, and measure it."""
+    truths = parts.validation.targets[:, :_CLASSES] > 0.5
     chosen = _sigmoid(logits_of(head, parts.validation.features()))
     thresholds = [best_threshold(chosen[:, k], truths[:, k]) for k in range(_CLASSES)]
     calibrate(head, [*thresholds, 0.5])
-    return Made(head, measured(head, parts.test), trained.epochs)
+    return measured(head, parts.test)
 
 
 def measured(head: TextHead, test: Labelled) -> dict[str, Any]:

@@ -25,16 +25,16 @@ from atrium_server.inference.models.text_head import TextHead, calibrate
 from atrium_server.training import generated, weak_labels
 from atrium_server.training.scores import recall, roc_auc, threshold_at
 from atrium_server.training.sources import conversations, feelings, tweets
-from atrium_server.training.text_training import Held, Measure, Plan, logits_of, train
+from atrium_server.training.text_training import ALONE, Held, Means, Measure, Plan, logits_of
 from atrium_server.training.texts import (
     F32,
     Labelled,
-    Progress,
     joined,
     labelled,
     near_keys,
     split,
 )
+from atrium_server.training.together import train
 
 LABELS: Final[tuple[str, ...]] = ("toxic", "hate", "insult", "threat", "sexual", "spam")
 SHARES: Final = (0.75, 0.10, 0.15)
@@ -86,18 +86,21 @@ def prepare(data: Path, seed: int, feedback: Labelled | None = None) -> Parts:
     )
 
 
-def make(
-    parts: Parts, plan: Plan = PLAN, *, progress: Progress = lambda what, done, total: None,
-    folder: Path | None = None,
-) -> Made:
+def make(parts: Parts, plan: Plan = PLAN, means: Means = ALONE) -> Made:
     """Train, calibrate and measure."""
-    trained = train(
-        parts.train, Held(parts.validation, _measure(parts.validation)), plan,
-        progress=progress, folder=folder,
-    )
-    head = trained.head
+    trained = train(parts.train, held(parts), plan, means)
+    return Made(trained.head, finished(trained.head, parts), trained.epochs)
+
+
+def held(parts: Parts) -> Held:
+    """By what heads are compared."""
+    return Held(parts.validation, _measure(parts.validation))
+
+
+def finished(head: TextHead, parts: Parts) -> dict[str, Any]:
+    """Calibrate a trained head, and measure it."""
     calibrate(head, _thresholds(head, parts))
-    return Made(head, measured(head, parts), trained.epochs)
+    return measured(head, parts)
 
 
 def _thresholds(head: TextHead, parts: Parts) -> list[float]:
@@ -122,6 +125,9 @@ def measured(head: TextHead, parts: Parts) -> dict[str, Any]:
     truths = np.concatenate([toxic, np.zeros(len(chat), bool)])
     threshold = threshold_at(chat[:, 0], 0.005)
     return {
+        # The two that the registry's gate reads: on tweets alone, which is harder than with chat.
+        "roc_auc": _rounded(roc_auc(votes[:, 0], toxic)),
+        "recall": _rounded(recall(votes[:, 0], toxic, 0.5)),
         "roc_auc_toxic_tweets": _rounded(roc_auc(votes[:, 0], toxic)),
         "roc_auc_toxic_with_chat": _rounded(roc_auc(together, truths)),
         "roc_auc_hate_tweets": _rounded(roc_auc(votes[:, 1], hate)),

@@ -20,6 +20,7 @@ from atrium_server.moderation.features import BUCKETS, VERSION
 from atrium_server.registry.documents import Document
 from atrium_server.registry.writing import Card, write_version
 from atrium_server.training import emotion, moderation
+from atrium_server.training.text_training import Means
 from atrium_server.training.texts import Labelled, Progress
 
 
@@ -38,6 +39,12 @@ class Order:
     progress: Progress = lambda what, done, total: None
     created: str = ""
     """A date; today's if it is empty."""
+    processes: int = 1
+    """That share the work."""
+
+    def means(self, name: str) -> Means:
+        """What its training has at hand."""
+        return Means(self.progress, self.folder / f"checkpoint-{name}", self.processes)
 
 
 _DAVIDSON: Final = {
@@ -77,10 +84,7 @@ def train(name: str, order: Order) -> Document:
 
 def _moderation(order: Order) -> Document:
     parts = moderation.prepare(order.data, order.seed, order.feedback)
-    made = moderation.make(
-        parts, moderation.with_seed(order.seed), progress=order.progress,
-        folder=order.folder / "checkpoint-moderation",
-    )
+    made = moderation.make(parts, moderation.with_seed(order.seed), order.means("moderation"))
     sources: list[Mapping[str, Any]] = [_DAVIDSON, _CHITCHAT, _GOEMOTIONS, _OWN]
     feedback = 0 if order.feedback is None else len(order.feedback)
     return written(made.head, order, Made(
@@ -94,10 +98,7 @@ def _moderation(order: Order) -> Document:
 
 def _emotion(order: Order) -> Document:
     parts = emotion.prepare(order.data, order.seed)
-    made = emotion.make(
-        parts, emotion.with_seed(order.seed), progress=order.progress,
-        folder=order.folder / "checkpoint-emotion",
-    )
+    made = emotion.make(parts, emotion.with_seed(order.seed), order.means("emotion"))
     return written(made.head, order, Made(
         "emotion", emotion.OUTPUTS, made.metrics, made.epochs,
         {"sources": [_GOEMOTIONS], "split": "90 % of the file train trains, 10 % chooses; the file"

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -26,6 +26,7 @@ from torch import nn
 
 from atrium_server.inference.models.text_head import TextHead
 from atrium_server.moderation.features import Bags
+from atrium_server.training.peers import Peers
 from atrium_server.training.texts import F32, I64, Labelled, Progress, batches
 
 _STATE: Final = "state.safetensors"
@@ -73,6 +74,26 @@ class Held:
     """How good the logits of these rows are, (rows, labels); more is better."""
 
 
+def _silent(what: str, done: int, total: int) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a training has at hand."""
+
+    progress: Progress = _silent
+    """Told after each batch."""
+    folder: Path | None = None
+    """Where checkpoints are kept and looked for; None for no checkpoints."""
+    processes: int = 1
+    """That share the work (`together`)."""
+    peers: Peers = field(default_factory=Peers)
+
+
+ALONE: Final = Means()
+
+
 @dataclass(slots=True)
 class _Run:
     """A training under way."""
@@ -86,55 +107,64 @@ class _Run:
 
 
 def train(
-    data: Labelled, held: Held, plan: Plan, *,
-    progress: Progress = lambda what, done, total: None, folder: Path | None = None,
+    data: Labelled, held: Held | None, plan: Plan, means: Means = ALONE
 ) -> Trained:
     """Train a head.
 
     Args:
         data: what it learns from.
-        held: by which epochs are compared.
-        progress: told after each batch.
-        folder: where checkpoints are kept and looked for; None for no checkpoints.
+        held: by which epochs are compared; None for a peer that only computes its share.
+        plan: how.
+        means: what it has at hand.
 
     Returns:
         The head of the best epoch, not calibrated.
     """
-    run = _begin(data, plan)
+    peers, folder = means.peers, means.folder
+    run = _begin(data, plan, peers.device)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         _resume(run, plan, folder)
-    seen, others = data.features(), held.data.features()
-    while run.epoch < plan.epochs and run.since_best <= plan.patience:
-        _epoch(run, data, seen, plan, progress)
+    seen = data.features()
+    others = held.data.features() if held is not None else None
+    while not peers.agree(run.epoch >= plan.epochs or run.since_best > plan.patience):
+        _epoch(run, data, seen, plan, means)
         run.epoch += 1
-        figure = held.measure(logits_of(run.head, others))
-        if figure > run.best:
-            run.best, run.since_best = figure, 0
-            run.best_state = {k: v.clone() for k, v in run.head.state_dict().items()}
-        else:
-            run.since_best += 1
+        if held is None or others is None:
+            continue
+        _compare(run, held.measure(logits_of(run.head, others)))
         if folder is not None:
             _keep(run, plan, folder)
     if run.best_state is not None:
         run.head.load_state_dict(run.best_state)
-    return Trained(run.head.eval(), run.best, run.epoch)
+    return Trained(run.head.cpu().eval(), run.best, run.epoch)
+
+
+def _compare(run: _Run, figure: float) -> None:
+    if figure > run.best:
+        run.best, run.since_best = figure, 0
+        run.best_state = {k: v.clone() for k, v in run.head.state_dict().items()}
+    else:
+        run.since_best += 1
 
 
 def logits_of(head: TextHead, features: Bags, size: int = 2_048) -> F32:
     """The logits of all rows."""
     head.eval()
     rows = np.arange(len(features.offsets) - 1)
+    place = head.bias.device
     with torch.inference_mode():
         parts = [
-            head.logits(torch.from_numpy(ids), torch.from_numpy(offsets)).numpy()
+            head.logits(
+                torch.from_numpy(ids).to(place), torch.from_numpy(offsets).to(place)
+            ).float().cpu().numpy()
             for _, ids, offsets in batches(features, rows, size)
         ]
     labels = head.bias.shape[0]
     return np.concatenate(parts) if parts else np.zeros((0, labels), np.float32)
 
 
-def _begin(data: Labelled, plan: Plan) -> _Run:
+def _begin(data: Labelled, plan: Plan, device: torch.device) -> _Run:
     torch.manual_seed(plan.seed)
     labels = data.targets.shape[1]
     head = TextHead(plan.width, labels, has_hidden=plan.has_hidden)
@@ -144,11 +174,12 @@ def _begin(data: Labelled, plan: Plan) -> _Run:
     shares = (np.nan_to_num(data.targets).sum(axis=0) / known.clip(min=1)).clip(0.001, 0.999)
     with torch.no_grad():
         head.bias.copy_(torch.logit(torch.from_numpy(shares.astype(np.float32))))
+    head.to(device)
     weights = [each for each in head.parameters() if each.requires_grad]
     return _Run(head, torch.optim.Adam(weights, lr=plan.rate, weight_decay=plan.decay))
 
 
-def _epoch(run: _Run, data: Labelled, seen: Bags, plan: Plan, progress: Progress) -> None:
+def _epoch(run: _Run, data: Labelled, seen: Bags, plan: Plan, means: Means) -> None:
     chance = np.random.default_rng((plan.seed, run.epoch))
     order = chance.permutation(len(data)).astype(np.int64)
     total = -(-len(order) // plan.batch)
@@ -156,14 +187,19 @@ def _epoch(run: _Run, data: Labelled, seen: Bags, plan: Plan, progress: Progress
     for group in run.optimizer.param_groups:
         group["lr"] = rate
     run.head.train()
+    peers = means.peers
     for step, (rows, ids, offsets) in enumerate(batches(seen, order, plan.batch)):
         ids, offsets = _without_some(ids, offsets, plan.drop, chance)
-        logits = run.head.logits(torch.from_numpy(ids), torch.from_numpy(offsets))
-        loss = _loss(logits, data.targets[rows], data.weights[rows])
+        mine, ids, offsets = peers.part(rows, ids, offsets)
+        logits = run.head.logits(
+            torch.from_numpy(ids).to(peers.device), torch.from_numpy(offsets).to(peers.device)
+        )
+        loss = _loss(logits, data.targets[mine], data.weights[mine], peers)
         run.optimizer.zero_grad()
         cast("Any", loss).backward()
+        peers.join_gradients(run.head)
         run.optimizer.step()
-        progress(f"epoch {run.epoch + 1} of {plan.epochs}", step + 1, total)
+        means.progress(f"epoch {run.epoch + 1} of {plan.epochs}", step + 1, total)
 
 
 def _without_some(
@@ -177,25 +213,27 @@ def _without_some(
     return ids[is_kept], kept[offsets]
 
 
-def _loss(logits: torch.Tensor, targets: F32, weights: F32) -> torch.Tensor:
-    is_known = torch.from_numpy(~np.isnan(targets)).float()
-    wanted = torch.from_numpy(np.nan_to_num(targets))
+def _loss(logits: torch.Tensor, targets: F32, weights: F32, peers: Peers) -> torch.Tensor:
+    """This one's share of the mean over all that is known of the batch."""
+    place = logits.device
+    is_known = torch.from_numpy(~np.isnan(targets)).float().to(place)
+    wanted = torch.from_numpy(np.nan_to_num(targets)).to(place)
     losses = nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-    counted = losses * is_known * torch.from_numpy(weights)[:, None]
-    return counted.sum() / is_known.sum().clamp(min=1)
+    counted = losses * is_known * torch.from_numpy(weights).to(place)[:, None]
+    return counted.sum() / peers.total(is_known.sum()).clamp(min=1)
 
 
 # --- checkpoints ------------------------------------------------------------------------------
 
 
 def _keep(run: _Run, plan: Plan, folder: Path) -> None:
-    arrays = {f"head.{k}": v.numpy() for k, v in run.head.state_dict().items()}
+    arrays = {f"head.{k}": v.cpu().numpy() for k, v in run.head.state_dict().items()}
     for number, state in run.optimizer.state_dict()["state"].items():
         for name, value in state.items():
-            arrays[f"optimizer.{number}.{name}"] = value.numpy()
+            arrays[f"optimizer.{number}.{name}"] = value.cpu().numpy()
     save_file(arrays, folder / f"{_STATE}.new")
     if run.since_best == 0 and run.best_state is not None:
-        save_file({k: v.numpy() for k, v in run.best_state.items()}, folder / _BEST)
+        save_file({k: v.cpu().numpy() for k, v in run.best_state.items()}, folder / _BEST)
     about = {"plan": asdict(plan), "epoch": run.epoch, "best": run.best,
              "since_best": run.since_best}
     (folder / f"{_ABOUT}.new").write_text(json.dumps(about), encoding="utf-8")
