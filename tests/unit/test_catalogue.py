@@ -23,7 +23,7 @@ from atrium_server.persistence.model_rows import (
     Stage,
 )
 from atrium_server.registry.builtins import Builtins, find_builtins, version_key
-from atrium_server.registry.catalogue import POLL_S, Catalogue, Who
+from atrium_server.registry.catalogue import AGAIN_S, POLL_S, Catalogue, Who
 from atrium_server.registry.errors import ModelError
 from atrium_server.registry.files import ObjectFiles
 from atrium_server.registry.signature import Field, Signature
@@ -228,9 +228,10 @@ async def test_a_server_sees_what_another_process_did(
     new = await console.publish(tmp_path / "new", ME)  # threads and a virtual clock do not mix
     told: list[Standing] = []
 
-    async def tell(standing: Standing) -> None:
+    async def tell(standing: Standing) -> bool:
         await trio.lowlevel.checkpoint()
         told.append(standing)
+        return True
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(server.run, tell)
@@ -267,9 +268,10 @@ async def test_a_store_that_does_not_answer_is_asked_again(
     await home.catalogue().adopt("0.1")
     store, told = Failing(home.store), list[Standing]()
 
-    async def tell(standing: Standing) -> None:
+    async def tell(standing: Standing) -> bool:
         await trio.lowlevel.checkpoint()
         told.append(standing)
+        return True
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(home.catalogue(store).run, tell)
@@ -279,6 +281,26 @@ async def test_a_store_that_does_not_answer_is_asked_again(
         await trio.sleep(POLL_S)
         assert len(told) == 1
         nursery.cancel_scope.cancel()
+
+
+async def test_what_could_not_be_put_to_use_is_told_again(
+    home: Home, tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    write_sample(tmp_path / "builtin", "1")
+    catalogue, at = home.catalogue(), list[float]()
+    await catalogue.adopt("0.1")
+    began = trio.current_time()
+
+    async def tell(standing: Standing) -> bool:
+        await trio.lowlevel.checkpoint()
+        at.append(trio.current_time() - began)
+        return len(at) > 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(catalogue.run, tell)
+        await trio.sleep(10 * AGAIN_S)
+        nursery.cancel_scope.cancel()
+    assert at == [0.0, AGAIN_S]
 
 
 # --- which figures are compared ----------------------------------------------------------

@@ -32,6 +32,7 @@ version of their own, or rolled a built-in one back, is left alone.
 from __future__ import annotations
 
 import logging
+import math
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -72,7 +73,10 @@ TRIES_MAX: Final = 5
 SERVER: Final = "server"
 """Who adopts and demotes."""
 PUBLISHED: Final = "published"
-Told = Callable[[Standing], Awaitable[None]]
+AGAIN_S: Final = 30.0
+"""So long until what could not be put to use is told once more."""
+Told = Callable[[Standing], Awaitable[bool]]
+"""Whether it could be done."""
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +88,14 @@ class Who:
     actor: str
     why: str = ""
     figures: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was told of a model, and when it is to be told again."""
+
+    sequence: int
+    again_s: float
 
 
 class Catalogue:
@@ -259,8 +271,11 @@ class Catalogue:
     # --- watching ---------------------------------------------------------------------------
 
     async def run(self, told: Told) -> None:
-        """Tell how models stand: all at first, and then each that changes, for ever."""
-        seen: dict[str, int] = {}
+        """Tell how models stand: all at first, and then each that changes, for ever.
+
+        What `told` could not put to use is told again after AGAIN_S.
+        """
+        seen: dict[str, _Seen] = {}
         while True:
             try:
                 await self._look(seen, told)
@@ -270,12 +285,14 @@ class Catalogue:
                 logger.warning("stages of models could not be read: %s", error)
             await trio.sleep(POLL_S)
 
-    async def _look(self, seen: dict[str, int], told: Told) -> None:
+    async def _look(self, seen: dict[str, _Seen], told: Told) -> None:
         for name, sequence in (await self.store.sequences()).items():
-            if seen.get(name) != sequence:
+            known = seen.get(name)
+            if known is None or known.sequence != sequence or known.again_s <= trio.current_time():
                 standing = await self.standing(name)
-                await told(standing)
-                seen[name] = standing.sequence
+                is_done = await told(standing)
+                again_s = math.inf if is_done else trio.current_time() + AGAIN_S
+                seen[name] = _Seen(standing.sequence, again_s)
 
     def _id(self) -> uuid.UUID:
         return uuid7(self._clock())
