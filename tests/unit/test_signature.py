@@ -110,3 +110,13 @@ def test_a_part_of_a_bag_is_those_rows(lines: list[list[int]], data: st.DataObje
     rows = [part.values[low:high].tolist()
             for low, high in zip(part.offsets[:-1], part.offsets[1:], strict=True)]
     assert rows == lines[start:stop]
+
+
+def test_examples_of_two_bags_are_of_one_size_in_each_row() -> None:
+    counts = Field("counts", "float32", is_bag=True)
+    made = example_rows(Signature((TOKENS, counts), SIGNATURE.outputs), 9)
+    tokens, weights = made["tokens"], made["counts"]
+    assert isinstance(tokens, Bag)
+    assert isinstance(weights, Bag)
+    assert np.array_equal(tokens.offsets, weights.offsets)
+    assert tokens.values.size == weights.values.size == tokens.offsets[-1] > 0

@@ -82,13 +82,16 @@ def _count_bag(bag: Bag, field: Field) -> int:
 
 
 def example_rows(signature: Signature, count: int, seed: int = 0) -> dict[str, Array | Bag]:
-    """Rows of numbers by chance that fit, to warm a model with and to time it."""
+    """Rows of numbers by chance that fit, to warm a model with and to time it.
+
+    All bags of a row are of one size, since there may be as many weights as there are numbers.
+    """
     chance = np.random.default_rng(seed)
+    offsets = np.zeros(count + 1, np.int64)
+    np.cumsum(chance.integers(20, 200, count), out=offsets[1:])
     made: dict[str, Array | Bag] = {}
     for field in signature.inputs:
         if field.is_bag:
-            sizes = chance.integers(20, 200, count)
-            offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
             made[field.name] = Bag(_numbers(field, (int(offsets[-1]),), chance), offsets)
         else:
             made[field.name] = _numbers(field, (count, *field.shape), chance)
