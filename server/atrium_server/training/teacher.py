@@ -36,7 +36,10 @@ _EPSILON: Final = 1e-12
 class Course:
     """How a teacher is tuned."""
 
-    epochs: int = 2
+    epochs: int = 3
+    last: int = 2
+    """The epoch after which it ends, before its rate has come to nothing: the third is what the
+    labels' own mistakes are learned in."""
     batch: int = 48
     rate: float = 1.2e-4
     """Of the encoder's weights, at its highest."""
@@ -158,7 +161,7 @@ def tune(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / (course.warmup * steps), 1 - step / (steps + 1))
     )
-    for epoch in range(course.epochs):
+    for epoch in range(min(course.epochs, course.last)):
         kept = folder / f"teacher-{epoch + 1}.safetensors" if folder is not None else None
         chance = np.random.default_rng((course.seed, epoch))
         teacher.train()
