@@ -149,9 +149,19 @@ Evaluate the live version on the same file: what was measured on the same lines 
 of a .jsonl is {"text": "...", "labels": {"toxic": 1}}. It needs torch.
 """
 
+COMPRESS_HELP = """Make a smaller version, and print what each way of doing so costs.
+
+For example:
+
+  atrium models compress moderation 1.1 --as 1.1s --set lines.tsv
+
+A way that loses more than --loss-max is refused. Nothing is published. It needs torch.
+"""
+
 app = App(name="models", help=HELP, help_format="plaintext")
 app.command("atrium_server.cli_models_make:train", name="train", help=TRAIN_HELP)
 app.command("atrium_server.cli_models_make:evaluate", name="evaluate", help=EVALUATE_HELP)
+app.command("atrium_server.cli_models_make:compress", name="compress", help=COMPRESS_HELP)
 Task = Callable[[Catalogue], Awaitable[None]]
 Name = Annotated[str, Parameter(help="The name of the model.")]
 Version = Annotated[str, Parameter(help="The version.")]

@@ -1,4 +1,4 @@
-"""The commands of `atrium models` that make versions and measure them: train, evaluate.
+"""The commands of `atrium models` that make versions and measure them.
 
 They need torch and the training data, which most who run a server have not; what is missing is said
 in a sentence. What is trained is written to a folder and published by nobody but its reader: to
@@ -156,6 +156,43 @@ def evaluate(
             say(f"  {figure:<40} {value}")
 
     return run_task(where, task)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Smaller:
+    """What is made of a version."""
+
+    version: Annotated[str, Parameter(name="--as", help="What it is to be called.",
+                                      metavar="VERSION")]
+    rows: Annotated[Path, Parameter(name="--set", help="Lines with labels, .tsv or .jsonl.",
+                                    metavar="FILE")]
+    out: Annotated[Path, Parameter(help="Where it is written.", metavar="DIR")] = Path("trained")
+    way: Annotated[str, Parameter(help="One of the ways in the table.")] = ""
+    loss_max: Annotated[float, Parameter(help="So much of the mean area may be lost.")] = 0.005
+
+
+def compress(name: Name, version: Version, *, how: Smaller, where: Where | None = None) -> int:
+    """Make a smaller version; returns the exit status."""
+
+    async def task(catalogue: Catalogue) -> None:
+        package = await catalogue.load(name, version)
+        with bar("trying", is_measured=False):
+            table, document = await trio.to_thread.run_sync(_smaller, package, how)
+        for line in (("way", "area", "lost", "a line", "size"), *table.lines()):
+            say("{:<44}{:>8}{:>9}{:>11}{:>10}".format(*line))
+        path = how.out / f"{document.name}-{document.version}.json"
+        say(f"{document.label} is {document.content['settings']['way']}.")
+        say(f"To publish it: atrium models publish {path}")
+
+    return run_task(where, task)
+
+
+def _smaller(package: Any, how: Smaller) -> Any:
+    with _in_sentences():
+        from atrium_server.training.smaller import Wanted, make_smaller
+    wanted = Wanted(how.version, how.rows, how.out, how.loss_max, how.way)
+    return make_smaller(package, wanted)
 
 
 def _measured(package: Any, path: Path) -> Any:

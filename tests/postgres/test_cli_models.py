@@ -173,8 +173,8 @@ def test_the_command_is_one_of_atrium(capsys) -> None:
         cli.app(["models", "--help"])
     assert caught.value.code == 0
     out = capsys.readouterr().out
-    for command in ("list", "show", "train", "evaluate", "publish", "shadow", "canary", "promote",
-                    "rollback", "retire"):
+    for command in ("list", "show", "train", "evaluate", "compress", "publish", "shadow",
+                    "canary", "promote", "rollback", "retire"):
         assert command in out
 
 
@@ -215,6 +215,32 @@ def test_the_version_that_came_with_atrium_is_evaluated_on_lines(models, tmp_pat
     assert (status, err.count("\n")) == (1, 1)
     models("publish", sample(tmp_path, "1.0"))
     assert "has no labels" in models("evaluate", "sample", "1.0", "--set", lines)[2]
+
+
+def test_a_smaller_version_is_written_with_what_each_way_costs(models, tmp_path) -> None:
+    pytest.importorskip("torch")
+    (built_in,) = FOLDER.glob("moderation-*.json")
+    models("publish", built_in)
+    version = json.loads(built_in.read_bytes())["version"]
+    lines = tmp_path / "lines.jsonl"
+    lines.write_text("\n".join(
+        json.dumps({"text": text, "labels": {"toxic": is_toxic}}) for text, is_toxic in (
+            ("you are a stupid bitch", 1), ("fuck you", 1), ("good morning everybody", 0),
+            ("where is the stage?", 0))
+    ))
+    command = ("compress", "moderation", version, "--set", lines, "--out", tmp_path / "out")
+    status, out, err = models(*command, "--as", "9.0", "--way", "int8, 1/2 of the rows")
+    assert (status, err) == (0, "")
+    assert "float32" in out
+    assert "moderation@9.0 is int8, 1/2 of the rows." in out
+    assert models("publish", tmp_path / "out")[0] == 0
+    card = json.loads(models("show", "moderation", "9.0", "--json")[1])["document"]
+    assert card["metrics"]["compressed_from"] == f"moderation@{version}"
+    assert "no way 'zip'" in models(*command, "--as", "9.1", "--way", "zip")[2]
+    assert "was not evaluated" in models("promote", "moderation", "9.0")[2]
+    models("publish", sample(tmp_path, "1.0"))
+    assert "only text_head" in models(
+        "compress", "sample", "1.0", "--set", lines, "--as", "2", "--out", tmp_path / "x")[2]
 
 
 def test_what_is_trained_is_written_and_not_published(models, train, tmp_path, monkeypatch) -> None:

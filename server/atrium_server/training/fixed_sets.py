@@ -31,6 +31,7 @@ from atrium_server.inference.staging import Staging
 from atrium_server.moderation.evaluation import CaseError, parse
 from atrium_server.registry.errors import ModelError
 from atrium_server.training.scores import roc_auc
+from atrium_server.training.text_training import Held
 from atrium_server.training.texts import F32, Labelled, labelled
 
 BYTES_MAX: Final = 256 * 1_048_576
@@ -106,22 +107,36 @@ def measure(loaded: Loaded, labels: Sequence[str], fixed: FixedSet) -> dict[str,
     """The figures of a version on a set."""
     scores, targets = _scores(loaded, fixed.lines), fixed.lines.targets
     figures: dict[str, Any] = {"lines": len(fixed.lines)}
-    areas: list[float] = []
-    for column, label in enumerate(labels):
-        is_known = ~np.isnan(targets[:, column])
-        area = roc_auc(scores[is_known, column], targets[is_known, column] > AT)
-        if not np.isnan(area):
-            areas.append(area)
-            figures[f"roc_auc_{label}"] = round(area, 4)
+    areas = _areas(scores, targets)
+    figures.update({f"roc_auc_{labels[column]}": round(area, 4) for column, area in areas.items()})
     is_any = np.nan_to_num(targets).max(axis=1) > AT
     is_found = scores.max(axis=1) >= AT
     if areas:
-        figures["roc_auc"] = round(float(np.mean(areas)), 4)
+        figures["roc_auc"] = round(float(np.mean([*areas.values()])), 4)
     if is_any.any():
         figures["recall"] = round(float(is_found[is_any].mean()), 4)
     if not is_any.all():
         figures["blocked"] = round(float(is_found[~is_any].mean()), 5)
     return figures
+
+
+def held(fixed: FixedSet) -> Held:
+    """The set as what heads are compared by: the mean area over the labels. Raises ModelError."""
+    targets = fixed.lines.targets
+    if not _areas(np.zeros_like(targets), targets):
+        raise ModelError(f"{fixed.name} has lines of both kinds of no label: add some.")
+    return Held(fixed.lines, lambda logits: float(np.mean([*_areas(logits, targets).values()])))
+
+
+def _areas(scores: F32, targets: F32) -> dict[int, float]:
+    """By the column of each label of which there are lines of both kinds."""
+    found: dict[int, float] = {}
+    for column in range(targets.shape[1]):
+        is_known = ~np.isnan(targets[:, column])
+        area = roc_auc(scores[is_known, column], targets[is_known, column] > AT)
+        if not np.isnan(area):
+            found[column] = area
+    return found
 
 
 def _scores(loaded: Loaded, lines: Labelled) -> F32:
