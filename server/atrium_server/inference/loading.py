@@ -18,6 +18,7 @@ from atrium_server.registry.errors import ModelError
 from atrium_server.registry.packages import Package
 
 KINDS: Final = {
+    "picture_net": "atrium_server.inference.models.picture_net",
     "profanity": "atrium_server.inference.models.profanity",
     "text_head": "atrium_server.inference.models.text_head",
 }
