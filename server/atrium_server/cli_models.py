@@ -15,7 +15,6 @@ else needs no torch.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +27,10 @@ from cyclopts import App, Parameter
 from atrium_server.cli_models_words import Shown, say_history, say_moves, say_rows, say_version
 from atrium_server.cli_place import EXIT_NOT_DONE, Place, Where, bar, run, say, tell_all
 from atrium_server.persistence.model_rows import NewEvaluation, Op
-from atrium_server.persistence.sql_models import SqlModels
-from atrium_server.registry.builtins import find_builtins
 from atrium_server.registry.catalogue import Catalogue, Who
 from atrium_server.registry.errors import ModelError
-from atrium_server.registry.files import MODELS_FOLDER, ObjectFiles
 from atrium_server.registry.gate import Measured, Timed, Verdict, judge, rules_of
+from atrium_server.registry.opening import open_catalogue
 from atrium_server.registry.packages import Package
 from atrium_server.registry.stages import CANARY_SHARE_DEFAULT, Order
 from atrium_server.registry.trials import Known, scored_pair
@@ -351,9 +348,7 @@ def run_task(where: Where | None, task: Task) -> int:
     """Open the catalogue and do it; returns the exit status."""
     async def work(place: Place) -> int:
         try:
-            came_with = await trio.to_thread.run_sync(find_builtins)
-            files = ObjectFiles(place.config.data_dir / MODELS_FOLDER, came_with.paths)
-            catalogue = Catalogue(SqlModels(place.database), files, came_with, time.time)
+            catalogue = await open_catalogue(place.config.data_dir, place.database)
             await task(catalogue)
         except ModelError as error:
             tell_all([error.sentence])

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from model_samples import write_sample
 
 from atrium_server import cli, cli_models
+from atrium_server.registry import opening
 from atrium_server.registry.builtins import FOLDER, Builtins
 from atrium_server.registry.gate import Timed
 from atrium_server.registry.packages import Package
@@ -29,7 +30,7 @@ def models(capsys, monkeypatch, database_url, tmp_path) -> Callable[..., Answer]
     """`atrium models ARGUMENTS`, with a device on which each batch takes 2 ms."""
     for name in [name for name in os.environ if name.startswith("ATRIUM_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr(cli_models, "find_builtins", Builtins)
+    monkeypatch.setattr(opening, "find_builtins", Builtins)
     monkeypatch.setattr(cli_models, "_timed", lambda package, rows: Timed("cpu", rows, 2.0))
 
     def run(*arguments: object) -> Answer:

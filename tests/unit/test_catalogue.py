@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from atrium_server.registry.builtins import Builtins, find_builtins, version_key
 from atrium_server.registry.catalogue import AGAIN_S, POLL_S, Catalogue, Who
 from atrium_server.registry.errors import ModelError
 from atrium_server.registry.files import ObjectFiles
+from atrium_server.registry.opening import adopt, open_catalogue
 from atrium_server.registry.signature import Field, Signature
 from atrium_server.registry.stages import Order, Standing
 from atrium_server.registry.trials import scored_pair
@@ -193,6 +195,15 @@ async def test_what_an_operator_chose_stays(home: Home, tmp_path: Path) -> None:
     assert (await stages(catalogue))["3"] is Stage.CANDIDATE
 
 
+async def test_an_older_program_takes_nothing_back(home: Home, tmp_path: Path) -> None:
+    write_sample(tmp_path / "builtin", "2")
+    await home.catalogue().adopt("0.2")
+    write_sample(tmp_path / "older", "1")
+    older = home.catalogue(builtin="older")
+    assert await older.adopt("0.1") == []
+    assert await stages(older) == {"1": Stage.CANDIDATE, "2": Stage.LIVE}
+
+
 async def test_a_builtin_that_changed_without_a_new_version_is_told(
     home: Home, tmp_path: Path
 ) -> None:
@@ -201,6 +212,15 @@ async def test_a_builtin_that_changed_without_a_new_version_is_told(
     write_sample(tmp_path / "builtin", "1", seed=5)
     (problem,) = await home.catalogue().adopt("0.1")
     assert "sample@1 is known already, with other content" in problem
+
+
+async def test_without_a_database_what_came_with_atrium_is_in_use(tmp_path: Path) -> None:
+    catalogue = await open_catalogue(tmp_path, None)
+    await adopt(catalogue, "0.1")
+    standing = await catalogue.standing("moderation")
+    assert standing.live is not None
+    await catalogue.load("moderation", standing.live)
+    assert not (tmp_path / "models").exists()
 
 
 def test_a_broken_installation_is_told(tmp_path: Path) -> None:
@@ -306,10 +326,10 @@ async def test_what_could_not_be_put_to_use_is_told_again(
 # --- which figures are compared ----------------------------------------------------------
 
 
-def evaluation(row: ModelRow, subject: str, score: float) -> Evaluation:
+def evaluation(row: ModelRow, subject: str, score: float, day: int = 1) -> Evaluation:
     figures = msgspec.json.encode({"score": score, "by": "us", "is_new": True})
     measured = NewEvaluation("sample", row.model.version, subject, subject * 2, figures)
-    return Evaluation(measured, row.registered_at)
+    return Evaluation(measured, row.registered_at + timedelta(days=day))
 
 
 async def test_figures_of_the_same_rows_are_compared(home: Home, tmp_path: Path) -> None:
@@ -331,8 +351,10 @@ async def test_figures_of_the_same_rows_are_compared(home: Home, tmp_path: Path)
     assert mine is not None
     assert theirs is not None
     assert mine.dataset_hash != theirs.dataset_hash
-    measured = [(document, [evaluation(row, "x", 0.9)]) for (document, _), row
-                in zip(known, rows, strict=True)]
+    measured = [
+        (document, [evaluation(row, "x", 0.8), evaluation(row, "y", 0.9, day=2)])
+        for (document, _), row in zip(known, rows, strict=True)
+    ]
     mine, theirs = scored_pair(measured[2], measured[0])
     assert mine is not None
     assert theirs is not None

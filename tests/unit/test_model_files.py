@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pickle
+import stat
 import struct
 import threading
 import zipfile
@@ -119,6 +120,12 @@ def test_weights_that_are_no_numbers_are_refused() -> None:
         read_tensors(save({"a": np.ones(2, np.float32), "b": np.full(2, np.nan, np.float16)}), "w")
 
 
+def test_a_header_that_is_too_long_is_refused_however_whole_it_is() -> None:
+    told = b"{}" + b" " * limits.MODEL_HEADER_BYTES_MAX
+    with pytest.raises(ModelError, match=r"its header would be 1,048,578 bytes long"):
+        read_tensors(struct.pack("<Q", len(told)) + told, "w")
+
+
 # --- the store ---------------------------------------------------------------------------
 
 
@@ -154,6 +161,31 @@ def test_what_was_changed_on_the_disk_is_noticed_and_mended(
             load_package(files, id)
         assert publish(files, folder) == id
         load_package(files, id)
+
+
+def test_another_document_under_the_same_name_is_noticed(
+    files: ObjectFiles, folder: Path, tmp_path: Path
+) -> None:
+    id = publish(files, folder)
+    write_sample(tmp_path / "other", seed=5)
+    publish(files, tmp_path / "other")
+    files.path_of(id).write_bytes((tmp_path / "other" / "sample-1.0.json").read_bytes())
+    with pytest.raises(ModelError, match="not what it was when it was published"):
+        load_package(files, id)
+
+
+def test_bytes_are_on_disk_before_they_have_their_name_and_the_name_after(
+    files: ObjectFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[bool, bool]] = []
+    path = files.path_of(hashlib.sha256(b"data").hexdigest())
+
+    def fsync(fd: int) -> None:
+        seen.append((stat.S_ISDIR(os.fstat(fd).st_mode), path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    files.keep(b"data")
+    assert seen == [(False, False), (True, True)]
 
 
 def test_links_and_words_that_are_no_hash_are_refused(files: ObjectFiles, folder: Path) -> None:

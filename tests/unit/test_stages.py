@@ -59,6 +59,14 @@ def test_roll_backs_go_back_and_not_to_and_fro() -> None:
     assert standing.live == "1"
 
 
+def test_no_roll_back_leads_to_what_was_retired_or_demoted() -> None:
+    live = walk(*publish("1", "2"), promote("1"), promote("2"), Order(Op.SHADOW, "1"))
+    assert live.predecessor == "1"
+    for op in (Op.RETIRE, Op.DEMOTE):
+        with pytest.raises(ModelError, match="No version of sample was live before 2"):
+            walk(Order(op, "1"), Order(Op.ROLLBACK), start=live)
+
+
 def test_who_comes_displaces_who_is_there() -> None:
     standing = walk(*publish("1", "2", "3"), promote("1"), Order(Op.CANARY, "2", 0.2),
                     Order(Op.CANARY, "3", 0.3))

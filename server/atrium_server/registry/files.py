@@ -36,8 +36,6 @@ from typing import Final
 from atrium_server.registry.documents import is_hash
 from atrium_server.registry.errors import ModelError
 
-MODELS_FOLDER: Final = "models"
-"""Below the data directory."""
 STALE_S: Final = 86_400.0
 """What has been in `incoming` for so long was left there by a crash."""
 _FOLDER_MODE, _FILE_MODE = 0o700, 0o600
