@@ -5,13 +5,13 @@
     sockets - front door -+- HTTP service
                           +- gateway - Inbox - WorldHost.tick - gateway - sockets
                                                   |
-                                                  +- judge (a lane) - Inbox
+                                                  +- judge (the brain) - Inbox
                                                   +- keeper - writer - store
 
-Opened in this order: telemetry, stores, worlds, gateway, HTTP, listeners. Closed in the opposite
-one: nobody new is let in, clients are told and closed, worlds end and what they hold is saved, then
-the stores are closed. A bug in anything but a world's tick ends the process, loudly: it would
-otherwise live on in pieces.
+Opened in this order: telemetry, stores, the brain, lanes, worlds, gateway, HTTP, listeners. Closed
+in the opposite one: nobody new is let in, clients are told and closed, worlds end and what they
+hold is saved, then the stores are closed. A bug in anything but a world's tick ends the process,
+loudly: it would otherwise live on in pieces.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import trio
 
 from atrium_server import garbage
 from atrium_server.announcement import qr_code, reachable, self_signed_lines, url_of
+from atrium_server.brain import Brain, open_brain
 from atrium_server.config import AtriumStartError, Config
 from atrium_server.credentials import Credentials, open_credentials
 from atrium_server.host_maker import HostMaker, read_manifest
@@ -145,13 +146,14 @@ async def open_server(
             registry = Registry()
             stores = await stack.enter_async_context(open_stores(_place_of(config)))
             credentials = await open_credentials(config, registry)
-            lanes = None
+            lanes = brain = None
             if has_lanes:
+                brain = await stack.enter_async_context(open_brain(config, registry))
                 worlds = [read_manifest(path)[1].name for path in config.worlds]
                 lanes = await stack.enter_async_context(
                     open_lanes(config, stores, registry, worlds)
                 )
-            parts = _Parts(config, registry, stores, lanes, credentials, io, sleeper)
+            parts = _Parts(config, registry, stores, lanes, brain, credentials, io, sleeper)
             server = await stack.enter_async_context(_opened(parts))
             is_open = True
             yield server
@@ -190,6 +192,7 @@ class _Parts:
     registry: Registry
     stores: Stores
     lanes: Lanes | None
+    brain: Brain | None
     credentials: Credentials | None
     io: SocketIO | None
     sleeper: Callable[[], Sleeper]
@@ -210,7 +213,7 @@ async def _opened(parts: _Parts) -> AsyncGenerator[Server]:
     scribe = lanes.scribe if lanes else None
     maker = HostMaker(config, gateway, registry, signer, epoch, parts.sleeper, scribe)
     if lanes is not None:
-        maker.safety = lanes.safety
+        maker.safety, maker.brain = lanes.safety, parts.brain
     refused = partial(_refused, registry)
     try:
         hosts = Hosts(await maker.hosts(parts.stores), signer)

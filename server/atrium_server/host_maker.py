@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from atrium_server.attendance import Attendance
+from atrium_server.brain import Brain
 from atrium_server.config import AtriumStartError, Config
 from atrium_server.host import WorldHost
 from atrium_server.host_parts import HostMetrics, HostParts
-from atrium_server.judge import AllowAll
+from atrium_server.judge import AllowAll, Judge
 from atrium_server.keeper import Keeper
 from atrium_server.net.gateway import Gateway
 from atrium_server.persistence.chat_store import SqlChatStore
@@ -69,6 +70,7 @@ class HostMaker:
     safety: SafetyLanes = field(default_factory=SafetyLanes)
     recorders: list[Recorder] = field(default_factory=list[Recorder])
     trace: SendTrace | None = None
+    brain: Brain | None = None
 
     def __post_init__(self) -> None:
         if self.config.send_trace_file:
@@ -101,7 +103,7 @@ class HostMaker:
         recorder = self._recorder(manifest)
         self.recorders.append(recorder)
         host = WorldHost(manifest, text, HostParts(
-            sink=self.gateway, judge=AllowAll(), signer=self.signer,
+            sink=self.gateway, judge=self._judge(manifest), signer=self.signer,
             metrics=self._metrics(manifest.name), recorder=recorder,
             collect=self._collect, dump=dump_inputs, sleeper=self.sleeper,
             epoch=self.epoch, seed=self.config.seed, resume_s=self.config.resume_s,
@@ -134,6 +136,12 @@ class HostMaker:
                 lambda state=state: host.seats.count(state), world=host.name, state=state.value,
             )
         return host
+
+    def _judge(self, manifest: Manifest) -> Judge:
+        """Without a brain, which is for tests of worlds alone, everything is let pass."""
+        if self.brain is None:
+            return AllowAll()
+        return self.brain.judge(manifest.name, manifest.moderation)
 
     def _collect(self) -> None:
         self.gateway.collect()

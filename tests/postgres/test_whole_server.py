@@ -52,7 +52,8 @@ def settings_of(url: str, folder: Path) -> dict[str, Any]:
     world = folder / "yard.toml"
     world.write_text(WORLD)
     return {
-        "port": "0", "database_url": url, "worlds": [str(world)], "data_dir": str(folder / "data"),
+        "port": "0", "brain": "off", "database_url": url, "worlds": [str(world)],
+        "data_dir": str(folder / "data"),
     }
 
 

@@ -332,7 +332,8 @@ async def open_house(
     `has_lanes` brings accounts and assets, which take a moment to open.
     """
     settings = {"ephemeral": True, **settings}
-    config = resolve({name: _text(value) for name, value in settings.items()}, {})
+    flags = {"brain": "off", **settings}
+    config = resolve({name: _text(value) for name, value in flags.items()}, {})
     async with (
         app.open_server(
             config, io=io or MemoryIO(), sleeper=TrioSleeper, has_lanes=has_lanes

@@ -178,29 +178,25 @@ def _between(soft_kinds: U8, j: Index, first: Index, stop: Index) -> Any:
 
 
 @kernel_inline
-def _spelled(soft_kinds: U8, k: Index, end: Index) -> Index:
-    """Where single letters with one other character between each two end; `k` if there are too few.
-
-    They begin at the start of a word, and the last one ends one.
+def _spelled(soft: U32, soft_kinds: U8, k: Index, end: Index) -> Index:
+    """Where single letters end that have the same sign or space between each two, or a sign and a
+    space; `k` if there are too few. They begin at the start of a word, and the last one ends one.
     """
-    letters = 0
-    j = k
-    last = k
+    letters, between = 0, np.uint32(0)
+    j = last = k
     while j < end and 1 <= soft_kinds[j] <= 3:
         if j + 1 < end and soft_kinds[j + 1] != _SPACED and soft_kinds[j + 1] != 0:
             break  # a longer word
         letters += 1
         last = j + 1
-        if j + 1 >= end:
+        if last >= end or (letters > 1 and soft[last] != between):
             break
-        j += 2
-        if j < end and soft_kinds[j - 1] == 0 and soft_kinds[j] == _SPACED:
+        between = soft[last]
+        j = last + 1
+        if j < end and soft_kinds[last] == 0 and soft_kinds[j] == _SPACED:
             j += 1
-    if letters >= SPELLED_MIN and (last >= end or soft_kinds[last] == _SPACED or (
-        soft_kinds[last] == 0
-    )):
-        return last
-    return k
+    is_end = last >= end or soft_kinds[last] == _SPACED or soft_kinds[last] == 0
+    return last if letters >= SPELLED_MIN and is_end else k
 
 
 @kernel(
@@ -251,7 +247,7 @@ def _harden(
         row_begin = at
         k = begin
         while k < end:
-            spelled = _spelled(soft_kinds, k, end)
+            spelled = _spelled(soft, soft_kinds, k, end)
             stop = k
             if spelled > k:
                 stop = spelled

@@ -104,8 +104,8 @@ POLICIES: Final[Mapping[PolicyName, Policy]] = {
             _C.SELF_HARM: _T(hold=0.5),
         },
         {
-            _C.TOXIC: _T(block=0.5), _C.HATE: _T(block=0.5), _C.THREAT: _T(block=0.5),
-            _C.INSULT: _T(block=0.5), _C.SEXUAL: _T(block=0.5), _C.SPAM: _T(block=0.7),
+            _C.TOXIC: _T(block=0.5), _C.HATE: _T(block=0.5), _C.THREAT: _T(block=0.6),
+            _C.INSULT: _T(block=0.7), _C.SEXUAL: _T(block=0.8), _C.SPAM: _T(block=0.8),
         },
     ),
     PolicyName.STRICT: _policy(
@@ -125,7 +125,7 @@ POLICIES: Final[Mapping[PolicyName, Policy]] = {
     ),
 }
 """Scores are calibrated when a model is made: at 0.5 no more than the stated share of harmless
-lines is blocked (see the model's card)."""
+lines is blocked (see the model's card). What is learned from weak labels only needs to be surer."""
 
 
 def decide(text: str, findings: Iterable[Finding], policy: Policy, model: str = "") -> Decision:

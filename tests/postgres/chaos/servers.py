@@ -100,7 +100,7 @@ class Server:
         if self._key:
             environment["ATRIUM_SECRET_KEY"] = self._key
         command: list[str | Path] = [
-            sys.executable, "-m", "atrium_server", "serve", "--port", "0",
+            sys.executable, "-m", "atrium_server", "serve", "--port", "0", "--brain", "off",
             "--data-dir", self.data_dir, "--world", self._world,
         ]
         if self._url:

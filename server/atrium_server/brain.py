@@ -1,0 +1,157 @@
+"""What thinks in a server: the reader, the lane with its models, the moderator. The wiring of it.
+
+With the brain on, torch is imported and the built-in models are loaded and warmed before anybody is
+let in; with it off torch is never imported, and the rules moderate alone. A world that is for
+children (policy strict) does not start without models, because it publishes nothing unjudged.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from atrium_server.config import AtriumStartError, Config
+from atrium_server.inference.lane import Lane
+from atrium_server.inference.numbers import LaneNumbers
+from atrium_server.inference.outcomes import LaneError
+from atrium_server.models import Models, builtin
+from atrium_server.moderation.findings import Decision
+from atrium_server.moderation.policy import POLICIES, Policy, PolicyName
+from atrium_server.moderation.rules import TextRules
+from atrium_server.moderator import Moderator, Tally
+from atrium_server.reader import Reader
+from atrium_server.registry.errors import ModelError
+from atrium_server.telemetry import Registry
+from atrium_server.world_judge import WorldJudge
+
+if TYPE_CHECKING:
+    from atrium_server.inference.device import TorchDevice
+
+logger = logging.getLogger(__name__)
+
+VERDICTS_TOTAL: Final = "atrium_moderation_verdicts_total"
+"""Counter {action, category}: first verdicts on texts."""
+VERDICT_SECONDS: Final = "atrium_moderation_verdict_seconds"
+"""Histogram: from a text being submitted to its first verdict."""
+NO_TORCH: Final = (
+    "Models need torch, which is not installed: pip install torch, or start with --brain off, and"
+    " the rules moderate alone."
+)
+
+
+@dataclass(slots=True)
+class Brain:
+    """That of one server."""
+
+    moderator: Moderator
+    lane: Lane | None = None
+    device: str = "none"
+    """Where models run, for people."""
+
+    def judge(self, world: str, policy: str) -> WorldJudge:
+        """The judge of a world. Raises AtriumStartError for one that needs models without any."""
+        found = policy_of(policy)
+        if found.fails_closed and self.lane is None:
+            raise AtriumStartError(
+                f"The world {world!r} is moderated strictly and needs models, which are off: start"
+                " with --brain on, or give it the policy standard."
+            )
+        return WorldJudge(self.moderator, found, world)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that was to think does."""
+        return self.lane is None or self.lane.is_up
+
+
+def policy_of(name: str) -> Policy:
+    """A policy by its name in a manifest."""
+    return POLICIES[PolicyName(name)]
+
+
+@asynccontextmanager
+async def open_brain(config: Config, registry: Registry) -> AsyncGenerator[Brain]:
+    """Open it: models are loaded and warm when the block begins.
+
+    Raises AtriumStartError when models are asked for and cannot run.
+    """
+    rules = await trio.to_thread.run_sync(TextRules)
+    reader = Reader(rules)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(reader.run)
+        lane = device = None
+        if _wants_models(config):
+            device = await _device(config)
+            lane = _lane(device, registry)
+            await nursery.start(lane.run)
+            await _put_to_use(Models(lane, device))
+            logger.info("models run on %s", device.name)
+        moderator = Moderator(reader, lane, _tally(registry))
+        nursery.start_soon(moderator.run)
+        yield Brain(moderator, lane, device.name if device is not None else "none")
+        nursery.cancel_scope.cancel()
+
+
+def _wants_models(config: Config) -> bool:
+    if config.brain == "off":
+        return False
+    if importlib.util.find_spec("torch") is not None:
+        return True
+    if config.brain == "on":
+        raise AtriumStartError(NO_TORCH)
+    logger.warning("%s", NO_TORCH)
+    return False
+
+
+async def _device(config: Config) -> TorchDevice:
+    """Imports torch, which takes seconds."""
+
+    def chosen() -> TorchDevice:
+        from atrium_server.inference.device import DeviceError, How, TorchDevice
+
+        how: Any = config.inference
+        wanted: How = how
+        try:
+            return TorchDevice(config.device, wanted)
+        except DeviceError as error:
+            raise AtriumStartError(str(error)) from None
+
+    return await trio.to_thread.run_sync(chosen)
+
+
+def _lane(device: TorchDevice, registry: Registry) -> Lane:
+    numbers = LaneNumbers(registry)
+    lane = Lane(device, numbers)
+    numbers.read(lane)
+    return lane
+
+
+async def _put_to_use(models: Models) -> None:
+    """The built-in versions answer from now on."""
+    try:
+        for package in await trio.to_thread.run_sync(builtin):
+            await models.put_to_use(package)
+    except (ModelError, LaneError) as error:
+        raise AtriumStartError(f"A built-in model cannot run: {error}") from None
+
+
+def _tally(registry: Registry) -> Tally:
+    took = registry.histogram(VERDICT_SECONDS, "From a text being submitted to its verdict.")
+    late = registry.counter("atrium_moderation_late_total", "Texts on which the rules decided.")
+    retracted = registry.counter("atrium_moderation_retracted_total", "Lines taken back later.")
+    remembered = registry.counter("atrium_moderation_remembered_total", "Scores not asked again.")
+
+    def decided(decision: Decision, took_s: float) -> None:
+        registry.counter(
+            VERDICTS_TOTAL, "First verdicts on texts.", action=decision.action.name.lower(),
+            category=str(decision.category) if decision.category is not None else "none",
+        ).add()
+        took.observe(took_s)
+
+    return Tally(decided, late.add, retracted.add, remembered.add)

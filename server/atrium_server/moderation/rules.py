@@ -1,0 +1,34 @@
+"""All rules together: what is known of texts without a model. PURE; one owner, see `reading`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from atrium_server.moderation import pii
+from atrium_server.moderation.features import bags
+from atrium_server.moderation.fold import fold
+from atrium_server.moderation.reading import Read, Text
+from atrium_server.moderation.spam import SpamRules
+from atrium_server.moderation.word_lists import WordLists, packaged
+
+
+class TextRules:
+    """Word lists, personal data and spam. Spam has a memory of senders, so each owner has one."""
+
+    def __init__(self, lists: WordLists | None = None) -> None:
+        """Reads the packaged lists and warms what is read on first use; takes a moment."""
+        self._lists = packaged() if lists is None else lists
+        self._spam = SpamRules()
+        pii.warm()
+        self.read([Text("a line to warm the kernels, mail me at nobody@example.org")])
+
+    def read(self, texts: Sequence[Text]) -> list[Read]:
+        """Each text's findings and features."""
+        lines = [text.text for text in texts]
+        folded = fold(lines)
+        made = bags(folded)
+        words, personal, spam = self._lists.find(folded), pii.find(lines), self._spam.find(texts)
+        return [
+            Read((*words[k], *personal[k], *spam[k]), folded.soft_text(k), made.row(k))
+            for k in range(len(texts))
+        ]

@@ -1,0 +1,100 @@
+"""Words and phrases that are known to be bad, in whatever disguise, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atrium_server.moderation.findings import Category, Finding
+from atrium_server.moderation.fold import fold
+from atrium_server.moderation.word_lists import (
+    MATCHES_PER_TEXT_MAX,
+    WordListError,
+    build,
+    packaged,
+    read_list,
+)
+
+LIST = build(read_list("""
+# words
+allow 0: bad apple | moby dick
+profanity 0.5: bad | ass | dick | fuck* | 傻逼
+insult 0.9: very bad thing | you bad one
+""", "xx"))
+
+
+def find(text: str) -> list[tuple[str, Category, float]]:
+    return [(text[each.start:each.end], each.category, each.severity)
+            for each in LIST.find(fold([text]))[0]]
+
+
+def words(text: str) -> list[str]:
+    return [word for word, _, _ in find(text)]
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("this is bad", ["bad"]), ("BAD!", ["BAD"]), ("b.a.d", ["b.a.d"]), ("baaaad", ["baaaad"]),
+    ("b4d b@d", ["b4d", "b@d"]), ("badge abad", []), ("ass", ["ass"]), ("as", []),
+    ("asssss", ["asssss"]), ("class assassin", []), ("fucking fuuuckers", ["fucking", "fuuuckers"]),
+    ("what a very bad thing", ["very bad thing"]), ("a bad apple", []), ("moby dick", []),
+    ("moby is a dick", ["dick"]), ("你是傻逼吗", ["傻逼"]), ("b a d", ["b a d"]),
+    ("\u202eb\u200bad", ["b\u200bad"]), ("", []),
+])
+def test_what_is_found(text: str, expected: list[str]) -> None:
+    assert words(text) == expected
+
+
+def test_of_what_overlaps_the_worst_is_kept() -> None:
+    assert find("you bad one") == [("you bad one", Category.INSULT, 0.9)]
+
+
+def test_texts_of_a_batch_do_not_touch_each_other() -> None:
+    found = LIST.find(fold(["very", "bad", "thing", "", "ass"]))
+    assert [len(each) for each in found] == [0, 1, 0, 0, 1]
+
+
+@given(st.lists(st.text(st.sampled_from("abds @!.傻逼fuck"), max_size=30), max_size=6))
+def test_findings_lie_within_their_text(texts: list[str]) -> None:
+    for text, found in zip(texts, LIST.find(fold(texts)), strict=True):
+        for each in found:
+            assert 0 <= each.start < each.end <= len(text)
+
+
+def test_a_text_that_is_full_of_them_is_bounded() -> None:
+    found: tuple[Finding, ...]
+    found, other = LIST.find(fold(["bad " * 5_000, "bad"]))
+    assert len(found) <= MATCHES_PER_TEXT_MAX
+    assert len(other) == 1
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("rubbish 0.5: a", "line 1"), ("insult: a", "line 1"), ("\ninsult 2: a", "line 2"),
+    ("insult 0.5 a", "line 1"), ("insult 0.5: a | | b", "empty"),
+    ("insult 0.5: " + "x y " * 40, "too long"),
+    ("insult 0.5: aa bb cc dd ee ff gg hh ii", "too many"),
+])
+def test_a_mistake_in_a_list_is_told(text: str, said: str) -> None:
+    with pytest.raises(WordListError, match=said):
+        read_list(text, "xx")
+
+
+@pytest.mark.parametrize("text", [
+    "Scunthorpe is near Essex", "the cockpit of the plane", "Dickens wrote it", "a classic passage",
+    "assassin class", "analysis of the data", "therapist", "shiitake soup", "Moby Dick",
+    "night in the tithe barn", "button", "let's assume", "cumulative", "kill the boss",
+    "Hancock", "peacock", "bass guitar", "pass the butter", "Penistone", "what a grape",
+])
+def test_words_that_hold_a_bad_one_are_let_alone(text: str) -> None:
+    assert packaged().find(fold([text])) == [()]
+
+
+@pytest.mark.parametrize(("text", "category"), [
+    ("you are a r.e.t.a.r.d", Category.INSULT), ("n1gg3r", Category.HATE),
+    ("kys", Category.INSULT), ("i want to kill myself", Category.SELF_HARM),
+    ("send nudes", Category.SEXUAL), ("i know where you live", Category.THREAT),
+    ("enculé", Category.PROFANITY), ("傻逼", Category.PROFANITY), ("Arschloch", Category.PROFANITY),
+])
+def test_bad_ones_are_found_in_many_languages(text: str, category: Category) -> None:
+    found, = packaged().find(fold([text]))
+    assert max(found, key=lambda each: each.severity).category is category
