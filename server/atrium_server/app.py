@@ -115,6 +115,8 @@ def _announce(host: str, port: int, credentials: Credentials) -> None:
 class Server:
     """The parts of a running server, for `run` and for tests that bring their own streams."""
 
+    brain: Brain | None = None
+    """None where a test does without lanes."""
     credentials: Credentials | None = None
     """The certificate in force; None without TLS."""
 
@@ -151,10 +153,11 @@ async def open_server(
                 brain = await stack.enter_async_context(open_brain(config, registry))
                 worlds = [read_manifest(path)[1].name for path in config.worlds]
                 lanes = await stack.enter_async_context(
-                    open_lanes(config, stores, registry, worlds)
+                    open_lanes(config, stores, registry, worlds, brain)
                 )
             parts = _Parts(config, registry, stores, lanes, brain, credentials, io, sleeper)
             server = await stack.enter_async_context(_opened(parts))
+            server.brain = brain
             is_open = True
             yield server
     except (StoreError, PropError) as error:

@@ -22,8 +22,9 @@ from atrium_server.inference.numbers import LaneNumbers
 from atrium_server.inference.outcomes import LaneError
 from atrium_server.models import Models, builtin
 from atrium_server.moderation.findings import Decision
-from atrium_server.moderation.policy import POLICIES, Policy, PolicyName
+from atrium_server.moderation.policy import NAMES, POLICIES, Policy, PolicyName
 from atrium_server.moderation.rules import TextRules
+from atrium_server.moderation.sentences import refusal_of_name
 from atrium_server.moderator import Moderator, Tally
 from atrium_server.reader import Reader
 from atrium_server.registry.errors import ModelError
@@ -63,6 +64,10 @@ class Brain:
                 " with --brain on, or give it the policy standard."
             )
         return WorldJudge(self.moderator, found, world)
+
+    async def refusal_of_name(self, name: str) -> str:
+        """Why somebody may not be called so; empty if they may."""
+        return refusal_of_name((await self.moderator.check(name, NAMES)).decision)
 
     @property
     def is_whole(self) -> bool:

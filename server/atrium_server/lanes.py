@@ -23,6 +23,7 @@ from atrium_server.accounts.person import News
 from atrium_server.accounts.service import Accounts
 from atrium_server.assets.store import ASSETS_FOLDER
 from atrium_server.assets.uploads import Uploads, open_uploads
+from atrium_server.brain import Brain
 from atrium_server.config import Config
 from atrium_server.hosts import Hosts
 from atrium_server.people import People
@@ -86,7 +87,7 @@ class Lanes:
 
 @asynccontextmanager
 async def open_lanes(
-    config: Config, stores: Stores, registry: Registry, worlds: list[str]
+    config: Config, stores: Stores, registry: Registry, worlds: list[str], brain: Brain
 ) -> AsyncGenerator[Lanes]:
     """Open them; `worlds` are the names of those that there are.
 
@@ -112,7 +113,7 @@ async def open_lanes(
         def told(what: News) -> None:
             news[0].hear(what)
 
-        accounts = Accounts(store, told=told)
+        accounts = Accounts(store, told=told, refusal=brain.refusal_of_name)
         relations = RelationWriter(
             MemoryRelations() if database is None else SqlRelations(database)
         )

@@ -16,8 +16,8 @@ before it: a threat is often made in three short ones.
 *In time.* After VERDICT_S_MAX the rules decide alone, and if the model then finds that the text
 should not have been published it is taken back. In a world whose policy fails closed nothing is
 published before the model has spoken; what it has not spoken on after HELD_S_MAX is refused, with a
-sentence that says so. Without a reading, which no overload but only a bug can cause, nothing is
-published anywhere.
+sentence that says so. Nothing is published anywhere before the rules have read it, however long
+that takes; what they cannot read, which only a bug can cause, is refused.
 
 *What was held* for a person to look at goes to `held`; it is not published, and its author is told.
 
@@ -88,6 +88,8 @@ class Case:
     at_s: float = 0.0
     read: Read | None = None
     answered: Decision | None = None
+    is_overdue: bool = False
+    """The rules decide as soon as they can."""
     is_over: bool = False
     """Nothing more can come."""
 
@@ -147,7 +149,7 @@ class Moderator:
             case.at_s = now
             (self._closed if case.policy.fails_closed else self._waiting).append(case)
         self._wake.set()
-        texts = [Text(case.text, case.who, now) for case in cases]
+        texts = [Text(case.text, case.who, now, case.place) for case in cases]
         self._reader.read(texts, lambda reads: self._read(cases, reads))
 
     async def check(self, text: str, policy: Policy, who: str = "") -> Answer:
@@ -200,6 +202,8 @@ class Moderator:
                 if rules.action is Action.BLOCK or not case.policy.fails_closed:
                     self._answer(case, rules)
                 continue
+            if case.is_overdue:
+                self._answer(case, rules, is_last=False)
             scores = self._remembered(loaded, read.normal)
             if scores is None:
                 asked.setdefault(loaded, []).append(case)
@@ -274,10 +278,8 @@ class Moderator:
     def _decide_late(self, case: Case) -> None:
         if case.answered is None and not case.is_over:
             self._tally.late()
-            if case.read is None:
-                self._closed.append(case)  # nothing is published unread; it has that long
-                self._wake.set()
-            else:
+            case.is_overdue = True
+            if case.read is not None:  # nothing is published unread; it is decided when it is read
                 decision = decide(case.text, case.read.findings, case.policy)
                 self._answer(case, decision, is_last=False)
 

@@ -46,6 +46,7 @@ LOOK_S = 5.0
 """What another process ends or grants is known here after this."""
 ASKED_MAX = 500
 OVER = "Your sign-in has ended."
+RENAME = "Your name is not used here any more: change it in your account, then come in."
 LOOKS_MAX = 20
 RETRY_MS = 1_000
 
@@ -100,8 +101,13 @@ class People:
                 raise ProtocolError(
                     ErrorCode.BAD_NAME, "that name belongs to an account: sign in, or take another"
                 )
+            if refusal := await self._accounts.names.refusal(name):
+                raise ProtocolError(ErrorCode.BAD_NAME, refusal)
             return Identity(name)
         found = await self._accounts.identify(hello.auth_token, world)
+        if await self._accounts.names.refusal(found.name):
+            # It was taken before the rules of today.
+            raise RequestRefused(ErrorCode.NOT_ALLOWED, RENAME)
         return Identity(found.name, found.account, found.permissions, found.sign_in)
 
     async def let_into(self, who: Who, address: str, world: str) -> frozenset[str]:

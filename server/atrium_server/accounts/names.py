@@ -9,23 +9,35 @@ of the store at once, and the answers are believed for a moment.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
 
+from atrium_server.accounts.errors import NotAcceptable
 from atrium_server.accounts.handles import fold
 from atrium_server.accounts.rules import Rates
 from atrium_server.persistence.accounts import AccountStore
 from atrium_shared.limits import NAMES_KEPT_MAX, NAMES_KEPT_S
 
 ASKED_AT_ONCE: Final = 4
+Refusal = Callable[[str], Awaitable[str]]
+"""Why nobody may be called so; empty if one may."""
+
+
+async def may_all(name: str) -> str:
+    """Where nobody moderates."""
+    return ""
 
 
 class Names:
     """Names through a small memory."""
 
-    def __init__(self, store: AccountStore, rates: Rates) -> None:
+    def __init__(
+        self, store: AccountStore, rates: Rates, refusal: Refusal = may_all
+    ) -> None:
         self._store, self._rates = store, rates
+        self.refusal = refusal
         self._kept: dict[str, tuple[bool, float]] = {}
         self._changes = 0
         self._limiter: Final = trio.CapacityLimiter(ASKED_AT_ONCE)
@@ -34,6 +46,11 @@ class Names:
         """Somebody has another handle now."""
         self._changes += 1
         self._kept.clear()
+
+    async def check(self, name: str) -> None:
+        """Raises NotAcceptable for a name that others should not have to read."""
+        if refusal := await self.refusal(name):
+            raise NotAcceptable(f"{refusal[0].upper()}{refusal[1:]}.")
 
     async def is_taken(self, name: str, place: str) -> bool:
         """Whether an account has it, or one that looks like it. Raises TooOften, StoreError."""

@@ -46,7 +46,7 @@ from atrium_server.accounts.errors import (
 )
 from atrium_server.accounts.handles import RESERVED, fold, is_of_staff
 from atrium_server.accounts.identities import Identities
-from atrium_server.accounts.names import Names
+from atrium_server.accounts.names import Names, Refusal, may_all
 from atrium_server.accounts.passwords import Passwords, check_new
 from atrium_server.accounts.person import Ended, Identity, News, Person
 from atrium_server.accounts.rates import Guess, Guesses
@@ -105,13 +105,14 @@ class Accounts:
         store: AccountStore,
         passwords: Passwords | None = None,
         told: Callable[[News], None] = lambda news: None,
+        refusal: Refusal = may_all,
     ) -> None:
         self._store = store
         self._passwords = passwords or Passwords()
         self._told = told
         self._identities = Identities(store)
         self._rates = Rates()
-        self._names = Names(store, self._rates)
+        self.names = Names(store, self._rates, refusal)
         self._guesses = Guesses()
         self._changes = 0
         self.administration = Administration(store, self._passwords, self._tell)
@@ -179,16 +180,17 @@ class Accounts:
 
         Raises TooOften, also when names of accounts were tried too often from there; StoreError.
         """
-        return await self._names.is_taken(name, origin.place)
+        return await self.names.is_taken(name, origin.place)
 
     # --- coming --------------------------------------------------------------------------
 
     async def sign_up(self, handle: str, password: str, origin: Origin) -> SignedIn:
         """Make an account and sign in. Raises NotAcceptable, Taken, TooOften."""
         self._rates.sign_up(origin.place, trio.current_time())
+        await self.names.check(handle)
         with self._passwords.share(origin.place):
             made = await new_account(self._store, self._passwords, handle, password)
-        self._names.forget()
+        self.names.forget()
         row = NewSignIn(
             _NO_ACCOUNT, b"", SIGN_IN_S_MAX, account=made.id, password_hash=made.password_hash
         )
@@ -224,6 +226,7 @@ class Accounts:
             raise NotAcceptable(f"This cannot be a name: {error}.") from None
         if is_of_staff(shown):
             raise NotAcceptable(RESERVED)
+        await self.names.check(shown)
         if await self.is_taken_name(shown, origin):
             raise Taken("Somebody with an account has this name: choose another one.")
         made = NewSignIn(_NO_ACCOUNT, b"", GUEST_S_MAX, guest_name=shown)
@@ -295,10 +298,11 @@ class Accounts:
         if handle is not None:
             shown, key = new_handle(handle)
             self._rates.sign_up(str(who.account), trio.current_time())
+            await self.names.check(shown)
             if not await self._store.rename(who.account, shown, key):
                 raise Taken(TAKEN)
             self._identities.forget()
-            self._names.forget()
+            self.names.forget()
         if kept is not None:
             await self._store.set_prefs(who.account, kept)
 
@@ -332,7 +336,7 @@ class Accounts:
     def _tell(self, news: News) -> None:
         self._changes += 1
         self._identities.forget()
-        self._names.forget()
+        self.names.forget()
         self._told(news)
 
     async def _held(self, shown: tokens.Shown | None, world: str) -> Held:

@@ -128,6 +128,19 @@ POLICIES: Final[Mapping[PolicyName, Policy]] = {
 lines is blocked (see the model's card). What is learned from weak labels only needs to be surer."""
 
 
+NAMES: Final = _policy(
+    PolicyName.STANDARD,
+    {
+        _C.PROFANITY: _T(block=0.55), _C.INSULT: _T(block=0.4), _C.HATE: _T(block=0.4),
+        _C.THREAT: _T(block=0.5), _C.SEXUAL: _T(block=0.5), _C.TOXIC: _T(block=0.9),
+        _C.PII: _T(block=0.5), _C.SPAM: _T(block=0.85), _C.SELF_HARM: _T(block=0.5),
+    },
+    {_C.TOXIC: _T(block=0.95), _C.HATE: _T(block=0.95), _C.SEXUAL: _T(block=0.97)},
+)
+"""For what people are called, in every world: a name cannot be masked or held, and models know too
+little of single words to be asked for more than the worst."""
+
+
 def decide(text: str, findings: Iterable[Finding], policy: Policy, model: str = "") -> Decision:
     """What becomes of a text, by the gravest of what was found in it."""
     worst: Finding | None = None

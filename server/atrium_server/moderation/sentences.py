@@ -39,3 +39,11 @@ def reason_of(decision: Decision) -> str:
             return told + _HELP if decision.category is Category.SELF_HARM else told
         case Action.BLOCK:
             return f"This was not published: {why}. If that is wrong, tell a moderator."
+
+
+def refusal_of_name(decision: Decision) -> str:
+    """For somebody who may not be called so; empty if they may."""
+    if decision.action is Action.ALLOW:
+        return ""
+    why = _WHY[decision.category] if decision.category is not None else "it could not be checked"
+    return f"that name cannot be used here: {why}. Take another one"

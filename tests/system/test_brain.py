@@ -1,0 +1,101 @@
+"""A server that thinks: what people say and call themselves is judged before others read it.
+
+On the real clock: threads read and models run meanwhile, of which a test's clock knows nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+import trio
+from harness import House, open_house, write_world
+
+from atrium_client import ChatState, Me, connect
+from atrium_server.config import AtriumStartError
+from atrium_server.moderator import MODEL
+
+URL = "ws://atrium.test"
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncGenerator[House]:
+    async with open_house(
+        worlds=[write_world(tmp_path, "hall")], has_lanes=True, brain="on", device="cpu"
+    ) as opened:
+        yield opened
+
+
+async def said(me: Me, text: str) -> tuple[ChatState, str]:
+    with trio.fail_after(20):
+        outcome = await me.say(text)
+    return outcome.state, outcome.reason
+
+
+async def heard(me: Me) -> str:
+    with trio.fail_after(20):
+        async for line in me.listen():
+            return line.text
+    raise AssertionError
+
+
+async def test_lines_are_let_pass_covered_and_kept_back(house: House) -> None:
+    async with (
+        connect(URL, name="Ann", stream=house.dial) as ann,
+        connect(URL, name="Ben", stream=house.dial) as ben,
+    ):
+        assert await said(ann, "hello, kill the boss first") == (ChatState.PUBLISHED, "")
+        assert await heard(ben) == "hello, kill the boss first"
+        assert (await said(ann, "what the f.u.c.k"))[0] is ChatState.PUBLISHED
+        assert await heard(ben) == "what the •••••••"
+        assert (await said(ann, "mail me at ann@example.org"))[0] is ChatState.PUBLISHED
+        assert await heard(ben) == "mail me at •••••••••••••••"
+        state, reason = await said(ann, "you are all worthless stupid bitches")
+        assert state is ChatState.REJECTED
+        assert "tell a moderator" in reason
+        assert (await said(ann, "still here"))[0] is ChatState.PUBLISHED
+        assert await heard(ben) == "still here"
+        text = house.server.registry.render()
+        assert 'atrium_lane_jobs_total{class="moderation",outcome="done"}' in text
+        assert 'atrium_moderation_verdicts_total{action="block"' in text
+
+
+@pytest.mark.parametrize("name", ["fuckface", "N1gg3r", "ann@example.org"])
+async def test_a_name_that_others_should_not_have_to_read_is_refused(
+    house: House, name: str
+) -> None:
+    with pytest.raises(match="name"):
+        async with connect(URL, name=name, stream=house.dial):
+            pass
+
+
+async def test_when_models_are_gone_the_rules_go_on(house: House) -> None:
+    brain = house.server.brain
+    assert brain is not None
+    lane = brain.lane
+    assert lane is not None
+    lane.slots.of(MODEL).live = None
+    async with (
+        connect(URL, name="Ann", stream=house.dial) as ann,
+        connect(URL, name="Ben", stream=house.dial) as ben,
+    ):
+        assert (await said(ann, "what the f.u.c.k"))[0] is ChatState.PUBLISHED
+        assert await heard(ben) == "what the •••••••"
+        assert (await said(ann, "kys"))[0] is ChatState.REJECTED
+
+
+async def test_a_strict_world_does_not_start_without_models(tmp_path: Path) -> None:
+    world = write_world(tmp_path, "nursery")
+    world.write_text(world.read_text() + '\n[moderation]\npolicy = "strict"\n')
+    with pytest.raises(AtriumStartError, match="--brain on"):
+        async with open_house(worlds=[world], has_lanes=True, brain="off"):
+            pass
+
+
+async def test_a_card_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(AtriumStartError, match="--device cpu"):
+        async with open_house(
+            worlds=[write_world(tmp_path, "hall")], has_lanes=True, brain="on", device="cuda:63"
+        ):
+            pass
