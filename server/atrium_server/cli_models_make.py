@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import trio
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -52,6 +52,15 @@ class How:
     with_feedback: Annotated[
         bool, Parameter(help="Learn from what people said of verdicts, too.", negative=())
     ] = False
+    teacher: Annotated[
+        bool, Parameter(help="Learn from a larger model, too (emotion only).", negative=())
+    ] = False
+    trials: Annotated[int, Parameter(
+        help="Search for better settings, so many trials.", validator=validators.Number(gte=0)
+    )] = 0
+    processes: Annotated[int, Parameter(
+        help="That share the work.", validator=validators.Number(gte=1, lte=64)
+    )] = 1
 
 
 def train(
@@ -114,7 +123,10 @@ def _train(name: str, version: str, how: How, feedback: Labelled | None) -> Any:
                 tasks[what] = shown.add_task(what, total=total)
             shown.update(tasks[what], completed=done, total=total)
 
-        order = recipes.Order(how.data, how.out, version, how.seed, feedback, progress)
+        order = recipes.Order(
+            how.data, how.out, version, how.seed, feedback, progress,
+            processes=how.processes, has_teacher=how.teacher, trials=how.trials,
+        )
         try:
             return recipes.train(name, order)
         except DataAbsentError as error:

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from atrium_server.inference.models.text_head import TextHead
-from atrium_server.training import generated
+from atrium_server.registry.errors import ModelError
+from atrium_server.training import generated, recipes
 from atrium_server.training.compression import (
     WAYS,
     WHOLE,
@@ -102,6 +103,11 @@ def test_rows_that_say_most_and_columns_that_say_most_are_kept() -> None:
         assert np.allclose(logits_of(each.head, data.features()), expected, atol=0.1)
     assert column.head.table.weight.shape[1] == 1
     assert int((rows.head.table.weight.abs().sum(1) > 0).sum()) == len(ids)
+
+
+def test_only_the_emotion_model_has_a_teacher(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no teacher"):
+        recipes.train("moderation", recipes.Order(tmp_path, tmp_path, "1.0", has_teacher=True))
 
 
 # --- distillation -----------------------------------------------------------------------------

@@ -10,7 +10,7 @@ and learned from never.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -116,8 +116,3 @@ def _labelled(data: Path, part: str) -> Labelled:
 
 def _sigmoid(logits: F32) -> F32:
     return torch.sigmoid(torch.from_numpy(logits)).numpy()
-
-
-def with_seed(seed: int) -> Plan:
-    """The plan of the built-in model with another seed."""
-    return replace(PLAN, seed=seed)

@@ -14,7 +14,7 @@ common with toxic ones, so they are the harder half of the truth.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -217,8 +217,3 @@ def _sigmoid(logits: F32) -> F32:
 
 def _rounded(figure: float, digits: int = 4) -> float:
     return round(float(figure), digits)
-
-
-def with_seed(seed: int) -> Plan:
-    """The plan of the built-in model with another seed."""
-    return replace(PLAN, seed=seed)
