@@ -390,6 +390,11 @@ ASSET_CHECK_S_MAX = 30.0
 ASSET_CHECK_CPU_S_MAX = 20
 ASSET_CHECK_MEMORY_BYTES_MAX = 1_073_741_824
 ASSET_ANSWER_BYTES_MAX = 65_536
+"""Without pictures."""
+PICTURES_MAX = 16
+"""Of one file, that a network is shown."""
+ASSET_PICTURES_BYTES_MAX = ASSET_ANSWER_BYTES_MAX + PICTURES_MAX * 201_000
+"""An answer with pictures, which are base64 there."""
 ASSET_READS_MAX = 4
 """Worker threads that read files for downloads."""
 ASSET_READ_BYTES_MAX = 65_536

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from atrium_server.persistence.assets import (
     FORGOTTEN_MAX,
+    HELD,
     READY,
     REFUSED,
     AssetRecords,
@@ -109,12 +110,24 @@ async def test_the_assets_of_an_account_come_in_pages(records: AssetRecords) -> 
     assert [each.digest for each in rest] == [digest(4)]
 
 
-async def test_only_ready_ones_are_among_the_ready(records: AssetRecords) -> None:
+async def test_what_is_ready_or_held_has_a_file(records: AssetRecords) -> None:
     await records.record(row(1))
     await records.record(row(2, state=REFUSED))
-    asked = [digest(1), digest(2), digest(3)]
-    assert await records.ready_among(asked) == {digest(1)}
-    assert await records.ready_among([]) == frozenset()
+    await records.record(row(4, state=HELD))
+    asked = [digest(1), digest(2), digest(3), digest(4)]
+    assert await records.with_files_among(asked) == {digest(1), digest(4)}
+    assert await records.with_files_among([]) == frozenset()
+
+
+async def test_what_is_held_is_of_no_use_until_it_is_ready(records: AssetRecords) -> None:
+    await records.record(row(1, state=HELD))
+    assert not await records.touch(digest(1))
+    await records.record(row(1))
+    assert await records.touch(digest(1))
+    await records.record(row(1, state=HELD))
+    found = await records.find(digest(1))
+    assert found is not None
+    assert found.state == READY, "and it is not held again"
 
 
 # --- in Postgres -------------------------------------------------------------------------
@@ -156,7 +169,7 @@ async def test_what_no_entity_names_is_forgotten_after_a_while(
     assert sorted(await sql.forget(35 * DAY_S)) == [digest(1), digest(5)]
     assert await sql.forget(35 * DAY_S) == []
     assert await sql.find(digest(1)) is None
-    assert await sql.ready_among([digest(n) for n in range(6)]) == {
+    assert await sql.with_files_among([digest(n) for n in range(6)]) == {
         digest(2), digest(3), digest(4)
     }
 

@@ -29,6 +29,7 @@ class Reason(enum.StrEnum):
     TOO_LARGE = "too_large"
     WRONG_TYPE = "wrong_type"
     BAD_ASSET = "bad_asset"
+    HELD = "held"
     TOO_MANY = "too_many"
     QUOTA = "quota"
     NO_ROOM = "no_room"

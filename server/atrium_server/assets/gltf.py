@@ -28,7 +28,7 @@ from atrium_server.assets.gltf_document import (
 )
 from atrium_server.assets.gltf_geometry import FLOAT, UNSIGNED, Geometry
 from atrium_server.assets.gltf_tree import Box, Tree, animation_s, check_skins
-from atrium_server.assets.images import decode_image, image_facts
+from atrium_server.assets.images import Look, decode_image, image_facts
 from atrium_server.assets.ktx2 import check_ktx2
 from atrium_server.assets.sniff import media_type_of
 from atrium_server.assets.verdict import GLB, JPEG, KTX2, PNG, Facts, ImageFacts, Unfit
@@ -52,8 +52,8 @@ class Cost(NamedTuple):
     box: Box | None
 
 
-def check_gltf(data: bytes, media_type: str) -> Facts:
-    """The facts of a model. Raises Unfit."""
+def check_gltf(data: bytes, media_type: str, look: Look = None) -> Facts:
+    """The facts of a model; `look` is shown its pictures. Raises Unfit."""
     text, binary = split_glb(data) if media_type == GLB else (memoryview(data), memoryview(b""))
     document = parse_document(text)
     geometry = Geometry(document, binary)
@@ -77,7 +77,7 @@ def check_gltf(data: bytes, media_type: str) -> Facts:
         animations=len(document.animations),
         animation_s=animation_s(document, geometry),
         bounds=tree.bounds({number: cost.box for number, cost in shown if cost.box is not None}),
-        images=_check_images(document, geometry),
+        images=_check_images(document, geometry, look),
     )
     _check_caps(facts)
     return facts
@@ -166,7 +166,9 @@ def _box(primitive: Primitive, geometry: Geometry) -> Box:
 # --- images, textures, lights ------------------------------------------------------------
 
 
-def _check_images(document: Document, geometry: Geometry) -> tuple[ImageFacts, ...]:
+def _check_images(
+    document: Document, geometry: Geometry, look: Look
+) -> tuple[ImageFacts, ...]:
     found: list[tuple[ImageFacts, bytes]] = []
     pixels = 0
     for image in document.images:
@@ -184,7 +186,7 @@ def _check_images(document: Document, geometry: Geometry) -> tuple[ImageFacts, .
         found.append((facts, data))
     for facts, data in found:
         if facts.media_type != KTX2:
-            decode_image(data, facts)
+            decode_image(data, facts, look)
     return tuple(facts for facts, _ in found)
 
 

@@ -18,6 +18,7 @@ import io
 import re
 import struct
 import zlib
+from collections.abc import Callable
 from typing import Final
 
 from PIL import ImageFile, JpegImagePlugin, PngImagePlugin
@@ -30,6 +31,8 @@ from atrium_shared.limits import (
     IMAGE_SIDE_PX_MAX,
 )
 
+Look = Callable[[ImageFile.ImageFile], None] | None
+"""What is shown a decoded picture, if anything is."""
 _PNG_MAGIC_BYTES: Final = 8
 _CHUNK: Final = struct.Struct(">I4s")
 _IHDR: Final = struct.Struct(">II5B")
@@ -64,13 +67,15 @@ def image_facts(data: bytes, media_type: str) -> ImageFacts:
     return ImageFacts(media_type, width, height)
 
 
-def decode_image(data: bytes, facts: ImageFacts) -> None:
-    """Decode every pixel. Raises Unfit where that fails."""
+def decode_image(data: bytes, facts: ImageFacts, look: Look = None) -> None:
+    """Decode every pixel, and show `look` what came of it. Raises Unfit where that fails."""
     try:
         with _DECODERS[facts.media_type](io.BytesIO(data)) as image:
             fits = image.size == (facts.width_px, facts.height_px)
             image.load()
             has_place = _tells_its_place(image)
+            if look is not None:
+                look(image)
     except MemoryError:
         raise
     except Exception:

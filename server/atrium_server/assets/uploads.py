@@ -5,10 +5,14 @@ Theory of operation
 ::
 
     pieces ─► incoming file (hash) ─► known already? ─► check in a process ─► keep ─► record
+                                                              └─► judge of pictures, if there is one
 
 Nothing is visible before the last step, and each step can be the last one: what was received is
 then removed. The file is kept before its row is written and removed after its row, so a row always
 has a file; a file that a crash has left without a row is found by `sweep`.
+
+What the judge of pictures is not sure of is kept and recorded as held: nobody can fetch it, nothing
+can name it, and it is not judged again, until `decide` lets others see it or removes it.
 
 What was refused for certain is remembered, so the same bytes cost no second check. Keeping and
 sweeping exclude each other: an upload of what is just being removed comes either before or after.
@@ -32,6 +36,13 @@ import msgspec
 import trio
 
 from atrium_server.assets.admission import Admission, Reason, UploadRefused
+from atrium_server.assets.pictures import (
+    HELD_SENTENCE,
+    REFUSED_SENTENCE,
+    ImageJudge,
+    Showing,
+    looked_at,
+)
 from atrium_server.assets.store import (
     AssetStore,
     Incoming,
@@ -41,7 +52,7 @@ from atrium_server.assets.store import (
 )
 from atrium_server.assets.validate import Validator
 from atrium_server.assets.verdict import CHECK_VERSION, NO_CLAIM, SUFFIXES, Verdict
-from atrium_server.persistence.assets import READY, REFUSED, AssetRecords, AssetRow
+from atrium_server.persistence.assets import HELD, READY, REFUSED, AssetRecords, AssetRow
 from atrium_server.telemetry import Registry
 from atrium_shared.errors import Overload
 from atrium_shared.limits import (
@@ -120,9 +131,11 @@ class Uploads:
     """The assets of one server. Made by `open_uploads`."""
 
     def __init__(
-        self, store: AssetStore, records: AssetRecords, validator: Validator, registry: Registry
+        self, store: AssetStore, records: AssetRecords, validator: Validator, registry: Registry,
+        judge: ImageJudge | None = None,
     ) -> None:
         self._store, self._records, self._validator = store, records, validator
+        self._judge = judge
         self._admission = Admission()
         self._numbers = _Numbers(registry, store)
         self._known: dict[str, Asset] = {}
@@ -217,7 +230,9 @@ class Uploads:
                 return _asset(row), False
         if row is not None and row.state == REFUSED and row.meta.get(_CHECK) == CHECK_VERSION:
             raise _refusal(row.sentence, is_of_wrong_type=_WRONG_TYPE in row.meta)
-        verdict = await self._checked(file)
+        if row is not None and row.state == HELD:
+            raise UploadRefused(Reason.HELD, HELD_SENTENCE)
+        verdict, state = await self._checked(offer, file)
         if verdict.facts is None:
             await self._remember_refusal(offer, file, verdict)
             raise _refusal(verdict.refusal, is_of_wrong_type=verdict.is_of_wrong_type)
@@ -226,18 +241,46 @@ class Uploads:
         del meta["size_bytes"]
         row = AssetRow(
             digest=file.digest, media_type=meta.pop("media_type"), size_bytes=file.size,
-            uploader=offer.uploader, state=READY, meta=meta,
+            uploader=offer.uploader, state=state, meta=meta,
         )
         async with self._changing:
             await self._write(self._store.keep, file)
             await self._records.record(row)
+        if state == HELD:
+            raise UploadRefused(Reason.HELD, HELD_SENTENCE)
         return _asset(row), True
 
-    async def _checked(self, file: Incoming) -> Verdict:
+    async def _checked(self, offer: Offer, file: Incoming) -> tuple[Verdict, str]:
+        """What the check says, and the state of what is sound. The server's own is not judged."""
         began = trio.current_time()
         verdict = await self._validator.check(file.path)
         self._numbers.check_s.observe(trio.current_time() - began)
-        return verdict
+        if verdict.facts is None or self._judge is None or offer.uploader is None:
+            return verdict, READY
+        showing = await looked_at(verdict, self._judge)
+        if showing is Showing.BLOCK:
+            return Verdict(refusal=REFUSED_SENTENCE, is_certain=True), REFUSED
+        return verdict, HELD if showing is Showing.HOLD else READY
+
+    async def decide(self, digest: str, *, may_show: bool) -> bool:
+        """What a moderator says of an upload that is held; False when none of that hash is.
+
+        Raises StoreError, StorageError.
+        """
+        if not is_asset_hash(digest):
+            return False
+        async with self._changing:
+            row = await self._records.find(digest)
+            if row is None or row.state != HELD:
+                return False
+            if may_show:
+                await self._records.record(msgspec.structs.replace(row, state=READY))
+                return True
+            await self._records.record(msgspec.structs.replace(
+                row, state=REFUSED, sentence=REFUSED_SENTENCE, meta={_CHECK: CHECK_VERSION}
+            ))
+            await self._remove([digest])
+            return True
 
     async def _remember_refusal(self, offer: Offer, file: Incoming, verdict: Verdict) -> None:
         if not verdict.is_certain:
@@ -307,7 +350,7 @@ class Uploads:
         for first in range(0, len(found), _STRAYS_AT_ONCE):
             batch = found[first : first + _STRAYS_AT_ONCE]
             async with self._changing:
-                strays = {*batch} - await self._records.ready_among(batch)
+                strays = {*batch} - await self._records.with_files_among(batch)
                 await self._remove([*strays])
             removed += len(strays)
         return removed
@@ -337,15 +380,17 @@ def _check_claim(offer: Offer, media_type: str) -> None:
 
 @asynccontextmanager
 async def open_uploads(
-    root: Path, records: AssetRecords, registry: Registry, bytes_max: int = ASSETS_BYTES_MAX
+    root: Path, records: AssetRecords, registry: Registry, bytes_max: int = ASSETS_BYTES_MAX,
+    judge: ImageJudge | None = None,
 ) -> AsyncGenerator[Uploads]:
-    """The assets in the folder `root`, for the length of the block.
+    """The assets in the folder `root`, for the length of the block; `judge` looks at pictures.
 
     Raises:
         AtriumStartError: the folder cannot be used, or another server uses it.
     """
     store = await trio.to_thread.run_sync(AssetStore, root, bytes_max)
     try:
-        yield Uploads(store, records, Validator(store.empty), registry)
+        validator = Validator(store.empty, with_pictures=judge is not None)
+        yield Uploads(store, records, validator, registry, judge)
     finally:
         store.close()

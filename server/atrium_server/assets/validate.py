@@ -30,29 +30,36 @@ from typing import Final
 import msgspec
 import trio
 
-from atrium_server.assets.verdict import SUFFIXES, Verdict
+from atrium_server.assets.verdict import SUFFIXES, WITH_PICTURES, Verdict
 from atrium_shared.errors import Overload
 from atrium_shared.limits import (
     ASSET_ANSWER_BYTES_MAX,
     ASSET_CHECK_S_MAX,
     ASSET_CHECKS_MAX,
     ASSET_CHECKS_WAITING_MAX,
+    ASSET_PICTURES_BYTES_MAX,
 )
 
 COMMAND: Final = (
     sys.executable, "-I", "-B", "-X", "faulthandler=0", "-m", "atrium_server.assets.worker",
 )
 _RETRY_MS: Final = 5_000
+_PIECE_BYTES: Final = 65_536
 _log = logging.getLogger("atrium.assets")
 
 
 class Validator:
     """Checks files, a few at a time."""
 
-    def __init__(self, empty: Path, command: Sequence[str] = COMMAND) -> None:
+    def __init__(
+        self, empty: Path, command: Sequence[str] = COMMAND, *, with_pictures: bool = False
+    ) -> None:
         """`empty` is a folder with nothing in it, where the processes run."""
         self._empty = empty
-        self._command = [*command]
+        self._command = [*command, *[WITH_PICTURES] * with_pictures]
+        self._answer_bytes_max = (
+            ASSET_PICTURES_BYTES_MAX if with_pictures else ASSET_ANSWER_BYTES_MAX
+        )
         self._limiter = trio.CapacityLimiter(ASSET_CHECKS_MAX)
 
     @property
@@ -77,8 +84,8 @@ class Validator:
         assert process.stdout is not None
         with trio.move_on_after(ASSET_CHECK_S_MAX) as clock:
             try:
-                while len(answer) <= ASSET_ANSWER_BYTES_MAX:
-                    piece = await process.stdout.receive_some(ASSET_ANSWER_BYTES_MAX)
+                while len(answer) <= self._answer_bytes_max:
+                    piece = await process.stdout.receive_some(_PIECE_BYTES)
                     if not piece:
                         await process.wait()
                         break
@@ -89,6 +96,8 @@ class Validator:
             return Verdict(
                 refusal="Checking this file takes too long: make it smaller or simpler."
             )
+        if len(answer) > self._answer_bytes_max:
+            answer.clear()
         return _verdict(bytes(answer), process.returncode)
 
     async def _start(self, fd: int) -> trio.Process:
@@ -121,7 +130,7 @@ async def _end(process: trio.Process) -> None:
 
 
 def _verdict(answer: bytes, status: int | None) -> Verdict:
-    if status == 0 and len(answer) <= ASSET_ANSWER_BYTES_MAX:
+    if status == 0 and answer:
         try:
             verdict = msgspec.json.decode(answer, type=Verdict)
         except msgspec.DecodeError:

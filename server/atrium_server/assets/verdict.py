@@ -32,6 +32,8 @@ _SAME: Final[Mapping[str, str]] = {
     "application/ogg": OGG, "audio/vorbis": OGG, "audio/opus": OGG,
     "model/gltf.binary": GLB,
 }
+WITH_PICTURES: Final = "--with-pictures"
+"""Asks a worker for what a network is shown, too."""
 NO_CLAIM: Final = "application/octet-stream"
 """What programs say that do not know what a file is."""
 
@@ -99,6 +101,7 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     `is_certain` when the same bytes would be refused again, whatever else the machine does then.
     `bug` names an error that the worker did not expect, for the log. Its file is refused.
+    `pictures` are what a network is shown of it, where one is to be (`pictures.prepared`).
     """
 
     facts: Facts | None = None
@@ -106,3 +109,4 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     is_of_wrong_type: bool = False
     is_certain: bool = False
     bug: str = ""
+    pictures: tuple[bytes, ...] = ()

@@ -25,7 +25,7 @@ import os
 import resource
 import signal
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -38,6 +38,9 @@ from atrium_shared.limits import (
     ASSET_CHECK_MEMORY_BYTES_MAX,
     ASSET_CHECK_S_MAX,
 )
+
+if TYPE_CHECKING:
+    from atrium_server.assets.images import Look
 
 _FILE, _ANSWER = 0, 1
 _DESCRIPTORS_MAX: Final = 0
@@ -54,12 +57,14 @@ _NEEDS: Final = {
 """The module that checks a type; importing it imports the libraries."""
 
 
-def check(data: bytes, media_type: str, fd: int) -> Facts:
-    """The facts of a file whose bytes are `data`, and which `fd` has open. Raises Unfit."""
+def check(data: bytes, media_type: str, fd: int, look: Look = None) -> Facts:
+    """The facts of a file whose bytes are `data`, and which `fd` has open; `look` is shown its
+    pictures. Raises Unfit.
+    """
     if media_type in {verdict.GLB, verdict.GLTF}:
         from atrium_server.assets.gltf import check_gltf
 
-        return check_gltf(data, media_type)
+        return check_gltf(data, media_type, look)
     if media_type in {verdict.OGG, verdict.MP3}:
         from atrium_server.assets.sound import check_sound
 
@@ -72,17 +77,21 @@ def check(data: bytes, media_type: str, fd: int) -> Facts:
         from atrium_server.assets.images import decode_image, image_facts
 
         image = image_facts(data, media_type)
-        decode_image(data, image)
+        decode_image(data, image, look)
     return Facts(media_type=media_type, size_bytes=len(data), images=(image,))
 
 
-def judged(fd: int) -> Verdict:
+def judged(fd: int, *, with_pictures: bool = False) -> Verdict:
     """The verdict on the file that `fd` has open; whatever goes wrong is one, too."""
     try:
         media_type = media_type_of(os.pread(fd, _HEAD_BYTES, 0))
         importlib.import_module(f"atrium_server.assets.{_NEEDS[media_type]}")
+        album: Any = None
+        if with_pictures:
+            album = importlib.import_module("atrium_server.assets.pictures").Album()
         _give_up_files()
-        return Verdict(facts=check(_read_all(fd), media_type, fd))
+        facts = check(_read_all(fd), media_type, fd, None if album is None else album.add)
+        return Verdict(facts=facts, pictures=() if album is None else (*album.pictures,))
     except Unfit as error:
         return Verdict(
             refusal=error.sentence, is_of_wrong_type=error.is_of_wrong_type, is_certain=True
@@ -152,7 +161,7 @@ def _give_up_files() -> None:
 def main() -> None:
     """Check the standard input and write the verdict to the standard output."""
     _give_up_rights()
-    answer = msgspec.json.encode(judged(_FILE))
+    answer = msgspec.json.encode(judged(_FILE, with_pictures=verdict.WITH_PICTURES in sys.argv))
     while answer:
         answer = answer[os.write(_ANSWER, answer) :]
 

@@ -3,8 +3,9 @@
 Theory of operation
 -------------------
 An asset is known by the SHA-256 of its bytes. Its row is written when it has been checked:
-`ready`, or `refused` with the sentence that its uploader was told, so that the same bytes need not
-be checked again. A row that is ready never changes, but for when it was last used.
+`ready`, `pending` while it is held for a moderator, or `refused` with the sentence that its
+uploader was told, so that the same bytes need not be checked again. A row that is ready never
+changes, but for when it was last used.
 
 An asset is in use as long as an entity names it. `mark_used` stamps all of those; it runs before
 each `forget`, which removes what has not been in use for a while. That must be longer than the
@@ -28,6 +29,8 @@ from atrium_server.persistence.errors import Unavailable
 from atrium_server.persistence.settled import settled
 
 READY: Final = "ready"
+HELD: Final = "pending"
+"""Kept, and shown to nobody before a moderator has decided."""
 REFUSED: Final = "refused"
 USED_AGAIN_S: Final = 86_400.0
 """An asset in use is stamped once in this time, not at every look."""
@@ -66,8 +69,8 @@ class AssetRecords(Protocol):
         """It is used now; False when it is not there, or not ready."""
         ...
 
-    async def ready_among(self, digests: Sequence[str]) -> frozenset[str]:
-        """Those of the hashes whose assets are ready."""
+    async def with_files_among(self, digests: Sequence[str]) -> frozenset[str]:
+        """Those of the hashes whose files are kept: assets that are ready, or held."""
         ...
 
     async def of_account(
@@ -112,8 +115,9 @@ _RECORD: Final = text("""
 _TOUCH: Final = text("""
     UPDATE asset SET last_used_at = now() WHERE hash = :hash AND state = 'ready' RETURNING 1
 """)
-_READY_AMONG: Final = text("""
-    SELECT encode(hash, 'hex') FROM asset WHERE hash = ANY(:hashes) AND state = 'ready'
+_WITH_FILES_AMONG: Final = text("""
+    SELECT encode(hash, 'hex') FROM asset
+    WHERE hash = ANY(:hashes) AND state <> 'refused'
 """)
 _BYTES: Final = text("""
     SELECT coalesce(sum(size_bytes), 0)::bigint FROM asset
@@ -156,9 +160,9 @@ class SqlAssetRecords:
     async def touch(self, digest: str) -> bool:
         return await self._database.tx(_execute, _TOUCH, hash=bytes.fromhex(digest)) > 0
 
-    async def ready_among(self, digests: Sequence[str]) -> frozenset[str]:
+    async def with_files_among(self, digests: Sequence[str]) -> frozenset[str]:
         hashes = [bytes.fromhex(digest) for digest in digests]
-        return frozenset(await self._database.tx(_words, _READY_AMONG, hashes=hashes))
+        return frozenset(await self._database.tx(_words, _WITH_FILES_AMONG, hashes=hashes))
 
     async def of_account(
         self, account: uuid.UUID, after: str = "", count: int = LISTED_MAX
@@ -243,10 +247,10 @@ class MemoryAssetRecords:
         self._rows[digest] = msgspec.structs.replace(row, last_used_at=trio.current_time())
         return True
 
-    async def ready_among(self, digests: Sequence[str]) -> frozenset[str]:
+    async def with_files_among(self, digests: Sequence[str]) -> frozenset[str]:
         await trio.lowlevel.checkpoint()
         rows = (self._rows.get(digest) for digest in digests)
-        return frozenset(row.digest for row in rows if row is not None and row.state == READY)
+        return frozenset(row.digest for row in rows if row is not None and row.state != REFUSED)
 
     async def of_account(
         self, account: uuid.UUID, after: str = "", count: int = LISTED_MAX
