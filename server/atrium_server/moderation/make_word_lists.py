@@ -1,13 +1,14 @@
-"""Writes the word lists of other languages than English: `data/words/LOCALE.txt`.
+"""Drafts word lists of other languages than English, to be chosen from by hand.
 
-    python -m atrium_server.moderation.make_word_lists FOLDER CORPUS...
+    python -m atrium_server.moderation.make_word_lists FOLDER DRAFTS CORPUS...
 
 FOLDER is that of the npm package `naughty-words` (the List of Dirty, Naughty, Obscene and
 Otherwise Bad Words, CC BY 4.0), whose entries have no categories: all of them are taken as
 profanity that is covered. CORPUS are plain texts of harmless English: what occurs there as a word
 is left out, because a line's language is not known and "bite", "fan" and "am" are bad words
-somewhere. The lists are part of the repository and are then edited by people who speak the
-language.
+somewhere. Drafts are written to the folder DRAFTS. The lists in `data/words` were chosen from such
+drafts and added to, with a category and severity for each entry, and checked against the frequent
+words of 40 languages; a draft does not replace them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from pathlib import Path
 from typing import Final
 
 from atrium_server.moderation.fold import fold
-from atrium_server.moderation.word_lists import FOLDER
 
 LOCALES: Final = (
     "ar", "cs", "da", "de", "es", "fa", "fi", "fil", "fr", "hi", "hu", "it", "ja", "ko", "nl", "no",
@@ -30,7 +30,7 @@ OCCURS_MIN: Final = 3
 CHARS_MIN: Final = 3
 _HEAD: Final = (
     "# {locale}: from the List of Dirty, Naughty, Obscene and Otherwise Bad Words (CC BY 4.0, see\n"
-    "# LICENSE.txt), changed: without what is a word of English too. Category and severity ours.\n"
+    "# LICENSE.txt), changed: a draft, without what is a word of English too, all as profanity.\n"
 )
 
 
@@ -58,8 +58,8 @@ def kept(entries: Iterable[str], common: set[str]) -> list[str]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write all lists."""
-    source, *corpora = map(Path, arguments)
+    """Write all drafts."""
+    source, drafts, *corpora = map(Path, arguments)
     common = common_words(
         line for path in corpora for line in path.read_text(encoding="utf-8").splitlines()
     )
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str]) -> None:
         entries = json.loads((source / f"{locale}.json").read_text(encoding="utf-8"))
         words = kept(entries, common)
         text = _HEAD.format(locale=locale) + f"profanity 0.5: {' | '.join(words)}\n"
-        (FOLDER / f"{locale}.txt").write_text(text, encoding="utf-8")
+        (drafts / f"{locale}.txt").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
