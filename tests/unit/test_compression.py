@@ -12,7 +12,7 @@ import torch
 
 from atrium_server.inference.models.text_head import TextHead
 from atrium_server.registry.errors import ModelError
-from atrium_server.training import generated, recipes
+from atrium_server.training import emotion, emotion_lesson, generated, recipes
 from atrium_server.training.compression import (
     WAYS,
     WHOLE,
@@ -23,8 +23,8 @@ from atrium_server.training.compression import (
 )
 from atrium_server.training.distillation import Lesson, taught, unseen
 from atrium_server.training.scores import roc_auc
-from atrium_server.training.search import WIDTHS, Search, search
-from atrium_server.training.sources import DataAbsentError
+from atrium_server.training.search import WIDTHS, Found, Search, search
+from atrium_server.training.sources import DataAbsentError, Tweet
 from atrium_server.training.text_training import Held, Plan, logits_of, train
 from atrium_server.training.texts import Labelled, labelled
 
@@ -144,6 +144,21 @@ def test_no_lesson_is_given_on_lines_that_are_measured_on() -> None:
     ]
 
 
+def test_lessons_without_labels_are_of_other_lines_than_those_measured_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = emotion.Parts(*(labelled([(f"{name} is a line", [0.0] * 8, 1.0)], 8)
+                            for name in ("one", "two", "three")))
+    chats = [["Two is a line!!", "short", "a line of its own", "x" * 300], ["three IS a line"]]
+    monkeypatch.setattr(emotion_lesson, "conversations", lambda: chats)
+    monkeypatch.setattr(emotion_lesson, "tweets", lambda folder: [
+        Tweet("a tweet of some length", 0, 1, 1), Tweet("A tweet of some length.", 0, 1, 1)])
+    lines = emotion_lesson.more_lines(parts, tmp_path, 7)
+    assert sorted(line.lower().rstrip(".") for line in lines) == [
+        "a line of its own", "a tweet of some length"]
+    assert lines == emotion_lesson.more_lines(parts, tmp_path, 7)
+
+
 # --- search -----------------------------------------------------------------------------------
 
 
@@ -165,3 +180,21 @@ def test_the_same_seed_finds_the_same_plan_and_a_search_goes_on(tmp_path: Path) 
     search(data, by_auc(data), replace(PLAN, epochs=1), kept)
     more = search(data, by_auc(data), replace(PLAN, epochs=1), replace(kept, trials=3))
     assert len(more.tried) == 3
+
+
+def test_a_recipe_searches_where_it_is_asked_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = labelled([(line, [float(k == j) for j in range(8)], 1.0) for k in range(7)
+                     for line in generated.lines(generated.KINDS[k % 5], 12, k)], 8)
+    asked: list[Search] = []
+
+    def stand_in(rows: Labelled, held: Held, plan: Plan, wanted: Search) -> Found:
+        asked.append(wanted)
+        return Found(replace(plan, width=4, epochs=1), 0.0, ())
+
+    monkeypatch.setattr(recipes, "search", stand_in)
+    monkeypatch.setattr(emotion, "prepare", lambda folder, seed: emotion.Parts(data, data, data))
+    document = recipes.train("emotion", recipes.Order(tmp_path, tmp_path, "1", seed=3, trials=2))
+    assert [(each.trials, each.seed) for each in asked] == [(2, 3)]
+    assert document.tensors["table"].shape[1] == 4
