@@ -20,19 +20,21 @@ import numpy as np
 import torch
 import trio
 
+from atrium_server.deployment import Deployment, Hooks
 from atrium_server.inference.classes import RULES, WorkClass
 from atrium_server.inference.device import TorchDevice
 from atrium_server.inference.lane import Lane
 from atrium_server.inference.rows import Bag, Rows
 from atrium_server.inference.slots import Loaded
 from atrium_server.inference.staging import Staging
-from atrium_server.models import Models, builtin
+from atrium_server.models import Models
 from atrium_server.moderation.features import bags
 from atrium_server.moderation.fold import fold
 from atrium_server.moderation.policy import POLICIES, PolicyName
 from atrium_server.moderation.rules import TextRules
 from atrium_server.moderator import MODEL, Answer, Case, Moderator
 from atrium_server.reader import Reader
+from atrium_server.registry.opening import adopt, open_catalogue
 from atrium_server.training import generated
 
 TICK_S = 0.05
@@ -126,9 +128,10 @@ async def main(rate: int, seconds: float) -> None:
     async with trio.open_nursery() as nursery:
         await nursery.start(reader.run)
         await nursery.start(lane.run)
-        models = Models(lane, device)
-        for package in builtin():
-            await models.put_to_use(package)
+        models, catalogue = Models(lane, device), await open_catalogue(Path("unused"), None)
+        await adopt(catalogue, "this one")
+        deployment = Deployment(catalogue, lane.slots, Hooks(models.load, models.retire))
+        await deployment.follow(await catalogue.standing(MODEL))
         moderator = Moderator(reader, lane)
         nursery.start_soon(moderator.run)
         stolen = steal()

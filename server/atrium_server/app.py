@@ -150,7 +150,9 @@ async def open_server(
             credentials = await open_credentials(config, registry)
             lanes = brain = None
             if has_lanes:
-                brain = await stack.enter_async_context(open_brain(config, registry))
+                brain = await stack.enter_async_context(
+                    open_brain(config, registry, stores.database)
+                )
                 worlds = [read_manifest(path)[1].name for path in config.worlds]
                 lanes = await stack.enter_async_context(
                     open_lanes(config, stores, registry, worlds, brain)

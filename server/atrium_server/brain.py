@@ -9,26 +9,32 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
 from atrium_server.config import AtriumStartError, Config
+from atrium_server.deployment import Deployment, Hooks
 from atrium_server.inference.lane import Lane
 from atrium_server.inference.numbers import LaneNumbers
-from atrium_server.inference.outcomes import LaneError
-from atrium_server.models import Models, builtin
+from atrium_server.inference.worker import Ended
+from atrium_server.models import Models
 from atrium_server.moderation.findings import Decision
 from atrium_server.moderation.policy import NAMES, POLICIES, Policy, PolicyName
 from atrium_server.moderation.rules import TextRules
 from atrium_server.moderation.sentences import refusal_of_name
-from atrium_server.moderator import Moderator, Tally
+from atrium_server.moderator import MODEL, SIGNATURE, Moderator, Tally
+from atrium_server.persistence.database import Database
 from atrium_server.reader import Reader
+from atrium_server.registry.catalogue import Catalogue
 from atrium_server.registry.errors import ModelError
+from atrium_server.registry.opening import adopt, open_catalogue
 from atrium_server.telemetry import Registry
+from atrium_server.version import VERSION
 from atrium_server.world_judge import WorldJudge
 
 if TYPE_CHECKING:
@@ -81,25 +87,34 @@ def policy_of(name: str) -> Policy:
 
 
 @asynccontextmanager
-async def open_brain(config: Config, registry: Registry) -> AsyncGenerator[Brain]:
+async def open_brain(
+    config: Config, registry: Registry, database: Database | None
+) -> AsyncGenerator[Brain]:
     """Open it: models are loaded and warm when the block begins.
 
-    Raises AtriumStartError when models are asked for and cannot run.
+    Raises AtriumStartError when models are asked for and cannot run, and StoreError.
     """
     rules = await trio.to_thread.run_sync(TextRules)
     reader = Reader(rules)
     async with trio.open_nursery() as nursery:
         await nursery.start(reader.run)
-        lane = device = None
+        brain = Brain(Moderator(reader, None, _tally(registry)))
         if _wants_models(config):
             device = await _device(config)
-            lane = _lane(device, registry)
+            observers, numbers = _Observers(), LaneNumbers(registry)
+            lane = Lane(device, observers)
+            numbers.read(lane)
+            brain = Brain(Moderator(reader, lane, _tally(registry)), lane, device.name)
             await nursery.start(lane.run)
-            await _put_to_use(Models(lane, device))
+            places = _Places(config.data_dir, database, lane, device)
+            deployment, catalogue = await _deployed(places, registry)
+            observers.all = [numbers, deployment.observe]
+            brain.moderator.observed = deployment.saw
+            nursery.start_soon(catalogue.run, deployment.follow)
+            nursery.start_soon(deployment.keep_budgets)
             logger.info("models run on %s", device.name)
-        moderator = Moderator(reader, lane, _tally(registry))
-        nursery.start_soon(moderator.run)
-        yield Brain(moderator, lane, device.name if device is not None else "none")
+        nursery.start_soon(brain.moderator.run)
+        yield brain
         nursery.cancel_scope.cancel()
 
 
@@ -130,20 +145,47 @@ async def _device(config: Config) -> TorchDevice:
     return await trio.to_thread.run_sync(chosen)
 
 
-def _lane(device: TorchDevice, registry: Registry) -> Lane:
-    numbers = LaneNumbers(registry)
-    lane = Lane(device, numbers)
-    numbers.read(lane)
-    return lane
+class _Observers:
+    """Who is told what every turn of the lane came to."""
+
+    def __init__(self) -> None:
+        self.all: list[Callable[[Ended], None]] = []
+
+    def __call__(self, ended: Ended) -> None:
+        for each in self.all:
+            each(ended)
 
 
-async def _put_to_use(models: Models) -> None:
-    """The built-in versions answer from now on."""
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where versions are known, and where they run."""
+
+    data_dir: Path
+    database: Database | None
+    lane: Lane
+    device: TorchDevice
+
+
+async def _deployed(places: _Places, registry: Registry) -> tuple[Deployment, Catalogue]:
+    """What the records say is loaded and answers. Raises AtriumStartError and StoreError."""
+    models = Models(places.lane, places.device)
     try:
-        for package in await trio.to_thread.run_sync(builtin):
-            await models.put_to_use(package)
-    except (ModelError, LaneError) as error:
-        raise AtriumStartError(f"A built-in model cannot run: {error}") from None
+        catalogue = await open_catalogue(places.data_dir, places.database)
+        await adopt(catalogue, VERSION)
+        deployment = Deployment(
+            catalogue, places.lane.slots, Hooks(models.load, models.retire), {MODEL: SIGNATURE},
+            registry,
+        )
+        for name in await catalogue.store.sequences():
+            await deployment.follow(await catalogue.standing(name))
+    except ModelError as error:
+        raise AtriumStartError(str(error)) from None
+    if places.lane.slots.of(MODEL).live is None:
+        raise AtriumStartError(
+            f"No version of the model {MODEL!r} can run; the log says why. Start with --brain off"
+            " to let the rules moderate alone, and mend it with `atrium models`."
+        )
+    return deployment, catalogue
 
 
 def _tally(registry: Registry) -> Tally:

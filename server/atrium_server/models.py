@@ -1,35 +1,21 @@
-"""The versions of models that are in use in this server: loaded, warmed, swapped, loaded anew.
+"""Versions of models made runnable on a lane, and made anew when they fail.
 
-A version is read and built in a worker thread, warmed on the lane beside the one that answers, and
-put in its place by one assignment; the old one is let go when its last job has run.
+A version is built in a worker thread and warmed on the lane beside those that answer. Which of them
+answers is for the `deployment` to say.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import trio
 
 from atrium_server.inference.lane import Lane
 from atrium_server.inference.slots import Loaded
-from atrium_server.registry.packages import Package, unpack
-from atrium_server.registry.sources import open_source
+from atrium_server.registry.packages import Package
 
 if TYPE_CHECKING:
     from atrium_server.inference.device import TorchDevice
-
-BUILTIN: Final = Path(__file__).parent / "inference" / "builtin"
-
-
-def builtin() -> list[Package]:
-    """The versions that come with Atrium. Blocks; raises ModelError."""
-    packages: list[Package] = []
-    for path in sorted(BUILTIN.glob("*.json")):
-        with open_source(path) as source:
-            packages.append(unpack(source.document, source.read))
-    return packages
-
 
 class Models:
     """Those of one lane."""
@@ -41,30 +27,23 @@ class Models:
         """What is in use, by label, to be built again from."""
         lane.reload = self._load_anew
 
-    async def load(self, package: Package) -> tuple[Loaded, dict[int, float]]:
-        """A version, built and warm, and what it takes in seconds by rows; not in use yet.
-
-        Raises ModelError and LaneError.
-        """
+    async def load(self, package: Package) -> Loaded:
+        """A version, built and warm, not in use yet. Raises ModelError and LaneError."""
         # Imported here: with it comes torch.
         from atrium_server.inference.loading import load
 
         loaded = await trio.to_thread.run_sync(load, package, self._device)
-        took = await self._lane.warm(loaded)
+        await self._lane.warm(loaded)
         self._packages[loaded.label] = package
-        return loaded, took
+        return loaded
 
-    async def put_to_use(self, package: Package) -> None:
-        """This version answers from now on. Raises ModelError and LaneError."""
-        loaded, _ = await self.load(package)
-        slot = self._lane.slots.of(loaded.name)
-        old, slot.live = slot.live, loaded
-        if old is not None:
-            self._lane.retire(old)
-            if old.label != loaded.label:
-                self._packages.pop(old.label, None)
+    def retire(self, loaded: Loaded) -> None:
+        """A version is in use no more."""
+        self._lane.retire(loaded)
+        in_use = {each.label for each in self._lane.slots.all()}
+        for label in self._packages.keys() - in_use:
+            del self._packages[label]
 
     async def _load_anew(self, old: Loaded) -> Loaded:
         """It failed, or its thread or device is gone."""
-        loaded, _ = await self.load(self._packages[old.label])
-        return loaded
+        return await self.load(self._packages[old.label])

@@ -41,11 +41,13 @@ from atrium_server.inference.lane import Lane
 from atrium_server.inference.outcomes import Outcome
 from atrium_server.inference.rows import Bag
 from atrium_server.inference.slots import Loaded
+from atrium_server.moderation.features import BUCKETS
 from atrium_server.moderation.findings import Action, Category, Decision, Finding
 from atrium_server.moderation.policy import Policy, decide
 from atrium_server.moderation.reading import Read, Text
 from atrium_server.moderation.sentences import BUSY, UNREAD, UNSURE, reason_of
 from atrium_server.reader import Reader
+from atrium_server.registry.signature import Field, Signature
 from atrium_shared import limits
 
 MODEL: Final = "moderation"
@@ -342,6 +344,11 @@ LABELS: Final = (
     Category.SPAM,
 )
 """What the columns of a moderation model's scores are of."""
+SIGNATURE: Final = Signature(
+    (Field("ids", "int64", is_bag=True, bound=BUCKETS),),
+    (Field("scores", "float32", (len(LABELS),)),),
+)
+"""What a version must take and give to be asked."""
 
 
 def findings_of(

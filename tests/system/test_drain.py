@@ -110,7 +110,7 @@ async def test_sockets_and_a_library_of_others(kind: str) -> None:
     """Handshake, hello, snapshots, chat and goodbye over TCP, with every kind of socket I/O."""
     with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
-            config = resolve({"port": "0", "io": kind, "ephemeral": True}, {})
+            config = resolve({"port": "0", "io": kind, "ephemeral": True, "brain": "off"}, {})
             address = await nursery.start(partial(app.run, config))
             async with client_of(address) as one, client_of(address) as two:
                 for client, name in ((one, "One"), (two, "Two")):
