@@ -13,6 +13,7 @@ import trio
 from harness import House, open_house, write_world
 
 from atrium_client import ChatState, Me, connect
+from atrium_server import moderator
 from atrium_server.config import AtriumStartError
 from atrium_server.moderator import MODEL
 
@@ -20,7 +21,9 @@ URL = "ws://atrium.test"
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncGenerator[House]:
+async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[House]:
+    # However busy the machine is, the model has its say here.
+    monkeypatch.setattr(moderator, "VERDICT_S_MAX", 20.0)
     async with open_house(
         worlds=[write_world(tmp_path, "hall")], has_lanes=True, brain="on", device="cpu"
     ) as opened:
