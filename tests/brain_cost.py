@@ -12,7 +12,9 @@ batches, in turn, so that a busy machine slows down both.
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
+import sys
 import time
 from pathlib import Path
 
@@ -20,10 +22,12 @@ import numpy as np
 import torch
 import trio
 
+from atrium_server.config import resolve_process
 from atrium_server.deployment import Deployment, Hooks
 from atrium_server.inference.classes import RULES, WorkClass
 from atrium_server.inference.device import TorchDevice
 from atrium_server.inference.lane import Lane
+from atrium_server.inference.outcomes import Outcome
 from atrium_server.inference.rows import Bag, Rows
 from atrium_server.inference.slots import Loaded
 from atrium_server.inference.staging import Staging
@@ -39,6 +43,9 @@ from atrium_server.training import generated
 
 TICK_S = 0.05
 ROUNDS = 7
+ROWS = 524_288
+JOBS_MAX = 16_384
+JOBS_ROWS = (1_024, 256, 64, 1)
 STANDARD = POLICIES[PolicyName.STANDARD]
 
 
@@ -89,30 +96,50 @@ async def loaded(moderator: Moderator, lines: list[str], per_tick: int) -> list[
     return took
 
 
-def direct(version: Loaded, rows: Rows, count: int) -> float:
-    """Rows a second, calling the model on full batches."""
-    staging, size = Staging(), RULES[WorkClass.MODERATION].rows_max
-    began = time.perf_counter()
-    for first in range(0, count, size):
-        part = [(rows, first, min(first + size, count))]
-        version.model.run(staging.join(version.model.signature, part))
-    return count / (time.perf_counter() - began)
-
-
-async def by_lane(lane: Lane, version: Loaded, rows: Rows, count: int) -> float:
-    """Rows a second, handed to the lane in jobs of 64."""
+def parts_of(rows: Rows, job_rows: int) -> list[Rows]:
+    """All rows, in parts of so many."""
     bag = rows["ids"]
     assert isinstance(bag, Bag)
+    return [
+        {"ids": bag.part(first, first + job_rows)}
+        for first in range(0, bag.offsets.size - 1, job_rows)
+    ]
+
+
+def direct(version: Loaded, rows: Rows) -> float:
+    """Rows a second, calling the model on full batches that lie ready in memory."""
+    size = RULES[WorkClass.MODERATION].rows_max
+    batches = [Staging().join(version.model.signature, [(part, 0, size)])
+               for part in parts_of(rows, size)]
     began = time.perf_counter()
-    async with trio.open_nursery() as nursery:
-        for first in range(0, count, 64):
-            part: Rows = {"ids": bag.part(first, min(first + 64, count))}
+    for k in range(ROWS // size):
+        version.model.run(batches[k % len(batches)])
+    return ROWS / (time.perf_counter() - began)
 
-            async def one(part: Rows = part) -> None:
-                await lane.ask(version, part, work=WorkClass.MODERATION, deadline_s=60.0)
 
-            nursery.start_soon(one)
-    return count / (time.perf_counter() - began)
+async def by_lane(lane: Lane, version: Loaded, rows: Rows, job_rows: int) -> float:
+    """Rows a second, handed to the lane in jobs of so many, with always some of them waiting."""
+    parts = parts_of(rows, job_rows)
+    jobs = min(ROWS // job_rows, JOBS_MAX)
+    begun, ended, is_done = itertools.count(), itertools.count(1), trio.Event()
+
+    def begin() -> None:
+        part = parts[next(begun) % len(parts)]
+        lane.submit(version, part, done, work=WorkClass.MODERATION, deadline_s=60.0)
+
+    def done(outcome: Outcome) -> None:
+        assert outcome.is_done, outcome.status
+        if (told := next(ended)) == jobs:
+            is_done.set()
+        elif told + ahead <= jobs:
+            begin()
+
+    began = time.perf_counter()
+    ahead = min(jobs, max(len(parts) // 2, 2))
+    for _ in range(ahead):
+        begin()
+    await is_done.wait()
+    return jobs * job_rows / (time.perf_counter() - began)
 
 
 def shown(name: str, took: list[float]) -> None:
@@ -142,15 +169,17 @@ async def main(rate: int, seconds: float) -> None:
         assert version is not None
         made = bags(fold(texts(8_192)))
         rows: Rows = {"ids": Bag(made.ids, made.offsets)}
-        with torch.inference_mode():
-            pairs = [
-                (direct(version, rows, 4_096), await by_lane(lane, version, rows, 4_096))
-                for _ in range(ROUNDS)
-            ]
-        ratio = statistics.median(lane_s / own_s for own_s, lane_s in pairs)
-        own = statistics.median(own_s for own_s, _ in pairs)
-        print(f"directly {own:,.0f} rows a second; the lane {100 * ratio:.0f} % of that (median of"
-              f" {ROUNDS}); steal moved by {steal() - stolen}")
+        for job_rows in JOBS_ROWS:
+            with torch.inference_mode():
+                pairs = [
+                    (direct(version, rows), await by_lane(lane, version, rows, job_rows))
+                    for _ in range(ROUNDS)
+                ]
+            ratio = statistics.median(lane_s / own_s for own_s, lane_s in pairs)
+            own = statistics.median(own_s for own_s, _ in pairs)
+            print(f"directly {own:,.0f} rows a second; by the lane in jobs of {job_rows:,}:"
+                  f" {100 * ratio:.0f} % of that")
+        print(f"(medians of {ROUNDS} rounds; steal moved by {steal() - stolen})")
         nursery.cancel_scope.cancel()
 
 
@@ -159,4 +188,5 @@ if __name__ == "__main__":
     parser.add_argument("--lines", type=int, default=2_000)
     parser.add_argument("--seconds", type=float, default=10.0)
     arguments = parser.parse_args()
+    sys.setswitchinterval(resolve_process({}).switch_interval_ms / 1000)  # as the server does
     trio.run(main, arguments.lines, arguments.seconds)

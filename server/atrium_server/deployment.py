@@ -156,18 +156,26 @@ class Deployment:
     def observe(self, ended: Ended) -> None:
         """What a turn of the lane came to; for versions in use."""
         now_s = self._hooks.clock()
-        for work, outcome in ended.outcomes:
-            known = self._in_use.get(work.loaded.label)
-            if known is not None:
-                rows = work.job.rows
-                known.watch.note(Batch(
-                    rows, rows if outcome.status is Status.FAILED else 0,
-                    rows if outcome.status is Status.LATE else 0,
-                ), now_s)
-        batch = ended.batch
-        known = self._in_use.get(batch.label) if batch is not None else None
-        if batch is not None and known is not None:
-            known.watch.note(Batch(0, run_s=batch.took_s), now_s)
+        counts: dict[Loaded, list[int]] = {}
+        for work, outcome in ended.outcomes:  # thousands, of one version or two
+            count = counts.get(work.loaded)
+            if count is None:
+                count = counts[work.loaded] = [0, 0, 0]
+            rows = work.job.rows
+            count[0] += rows
+            if outcome.status is Status.FAILED:
+                count[1] += rows
+            elif outcome.status is Status.LATE:
+                count[2] += rows
+        for loaded, (rows, failed, late) in counts.items():
+            self._note(loaded.label, Batch(rows, failed, late), now_s)
+        if ended.batch is not None:
+            self._note(ended.batch.label, Batch(0, run_s=ended.batch.took_s), now_s)
+
+    def _note(self, label: str, batch: Batch, now_s: float) -> None:
+        known = self._in_use.get(label)
+        if known is not None:
+            known.watch.note(batch, now_s)
 
     def saw(self, loaded: Loaded, scores: npt.NDArray[np.floating[Any]]) -> None:
         """What a version said, for its drift."""

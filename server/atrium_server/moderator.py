@@ -323,7 +323,7 @@ class Moderator:
     def _remember(
         self, loaded: Loaded, normal: str, scores: npt.NDArray[np.float32]
     ) -> None:
-        self._scores[loaded.label, normal] = scores
+        self._scores[loaded.label, normal] = scores.copy()  # not the whole batch for one row
         while len(self._scores) > limits.MODERATION_CACHE_LINES_MAX:
             self._scores.popitem(last=False)
 

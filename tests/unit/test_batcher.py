@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import weakref
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atrium_server.inference.batcher import Batch, Batcher, Drop, Job
+from atrium_server.inference.batcher import SLIP_S, Batch, Batcher, Drop, Job
 from atrium_server.inference.classes import RULES, WorkClass
 
 CHAT = WorkClass.MODERATION
@@ -33,6 +35,22 @@ def learnt(batcher: Batcher, line: str, *, row_s: float, fixed_s: float = 0.001)
 
 def spans(batch: Batch) -> list[tuple[Job, int, int]]:
     return [(part.job, part.start, part.stop) for part in batch.parts]
+
+
+class Payload:
+    """What a job keeps alive."""
+
+
+def due_s(batcher: Batcher, waiting: Sequence[Job], ran: Mapping[Job, int]) -> float:
+    """When the first of them no longer lets its line wait, by the book."""
+    first_s = float("inf")
+    for line in {each.line for each in waiting}:
+        there = [each for each in waiting if each.line == line]
+        run_s = batcher.times(line).run_s(sum(each.rows - ran[each] for each in there))
+        for each in there:
+            patient_s = each.submitted_s + RULES[each.work].wait_s_max
+            first_s = min(first_s, patient_s, each.deadline_s - run_s - SLIP_S)
+    return first_s
 
 
 # --- when a batch fires ----------------------------------------------------------------------
@@ -194,6 +212,24 @@ def test_nothing_less_urgent_is_shed_for_what_has_no_place_anyway() -> None:
     assert batcher.dropped == [(large, Drop.SHED)]
 
 
+def test_what_is_over_is_not_kept_however_long_its_deadline() -> None:
+    batcher = Batcher(slice_s_max=ROOMY_S)
+    patient = job(work=WorkClass.SHADOW, until=1e9)
+    gone: list[weakref.ref[Payload]] = []
+    for k in range(10_000):
+        each = job(work=WorkClass.NPC, at=k * 1.0, until=1e6)
+        each.payload = Payload()
+        gone.append(weakref.ref(each.payload))
+        each.is_abandoned = k % 3 == 0
+        batcher.add(each, k * 1.0)
+        if k == 0:
+            batcher.add(patient, 0.0)
+        batcher.next(k + 0.001 * (k % 2))
+        batcher.dropped.clear()
+        del each
+    assert sum(ref() is not None for ref in gone) < 500
+
+
 # --- whatever comes --------------------------------------------------------------------------
 
 
@@ -233,6 +269,9 @@ def test_under_any_load_each_row_runs_once_or_is_dropped_once(seed: int) -> None
             dropped[each] = why
         batcher.dropped.clear()
         assert sum(batcher.waiting) <= 600
+        waiting = [each for each in jobs if ran[each] < each.rows and each not in dropped]
+        assert sum(batcher.waiting) == sum(each.rows - ran[each] for each in waiting)
+        assert batcher.due_s() == pytest.approx(due_s(batcher, waiting, ran)), seed
     left = batcher.drain()
     for each in jobs:
         places = (ran[each] == each.rows) + (each in dropped) + (each in left)

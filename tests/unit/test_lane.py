@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -14,6 +16,7 @@ from atrium_server.inference import lane as lanes
 from atrium_server.inference.classes import RULES, WorkClass
 from atrium_server.inference.lane import Lane
 from atrium_server.inference.outcomes import LaneError, Outcome, Status
+from atrium_server.inference.rows import Array
 from atrium_server.inference.slots import Loaded, Slot
 from atrium_server.inference.worker import Device
 from atrium_server.registry.signature import SignatureError
@@ -259,6 +262,38 @@ async def test_a_version_is_warmed_in_the_sizes_of_batches() -> None:
         took = await lane.warm(version)
         assert set(took) == set(lanes.WARM_ROWS)
         assert sum(version.model.batches) == 3 * sum(lanes.WARM_ROWS)
+
+
+async def test_sizes_that_would_never_run_as_one_batch_are_not_warmed() -> None:
+    added_s = [0.0]
+
+    class Slow(Adds):
+        def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+            added_s[0] += lanes.WARM_S_MAX / 4 * len(inputs["x"])
+            return super().run(inputs)
+
+    lane = Lane(Device(), clock=lambda: time.perf_counter() + added_s[0])
+    async with running(lane):
+        assert set(await lane.warm(loaded(Slow()))) == {1, 8}
+
+
+async def test_between_some_outcomes_and_the_next_the_loop_has_its_turn() -> None:
+    async with running(Lane(Device())) as lane:
+        version, told, turns = loaded(), list[tuple[int, int]](), 0
+        version.model.may_end.clear()
+        count = 10 * lanes.SETTLED_MAX
+        for k in range(count):
+            def done(outcome: Outcome, k: int = k) -> None:
+                told.append((k, turns))
+
+            lane.submit(version, numbers((k, 1)), done, work=CHAT, deadline_s=LONG_S)
+        version.model.may_end.set()
+        while len(told) < count:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+        assert [k for k, _ in told] == list(range(count))
+        at_once = Counter(turn for _, turn in told)
+        assert max(at_once.values()) <= 2 * lanes.SETTLED_MAX  # of one batch, and of the next
 
 
 def test_a_canary_answers_its_share_and_always_the_same_people() -> None:

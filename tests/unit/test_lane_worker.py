@@ -66,9 +66,9 @@ def test_jobs_run_together_and_each_gets_its_own_rows() -> None:
 
 def test_a_job_larger_than_a_batch_comes_back_whole() -> None:
     bench, version = Bench(), loaded()
-    rows = numbers(*((k, 1) for k in range(700)))
+    rows = numbers(*((k, 1) for k in range(2_500)))
     work = bench.give(version, rows)
-    assert bench.run()[work].outputs["sum"].tolist() == [k + 1 for k in range(700)]
+    assert bench.run()[work].outputs["sum"].tolist() == [k + 1 for k in range(2_500)]
     assert len(version.model.batches) >= 3
 
 

@@ -20,15 +20,21 @@ overload a job that could not be done in time behind what is waiting already is 
 which leaves its owner time to fall back; and when all places are taken the newest rows of the
 lowest class give way to a more urgent one.
 
+What is done for each job is little, and does not grow with how many wait: thousands of one-row jobs
+are the common case. A job that is over stays where it is, in the line and in two heaps of times,
+until it is met there.
+
 The batcher has one owner, the thread of the device, and no lock.
 """
 
 from __future__ import annotations
 
+import itertools
 from bisect import insort
-from collections.abc import Hashable
+from collections.abc import Generator, Hashable
 from dataclasses import dataclass, field
 from enum import Enum
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 from atrium_server.inference.classes import RULES, WorkClass
@@ -37,6 +43,8 @@ from atrium_shared import limits
 
 SLIP_S: Final = 0.002
 """So long before the last moment a line fires: results have a way to go back."""
+_SWEPT: Final = 64
+"""So many places a list has at least before those of jobs that are over are looked for."""
 
 
 class Drop(Enum):
@@ -61,7 +69,7 @@ class Job:
     is_abandoned: bool = False
     """Set by whoever submitted it; another thread may do so at any time."""
     taken: int = 0
-    """Rows that went into batches so far."""
+    """Rows that went into batches so far, or will never go into any."""
 
     @property
     def left(self) -> int:
@@ -89,17 +97,87 @@ class Batch:
     parts: tuple[Part, ...]
 
 
+class _Soonest:
+    """The least of the times of jobs that still wait."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Job]] = []
+        self._numbers = itertools.count()
+        self._room = _SWEPT
+
+    def add(self, s: float, job: Job) -> None:
+        """A job waits that has this time."""
+        if len(self._heap) >= self._room:
+            self._heap = [entry for entry in self._heap if entry[2].left]
+            heapify(self._heap)
+            self._room = max(_SWEPT, 2 * len(self._heap))
+        heappush(self._heap, (s, next(self._numbers), job))
+
+    def least_s(self) -> float:
+        """That of all; infinity if none waits."""
+        heap = self._heap
+        while heap and not heap[0][2].left:
+            heappop(heap)
+        return heap[0][0] if heap else float("inf")
+
+    def until(self, s: float) -> Generator[Job]:
+        """The jobs whose time has come, which are forgotten here."""
+        while self.least_s() <= s:
+            yield heappop(self._heap)[2]
+
+
 @dataclass(slots=True)
 class _Line:
     """Jobs that can run together, the most urgent class first, then the earliest deadline."""
 
     times: RunTimes = field(default_factory=RunTimes)
     jobs: list[Job] = field(default_factory=list[Job])
+    """In order; among them some that are over."""
+    room: int = _SWEPT
     rows: list[int] = field(default_factory=lambda: [0] * len(WorkClass))
     """Rows that wait, by class."""
-    fire_s: float = float("inf")
-    late_s: float = float("inf")
-    """The earliest deadline of all."""
+    waits: _Soonest = field(default_factory=_Soonest)
+    """How long each lets the line wait for others."""
+    ends: _Soonest = field(default_factory=_Soonest)
+    """The deadlines."""
+
+    @property
+    def has_jobs(self) -> bool:
+        """Whether any row waits."""
+        return any(self.rows)
+
+    @property
+    def fire_s(self) -> float:
+        """When it fires, if it is not full before."""
+        late_s = self.ends.least_s() - self.times.run_s(sum(self.rows)) - SLIP_S
+        return min(self.waits.least_s(), late_s)
+
+    def insert(self, job: Job) -> None:
+        """A job waits here."""
+        jobs = self.jobs
+        if len(jobs) >= self.room:
+            jobs = self.jobs = [each for each in jobs if each.left]
+            self.room = max(_SWEPT, 2 * len(jobs))
+        if jobs and _order(job) < _order(jobs[-1]):
+            insort(jobs, job, key=_order)
+        else:
+            jobs.append(job)
+        self.waits.add(job.submitted_s + RULES[job.work].wait_s_max, job)
+        self.ends.add(job.deadline_s, job)
+
+    def first(self) -> Job:
+        """The most urgent; some row must wait."""
+        over = 0
+        while not self.jobs[over].left:
+            over += 1
+        del self.jobs[:over]
+        return self.jobs[0]
+
+    def last(self) -> Job:
+        """The least urgent; some row must wait."""
+        while not self.jobs[-1].left:
+            self.jobs.pop()
+        return self.jobs[-1]
 
 
 def _order(job: Job) -> tuple[int, float]:
@@ -131,7 +209,7 @@ class Batcher:
 
     def forget(self, line: Hashable) -> None:
         """Nothing more comes for this line; what waits in it still runs."""
-        if line in self._lines and not self._lines[line].jobs:
+        if line in self._lines and not self._lines[line].has_jobs:
             del self._lines[line]
 
     def add(self, job: Job, now_s: float) -> None:
@@ -149,10 +227,8 @@ class Batcher:
             self.dropped.append((job, Drop.SHED))
         else:
             line = self._line(job.line)
-            insort(line.jobs, job, key=_order)
+            line.insert(job)
             self._count(line, job.work, job.rows)
-            line.fire_s = min(line.fire_s, self._fire_s(line, job))
-            line.late_s = min(line.late_s, job.deadline_s)
 
     def due_s(self) -> float:
         """When `next` should be asked again, if nothing is added before."""
@@ -163,10 +239,10 @@ class Batcher:
         while True:
             best: tuple[tuple[int, float], Hashable] | None = None
             for key, line in self._lines.items():
-                if now_s >= line.late_s:
-                    self._drop_late(line, now_s)
-                if line.jobs and self._fires(line, now_s):
-                    rank = _order(line.jobs[0])
+                for job in line.ends.until(now_s):
+                    self._drop(line, job, Drop.ABANDONED if job.is_abandoned else Drop.LATE)
+                if line.has_jobs and self._fires(line, now_s):
+                    rank = _order(line.first())
                     if best is None or rank < best[0]:
                         best = rank, key
             if best is None:
@@ -177,11 +253,9 @@ class Batcher:
 
     def drain(self) -> list[Job]:
         """All jobs that wait, which are forgotten."""
-        jobs = [job for line in self._lines.values() for job in line.jobs]
-        for line in self._lines.values():
-            line.jobs.clear()
-            line.rows = [0] * len(WorkClass)
-            line.fire_s = line.late_s = float("inf")
+        jobs = [job for line in self._lines.values() for job in line.jobs if job.left]
+        for key, line in self._lines.items():
+            self._lines[key] = _Line(line.times)
         self._waiting = [0] * len(WorkClass)
         return jobs
 
@@ -193,17 +267,12 @@ class Batcher:
             line = self._lines[key] = _Line()
         return line
 
-    def _fire_s(self, line: _Line, job: Job) -> float:
-        """The latest time at which a job lets its line wait."""
-        waited_s = job.submitted_s + RULES[job.work].wait_s_max
-        return min(waited_s, job.deadline_s - line.times.run_s(sum(line.rows)) - SLIP_S)
-
     def _fires(self, line: _Line, now_s: float) -> bool:
         return now_s >= line.fire_s or sum(line.rows) >= self._room(line)
 
     def _room(self, line: _Line) -> int:
         """How many rows the next batch of a line may have."""
-        work = line.jobs[0].work
+        work = line.first().work
         rows_max = RULES[work].rows_max
         if work is WorkClass.ANIMATION:
             return rows_max
@@ -223,12 +292,11 @@ class Batcher:
             return False
         while excess > 0:
             line = max(
-                (line for line in self._lines.values() if line.jobs),
-                key=lambda line: _order(line.jobs[-1]),
+                (line for line in self._lines.values() if line.has_jobs),
+                key=lambda line: _order(line.last()),
             )
-            excess -= line.jobs[-1].left
-            self._drop(line, line.jobs.pop(), Drop.SHED)
-            self._refire(line)
+            excess -= line.last().left
+            self._drop(line, line.last(), Drop.SHED)
         return True
 
     def _count(self, line: _Line, work: WorkClass, rows: int) -> None:
@@ -237,35 +305,23 @@ class Batcher:
 
     def _drop(self, line: _Line, job: Job, why: Drop) -> None:
         self._count(line, job.work, -job.left)
+        job.taken = job.rows
         self.dropped.append((job, why))
-
-    def _drop_late(self, line: _Line, now_s: float) -> None:
-        kept: list[Job] = []
-        for job in line.jobs:
-            if now_s < job.deadline_s:
-                kept.append(job)
-            else:
-                self._drop(line, job, Drop.ABANDONED if job.is_abandoned else Drop.LATE)
-        line.jobs = kept
-        self._refire(line)
-
-    def _refire(self, line: _Line) -> None:
-        line.fire_s = min((self._fire_s(line, job) for job in line.jobs), default=float("inf"))
-        line.late_s = min((job.deadline_s for job in line.jobs), default=float("inf"))
 
     def _take(self, key: Hashable) -> Batch:
         """The first rows of a line; of jobs that were abandoned none."""
         line = self._lines[key]
-        while line.jobs and line.jobs[0].is_abandoned:  # it has no say in how large the batch is
-            self._drop(line, line.jobs.pop(0), Drop.ABANDONED)
-        room = self._room(line) if line.jobs else 0
+        while line.has_jobs and line.first().is_abandoned:  # it does not say how large a batch is
+            self._drop(line, line.first(), Drop.ABANDONED)
+        room = self._room(line) if line.has_jobs else 0
         parts: list[Part] = []
         done = 0
         for job in line.jobs:
             if not room:
                 break
-            if job.is_abandoned:
+            if job.is_abandoned and job.left:
                 self._drop(line, job, Drop.ABANDONED)
+            if not job.left:
                 done += 1
                 continue
             rows = min(job.left, room)
@@ -275,6 +331,5 @@ class Batcher:
             room -= rows
             done += job.left == 0
         del line.jobs[:done]
-        self._refire(line)
         work = min((part.job.work for part in parts), default=WorkClass.SHADOW)
         return Batch(key, work, sum(part.stop - part.start for part in parts), tuple(parts))

@@ -56,9 +56,9 @@ class ClassRules:
 RULES: Final[Mapping[WorkClass, ClassRules]] = {
     WorkClass.ANIMATION: ClassRules(1024, 0.0, 1 / 30, limits.LANE_QUEUE_ROWS_MAX),
     WorkClass.NPC: ClassRules(1024, 0.002, 0.1, limits.LANE_QUEUE_ROWS_MAX),
-    WorkClass.MODERATION: ClassRules(256, 0.002, 0.15, limits.LANE_QUEUE_ROWS_MAX),
-    WorkClass.PERCEPTION: ClassRules(256, 0.01, 0.25, limits.LANE_QUEUE_ROWS_MAX),
+    WorkClass.MODERATION: ClassRules(1024, 0.002, 0.15, limits.LANE_QUEUE_ROWS_MAX),
+    WorkClass.PERCEPTION: ClassRules(1024, 0.01, 0.25, limits.LANE_QUEUE_ROWS_MAX),
     WorkClass.LANGUAGE: ClassRules(64, 0.005, 1.5, limits.LANE_QUEUE_ROWS_MAX // 4),
-    WorkClass.SERVICE: ClassRules(256, 0.005, 1.0, limits.LANE_QUEUE_ROWS_MAX // 4),
-    WorkClass.SHADOW: ClassRules(256, 0.05, 5.0, limits.LANE_QUEUE_ROWS_MAX // 4),
+    WorkClass.SERVICE: ClassRules(1024, 0.005, 1.0, limits.LANE_QUEUE_ROWS_MAX // 4),
+    WorkClass.SHADOW: ClassRules(1024, 0.05, 5.0, limits.LANE_QUEUE_ROWS_MAX // 4),
 }

@@ -70,6 +70,7 @@ class TorchDevice(Device):
         """
         self.torch_device = _choose(name)
         self.is_card = self.torch_device.type == "cuda"
+        self.shares_memory = not self.is_card
         if how == "graphs" and not self.is_card:
             raise DeviceError(
                 "Recorded graphs are for graphics cards: leave --inference at eager or compiled."

@@ -27,6 +27,7 @@ import os
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -54,7 +55,13 @@ WATCH_S: Final = 0.25
 RELOAD_S: Final = 0.5
 """Before a version that failed is loaded anew; doubled each time it fails again."""
 RELOAD_S_MAX: Final = 60.0
-WARM_ROWS: Final = (1, 8, 64, 256)
+WARM_ROWS: Final = (1, 8, 64, 256, 1024)
+WARM_S_MAX: Final = 0.1
+"""A size that takes longer is the last to be warmed: larger ones would never be run as one batch.
+"""
+SETTLED_MAX: Final = 32
+"""So many jobs are told at a time; between two such pieces the loop has its turn, and ticks theirs.
+"""
 NICE: Final = 5
 
 Reload = Callable[[Loaded], Awaitable[Loaded]]
@@ -96,6 +103,8 @@ class Lane:
         self._token: trio.lowlevel.TrioToken | None = None
         self._nursery: trio.Nursery | None = None
         self._generation: _Generation | None = None
+        self._untold: deque[tuple[Work, Outcome]] = deque()
+        """Heard of, in this order, and not told to their owners yet."""
         self._rows = [0] * len(WorkClass)
         self._warming = 0
         self._failures: dict[str, int] = {}
@@ -180,7 +189,7 @@ class Lane:
 
     async def warm(self, loaded: Loaded) -> dict[int, float]:
         """Run a version that is not in use yet on rows made up by chance, in sizes that batches
-        have; what it takes in seconds, by rows, the best of three.
+        have, up to one that takes long; what it takes in seconds, by rows, the best of three.
 
         Raises LaneError.
         """
@@ -196,6 +205,8 @@ class Lane:
                     for _ in range(3)
                 ]
                 took[count] = min(runs)
+                if took[count] > WARM_S_MAX:
+                    break
         finally:
             self._warming -= 1
         return took
@@ -243,6 +254,8 @@ class Lane:
         if generation is None:
             return
         generation.queue.put(None)
+        while self._untold:
+            self._settle(*self._untold.popleft())
         for work in list(generation.under_way):
             work.job.is_abandoned = True
             self._settle(work, Outcome(Status.FAILED, version=work.loaded.label))
@@ -264,10 +277,13 @@ class Lane:
         if generation is None or generation.number != number:
             return  # of a thread that was left behind; its jobs have been told
         self._observe(ended)
+        is_idle = not self._untold
         for work, outcome in ended.outcomes:
             if work in generation.under_way:
                 generation.under_way.discard(work)
-                self._settle(work, outcome)
+                self._untold.append((work, outcome))
+        if is_idle:
+            self._tell_some()
         batch = ended.batch
         if batch is None:
             return
@@ -277,6 +293,13 @@ class Lane:
             self._mend(batch.broken)
         else:
             self._failures.pop(batch.label, None)
+
+    def _tell_some(self) -> None:
+        """Some owners are told; the others soon, after whatever else the loop has to do."""
+        for _ in range(min(SETTLED_MAX, len(self._untold))):
+            self._settle(*self._untold.popleft())
+        if self._untold and self._token is not None:
+            self._token.run_sync_soon(self._tell_some)
 
     def _settle(self, work: Work, outcome: Outcome) -> None:
         self._rows[work.job.work] -= work.job.rows

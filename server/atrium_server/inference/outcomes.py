@@ -32,7 +32,8 @@ class Outcome:
 
     status: Status
     outputs: Mapping[str, Array] = field(default_factory=dict[str, Array])
-    """By name, rows first; empty unless it is done."""
+    """By name, rows first; empty unless it is done. They are views of what the whole batch gave, so
+    who keeps a few rows for long copies them."""
     version: str = ""
     """Which version of the model ran: `name@version`."""
     waited_s: float = 0.0

@@ -1,6 +1,6 @@
 """The rows of a job: arrays with rows first, and bags. PURE.
 
-Rows are handed over, not copied, by who submits them, and copied once, when a batch is put
+Rows are handed over, not copied, by who submits them, and copied once at most, when a batch is put
 together; whoever submitted them leaves them alone until the outcome is told.
 """
 
@@ -31,6 +31,8 @@ class Bag:
     def part(self, start: int, stop: int) -> Bag:
         """Rows `start` to before `stop`, without a copy of the values."""
         low, high = self.offsets[start], self.offsets[stop]
+        if start == 0 and stop == self.offsets.size - 1:
+            return self
         return Bag(self.values[low:high], self.offsets[start:stop + 1] - low)
 
 
@@ -40,15 +42,15 @@ Rows = Mapping[str, Array | Bag]
 
 def count_rows(rows: Rows, signature: Signature) -> int:
     """How many there are. Raises SignatureError for rows that do not fit the signature."""
-    if set(rows) != {field.name for field in signature.inputs}:
+    if rows.keys() != {field.name for field in signature.inputs}:
         raise SignatureError(
             f"The inputs are {', '.join(sorted(rows)) or 'missing'}, and should be"
             f" {', '.join(field.name for field in signature.inputs)}."
         )
-    counts = {_count(rows[field.name], field) for field in signature.inputs}
-    if len(counts) != 1:
+    counts = [_count(rows[field.name], field) for field in signature.inputs]
+    if len(set(counts)) != 1:
         raise SignatureError("The inputs do not have the same number of rows.")
-    return counts.pop()
+    return counts[0]
 
 
 def _count(given: Array | Bag, field: Field) -> int:
@@ -57,7 +59,7 @@ def _count(given: Array | Bag, field: Field) -> int:
     values = given.values if isinstance(given, Bag) else given
     if values.dtype != np.dtype(field.dtype):
         raise SignatureError(f"{field.name} has {values.dtype} in it, and not {field.dtype}.")
-    if field.bound and values.size and not 0 <= values.min() <= values.max() < field.bound:
+    if field.bound and values.size and _largest(values) >= field.bound:
         raise SignatureError(f"{field.name} has numbers beyond 0 to {field.bound - 1:,} in it.")
     if isinstance(given, Bag):
         return _count_bag(given, field)
@@ -67,14 +69,25 @@ def _count(given: Array | Bag, field: Field) -> int:
     return given.shape[0]
 
 
+def _largest(values: Array) -> int:
+    """The largest, with those below 0 as larger than any: they are looked at once, not twice."""
+    if values.dtype.kind == "i":
+        values = values.view(f"u{values.dtype.itemsize}")
+    return int(values.max())
+
+
 def _count_bag(bag: Bag, field: Field) -> int:
     offsets = bag.offsets
     if (
         bag.values.ndim != 1 or offsets.ndim != 1 or offsets.size < 1 or offsets[0] != 0
-        or offsets[-1] != bag.values.size or bool(np.any(np.diff(offsets) < 0))
+        or offsets[-1] != bag.values.size
     ):
         raise SignatureError(f"The offsets of {field.name} do not go from 0 to its end.")
-    if bool(np.any(np.diff(offsets) > limits.MODEL_BAG_NUMBERS_MAX)):
+    # A step back is, without its sign, a larger one than any may be.
+    longest = _largest(offsets[1:] - offsets[:-1]) if offsets.size > 1 else 0
+    if longest >= 1 << 63:
+        raise SignatureError(f"The offsets of {field.name} do not go from 0 to its end.")
+    if longest > limits.MODEL_BAG_NUMBERS_MAX:
         raise SignatureError(
             f"A row of {field.name} has more than {limits.MODEL_BAG_NUMBERS_MAX:,} numbers."
         )

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from atrium_server.inference.batcher import Batch, Batcher, Drop, Job
 from atrium_server.inference.outcomes import Outcome, Status
@@ -75,6 +76,9 @@ class BatchRun:
 class Device:
     """Where models run; this one knows nothing of torch and is for tests."""
 
+    shares_memory: bool = True
+    """Whether models read the memory of whoever submitted the rows. They never write to it."""
+
     def allocate(self, shape: tuple[int, ...], dtype: str) -> Array:
         """Memory to stage inputs in."""
         return np.zeros(shape, dtype)
@@ -98,7 +102,7 @@ class Worker:
         self._tell = tell
         self._clock = clock
         self._wait_for_tick = wait_for_tick
-        self._staging = Staging(device.allocate)
+        self._staging = Staging(device.allocate, always_copies=not device.shares_memory)
         self.batcher = Batcher()
         self.busy_since_s = -1.0
         """When the batch that runs now began; below 0 if none does. Others may read it."""
@@ -163,10 +167,9 @@ class Worker:
         self, batch: Batch, outputs: Mapping[str, Array], begun_s: float, took_s: float
     ) -> list[tuple[Work, Outcome]]:
         """The jobs of which these were the last rows."""
-        is_sound = np.ones(batch.rows, np.bool_)
-        for array in outputs.values():
-            if array.dtype.kind == "f":
-                is_sound &= np.isfinite(array).reshape(batch.rows, -1).all(axis=1)
+        # The outputs of a batch are the model's own and may be overwritten by the next one.
+        own = {name: array.copy() for name, array in outputs.items()}
+        is_sound = _sound(own, batch.rows)
         ended: list[tuple[Work, Outcome]] = []
         at = 0
         for part in batch.parts:
@@ -177,12 +180,11 @@ class Worker:
                 work.begun_s = begun_s
             if work.is_told:
                 continue
-            if not is_sound[start:at].all():
+            if is_sound is not None and not is_sound[start:at].all():
                 part.job.is_abandoned = True  # what is left of it need not run
                 ended.append(_end(work, Status.FAILED))
                 continue
-            # The outputs of a batch are the model's own and may be overwritten by the next one.
-            work.pieces.append({name: array[start:at].copy() for name, array in outputs.items()})
+            work.pieces.append({name: array[start:at] for name, array in own.items()})
             if part.stop == part.job.rows:
                 ended.append(_end(work, Status.DONE))
         return ended
@@ -204,6 +206,17 @@ class Worker:
                 ended.append(_end(work, _STATUS[why]))
         self.batcher.dropped.clear()
         return ended
+
+
+def _sound(outputs: Mapping[str, Array], count: int) -> npt.NDArray[np.bool_] | None:
+    """Which rows are numbers throughout; None if all are, which is nearly always."""
+    floats = [array for array in outputs.values() if array.dtype.kind == "f"]
+    if all(np.isfinite(array).all() for array in floats):
+        return None
+    is_sound = np.ones(count, np.bool_)
+    for array in floats:
+        is_sound &= np.isfinite(array).reshape(count, -1).all(axis=1)
+    return is_sound
 
 
 def _work_of(job: Job) -> Work:
