@@ -5,6 +5,7 @@
 # make bench  measure the server beside a bare C server that sends the same bytes
 # make bench-web  measure what a snapshot costs the page
 # make bench-building  measure building and saving, on a database of its own
+# make bench-brain  measure judging texts, and what a busy lane costs the ticks of a world
 # make clean  remove what the others made
 #
 # TORCH=cpu    with the first of these: a torch without CUDA, 200 MB instead of gigabytes
@@ -33,7 +34,7 @@ WHAT := $(if $(filter none,$(TORCH)),.,.[brain])
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH_INDEX)
 
 .DELETE_ON_ERROR:
-.PHONY: run test lint bench bench-web bench-building chaos clean
+.PHONY: run test lint bench bench-web bench-building bench-brain chaos clean
 
 run: $(VENV)/stamp-run
 	@echo "Starting the server; Ctrl-C ends it."
@@ -60,6 +61,10 @@ bench-web: $(VENV)/stamp-test $(NODE_MODULES)
 
 bench-building: $(VENV)/stamp-run
 	@exec $(BIN)/python -m atrium_loadtest.builders $(ARGS)
+
+bench-brain: $(VENV)/stamp-test
+	@$(BIN)/python tests/brain_cost.py
+	@$(BIN)/python tests/brain_load.py $(ARGS)
 
 clean:
 	@rm -rf $(VENV) $(WEB)/node_modules dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import trio
+from brain_loaded_server import WIDTH, Products
 
 from atrium_server.config import resolve_process
 from atrium_server.deployment import Deployment, Hooks
@@ -44,6 +45,9 @@ from atrium_server.training import generated
 TICK_S = 0.05
 ROUNDS = 7
 ROWS = 524_288
+TEXTS = 8_192
+PEOPLE = 8_000
+"""So many that nobody floods, and is refused before the model is asked."""
 JOBS_MAX = 16_384
 JOBS_ROWS = (1_024, 256, 64, 1)
 STANDARD = POLICIES[PolicyName.STANDARD]
@@ -87,8 +91,8 @@ async def loaded(moderator: Moderator, lines: list[str], per_tick: int) -> list[
                     is_done.set()
 
         moderator.consider([
-            Case(line, STANDARD, told, f"person {k % 500}", f"place {k % 500}")
-            for k, line in enumerate(lines[first : first + per_tick])
+            Case(line, STANDARD, told, f"person {k % PEOPLE}", f"place {k % PEOPLE}")
+            for k, line in enumerate(lines[first : first + per_tick], first)
         ])
         due += TICK_S
         await trio.sleep_until(due)
@@ -98,29 +102,26 @@ async def loaded(moderator: Moderator, lines: list[str], per_tick: int) -> list[
 
 def parts_of(rows: Rows, job_rows: int) -> list[Rows]:
     """All rows, in parts of so many."""
-    bag = rows["ids"]
-    assert isinstance(bag, Bag)
     return [
-        {"ids": bag.part(first, first + job_rows)}
-        for first in range(0, bag.offsets.size - 1, job_rows)
+        {name: given.part(first, first + job_rows) if isinstance(given, Bag)
+         else given[first : first + job_rows] for name, given in rows.items()}
+        for first in range(0, TEXTS, job_rows)
     ]
 
 
-def direct(version: Loaded, rows: Rows) -> float:
+def direct(version: Loaded, rows: Rows, count: int) -> float:
     """Rows a second, calling the model on full batches that lie ready in memory."""
     size = RULES[WorkClass.MODERATION].rows_max
     batches = [Staging().join(version.model.signature, [(part, 0, size)])
                for part in parts_of(rows, size)]
     began = time.perf_counter()
-    for k in range(ROWS // size):
+    for k in range(count // size):
         version.model.run(batches[k % len(batches)])
-    return ROWS / (time.perf_counter() - began)
+    return count / (time.perf_counter() - began)
 
 
-async def by_lane(lane: Lane, version: Loaded, rows: Rows, job_rows: int) -> float:
+async def by_lane(lane: Lane, version: Loaded, parts: list[Rows], jobs: int) -> float:
     """Rows a second, handed to the lane in jobs of so many, with always some of them waiting."""
-    parts = parts_of(rows, job_rows)
-    jobs = min(ROWS // job_rows, JOBS_MAX)
     begun, ended, is_done = itertools.count(), itertools.count(1), trio.Event()
 
     def begin() -> None:
@@ -139,7 +140,23 @@ async def by_lane(lane: Lane, version: Loaded, rows: Rows, job_rows: int) -> flo
     for _ in range(ahead):
         begin()
     await is_done.wait()
-    return jobs * job_rows / (time.perf_counter() - began)
+    return jobs * (TEXTS // len(parts)) / (time.perf_counter() - began)
+
+
+async def compared(lane: Lane, version: Loaded, rows: Rows, count: int) -> None:
+    """Print what the lane makes of a model, beside calling it, in turn."""
+    for job_rows in JOBS_ROWS:
+        parts = parts_of(rows, job_rows)
+        jobs = min(count // job_rows, JOBS_MAX)
+        with torch.inference_mode():
+            pairs = [
+                (direct(version, rows, count), await by_lane(lane, version, parts, jobs))
+                for _ in range(ROUNDS)
+            ]
+        ratio = statistics.median(lane_s / own_s for own_s, lane_s in pairs)
+        own = statistics.median(own_s for own_s, _ in pairs)
+        print(f"{version.label}: directly {own:,.0f} rows a second; by the lane in jobs of"
+              f" {job_rows:,}: {100 * ratio:.0f} % of that")
 
 
 def shown(name: str, took: list[float]) -> None:
@@ -167,18 +184,12 @@ async def main(rate: int, seconds: float) -> None:
         shown(f"{rate:,} lines a second", await loaded(moderator, lines, round(rate * TICK_S)))
         version = lane.slots.of(MODEL).live
         assert version is not None
-        made = bags(fold(texts(8_192)))
-        rows: Rows = {"ids": Bag(made.ids, made.offsets)}
-        for job_rows in JOBS_ROWS:
-            with torch.inference_mode():
-                pairs = [
-                    (direct(version, rows), await by_lane(lane, version, rows, job_rows))
-                    for _ in range(ROUNDS)
-                ]
-            ratio = statistics.median(lane_s / own_s for own_s, lane_s in pairs)
-            own = statistics.median(own_s for own_s, _ in pairs)
-            print(f"directly {own:,.0f} rows a second; by the lane in jobs of {job_rows:,}:"
-                  f" {100 * ratio:.0f} % of that")
+        made = bags(fold(texts(TEXTS)))
+        await compared(lane, version, {"ids": Bag(made.ids, made.offsets)}, ROWS)
+        products = Loaded("products", "1", device.place(Products()))
+        await lane.warm(products)
+        x = np.random.default_rng(1).standard_normal((TEXTS, WIDTH), dtype=np.float32)
+        await compared(lane, products, {"x": x}, ROWS // 16)
         print(f"(medians of {ROUNDS} rounds; steal moved by {steal() - stolen})")
         nursery.cancel_scope.cancel()
 

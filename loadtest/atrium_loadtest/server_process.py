@@ -32,11 +32,14 @@ class ServerError(RuntimeError):
 class ServerProcess:
     """A child that serves. Use as a context manager: leaving it stops the child."""
 
-    def __init__(self, command: list[str], pinned_cpu: int | None = None) -> None:
+    def __init__(
+        self, command: list[str], pinned_cpu: int | None = None, stdin: int | None = None
+    ) -> None:
         self.command = command
         self.url = ""
         self.exit_status: int | None = None
         self._pinned_cpu = pinned_cpu
+        self._stdin = stdin
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
         self._ready = threading.Event()
         self._process: subprocess.Popen[str] | None = None
@@ -45,7 +48,7 @@ class ServerProcess:
     def __enter__(self) -> ServerProcess:
         self._process = subprocess.Popen(
             self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            errors="replace", env=environment(),
+            errors="replace", env=environment(), stdin=self._stdin,
         )
         if self._pinned_cpu is not None:
             os.sched_setaffinity(self._process.pid, {self._pinned_cpu})

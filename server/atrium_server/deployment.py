@@ -177,10 +177,14 @@ class Deployment:
         if known is not None:
             known.watch.note(batch, now_s)
 
-    def saw(self, loaded: Loaded, scores: npt.NDArray[np.floating[Any]]) -> None:
-        """What a version said, for its drift."""
+    def saw(
+        self, loaded: Loaded, scores: npt.NDArray[np.floating[Any]],
+        sizes: npt.NDArray[np.int64],
+    ) -> None:
+        """What a version said of rows of such sizes, for its drift."""
         known = self._in_use.get(loaded.label)
         if known is not None:
+            known.seen.count_sizes(sizes)
             known.seen.count_scores(scores)
 
     async def keep_budgets(self) -> None:

@@ -62,6 +62,9 @@ CONTEXT_S_MAX: Final = 60.0
 BORDERLINE: Final = (0.3, 0.7)
 """Scores between these are looked at again with the lines before."""
 
+PIECE_TEXTS: Final = 64
+"""So many are read and decided on in one go: between two pieces ticks have their turn."""
+
 Ids = npt.NDArray[np.int64]
 
 
@@ -132,8 +135,8 @@ class Moderator:
         self._wake = trio.Event()
         self._scores: OrderedDict[tuple[str, str], npt.NDArray[np.float32]] = OrderedDict()
         self._contexts: OrderedDict[str, _Context] = OrderedDict()
-        self.observed: Callable[[Loaded, npt.NDArray[np.float32]], None] | None = None
-        """Told all scores of a version, for its drift."""
+        self.observed: Callable[[Loaded, npt.NDArray[np.float32], Ids], None] | None = None
+        """Told all scores of a version and how large its rows were, for its drift."""
 
     # --- asking -----------------------------------------------------------------------------
 
@@ -151,6 +154,10 @@ class Moderator:
             case.at_s = now
             (self._closed if case.policy.fails_closed else self._waiting).append(case)
         self._wake.set()
+        for first in range(0, len(cases), PIECE_TEXTS):
+            self._hand_over(cases[first : first + PIECE_TEXTS], now)
+
+    def _hand_over(self, cases: Sequence[Case], now: float) -> None:
         texts = [Text(case.text, case.who, now, case.place) for case in cases]
         self._reader.read(texts, lambda reads: self._read(cases, reads))
 
@@ -239,7 +246,7 @@ class Moderator:
             return
         table = outcome.outputs["scores"]
         if self.observed is not None:
-            self.observed(loaded, table)
+            self.observed(loaded, table, np.array([_ids(case).size for case in cases]))
         for case, scores in zip(cases, table, strict=True):
             if case.read is not None:
                 self._remember(loaded, case.read.normal, scores)
@@ -351,13 +358,18 @@ SIGNATURE: Final = Signature(
 """What a version must take and give to be asked."""
 
 
+SCORE_LEAST: Final = 0.05
+"""No policy acts on less; most scores of most lines are."""
+
+
 def findings_of(
     scores: npt.NDArray[np.float32], length: int, loaded: Loaded
 ) -> list[Finding]:
     """A model's scores of one text as findings."""
+    source = f"model:{loaded.name}"
     return [
-        Finding(category, float(score), 0, length, f"model:{loaded.name}", is_certain=False)
-        for category, score in zip(LABELS, scores, strict=True)
+        Finding(category, score, 0, length, source, is_certain=False)
+        for category, score in zip(LABELS, scores.tolist(), strict=True) if score >= SCORE_LEAST
     ]
 
 

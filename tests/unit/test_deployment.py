@@ -21,7 +21,7 @@ from atrium_server.persistence.memory_models import MemoryModels
 from atrium_server.persistence.model_rows import Op, Stage
 from atrium_server.registry.builtins import Builtins
 from atrium_server.registry.catalogue import Catalogue, Who
-from atrium_server.registry.drift import Histograms
+from atrium_server.registry.drift import reference_of
 from atrium_server.registry.files import ObjectFiles
 from atrium_server.registry.packages import Package
 from atrium_server.registry.signature import Field, Signature
@@ -208,20 +208,22 @@ async def test_versions_that_are_not_in_use_count_against_nobody(server: Server)
     work = Work(Job(6, loaded, 500, 0.0, 1.0), loaded, {}, lambda outcome: None)
     server.deployment.observe(
         Ended([(work, Outcome(Status.FAILED))], BatchRun(loaded.label, 6, 500, 9.0, True)))
-    server.deployment.saw(loaded, np.zeros((5, 6), np.float32))
+    server.deployment.saw(loaded, np.zeros((5, 6), np.float32), np.zeros(5, np.int64))
     assert server.slots.all() == []
 
 
 async def test_drift_is_told(server: Server, autojump_clock: trio.testing.MockClock) -> None:
     chance = np.random.default_rng(1)
-    then = Histograms()
-    then.count_scores(chance.beta(1, 9, (2_000, 6)).astype(np.float32))
-    await server.order(Op.PUBLISH, "1", reference=then.as_json())
+    sizes = chance.integers(20, 200, 2_000)
+    then = reference_of(chance.beta(1, 9, (2_000, 6)).astype(np.float32), sizes)
+    await server.order(Op.PUBLISH, "1", reference=then)
     await server.order(Op.PROMOTE, "1")
     live = server.slots.of("sample").live
     assert live is not None
-    server.deployment.saw(live, chance.beta(9, 1, (2_000, 6)).astype(np.float32))
+    server.deployment.saw(live, chance.beta(9, 1, (2_000, 6)).astype(np.float32), sizes)
     await watched(server)
     told = [line for line in server.metrics.render().splitlines() if line.startswith(DRIFT_PSI)]
-    assert len(told) == 6
-    assert all(float(line.split()[-1]) > 1 for line in told)
+    assert len(told) == 7
+    psi = {line.split('field="')[1].split('"')[0]: float(line.split()[-1]) for line in told}
+    assert psi.pop("sizes") < 0.01
+    assert all(each > 1 for each in psi.values())

@@ -281,7 +281,7 @@ async def test_between_some_outcomes_and_the_next_the_loop_has_its_turn() -> Non
     async with running(Lane(Device())) as lane:
         version, told, turns = loaded(), list[tuple[int, int]](), 0
         version.model.may_end.clear()
-        count = 10 * lanes.SETTLED_MAX
+        count = 10 * lanes.SETTLED_ROWS_MAX
         for k in range(count):
             def done(outcome: Outcome, k: int = k) -> None:
                 told.append((k, turns))
@@ -293,7 +293,7 @@ async def test_between_some_outcomes_and_the_next_the_loop_has_its_turn() -> Non
             await trio.lowlevel.checkpoint()
         assert [k for k, _ in told] == list(range(count))
         at_once = Counter(turn for _, turn in told)
-        assert max(at_once.values()) <= 2 * lanes.SETTLED_MAX  # of one batch, and of the next
+        assert max(at_once.values()) <= 2 * lanes.SETTLED_ROWS_MAX  # of one batch, and of the next
 
 
 def test_a_canary_answers_its_share_and_always_the_same_people() -> None:

@@ -20,11 +20,11 @@ from atrium_server.inference.slots import Loaded
 from atrium_server.inference.worker import Device
 from atrium_server.mailbox import Inbox
 from atrium_server.moderation.findings import Action, Category, Decision, Finding
-from atrium_server.moderation.policy import POLICIES, PolicyName
+from atrium_server.moderation.policy import NAMES, POLICIES, PolicyName
 from atrium_server.moderation.reading import Read, Text
 from atrium_server.moderation.sentences import BUSY, UNREAD, UNSURE
 from atrium_server.moderator import LABELS, Answer, Case, Moderator, Tally
-from atrium_server.reader import Reader
+from atrium_server.reader import Reader, Told
 from atrium_server.registry.signature import Field, Signature
 from atrium_server.world.commands import Judged, JudgeRequest, SignJudged, SignRequest, Withdraw
 from atrium_server.world_judge import WorldJudge
@@ -314,3 +314,34 @@ async def test_a_late_verdict_withdraws_the_line(mock_clock: MockClock) -> None:
             commands.extend(inbox.drain().commands)
         assert isinstance(commands[0], Withdraw)
         assert commands[0].line_id == 4
+
+
+def test_no_policy_acts_on_scores_that_are_left_out() -> None:
+    for policy in [*POLICIES.values(), NAMES]:
+        for thresholds in policy.scores.values():
+            least = min(thresholds.mask, thresholds.hold, thresholds.block)
+            assert least > moderators.SCORE_LEAST, policy
+
+
+async def test_many_texts_are_read_and_decided_on_in_pieces() -> None:
+    sizes: list[int] = []
+
+    class Pieces(Reader):
+        def read(self, texts: Sequence[Text], told: Told) -> None:
+            sizes.append(len(texts))
+            super().read(texts, told)
+
+    reader, told = Pieces(Words()), list[str]()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(reader.run)
+        moderator = Moderator(reader, None)
+        count = 3 * moderators.PIECE_TEXTS + 1
+        moderator.consider([
+            Case(f"line {k}", STANDARD, lambda answer, k=k: told.append(str(k)))
+            for k in range(count)
+        ])
+        while len(told) < count:
+            await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert told == [str(k) for k in range(count)]
+    assert sizes == [moderators.PIECE_TEXTS] * 3 + [1]

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atrium_server.inference.models.text_head import from_tensors
+from atrium_server.registry.drift import read_reference
 from atrium_server.registry.packages import unpack
 from atrium_server.registry.sources import open_source
 from atrium_server.training import (
@@ -34,6 +35,7 @@ from atrium_server.training.texts import (
     near_keys,
     split,
 )
+from atrium_server.training.usual import usual
 
 PLAN = Plan(width=8, epochs=4, batch=64, rate=0.02, drop=0.2)
 NAN = float("nan")
@@ -263,8 +265,15 @@ def test_a_version_is_written_and_says_the_same_when_it_is_loaded(tmp_path: Path
     data = small(60)
     head = train(data, by_auc(data), replace(PLAN, epochs=1)).head
     order = recipes.Order(tmp_path, tmp_path, "1.0", created="2026-11-23")
-    made = recipes.Made("moderation", ("a", "b"), {"auc": 0.9}, 1, {"from": "patterns"}, "weak")
+    made = recipes.Made(
+        "moderation", ("a", "b"), {"auc": 0.9}, 1, {"from": "patterns"}, "weak", usual(head, data)
+    )
     document = recipes.written(head, order, made)
+    reference = read_reference(document.content)
+    assert reference is not None
+    assert reference.rows == len(data)
+    assert reference.scores.sum(axis=1).tolist() == [len(data)] * 2
+    assert reference.sizes.sum() == len(data)
     with open_source(tmp_path) as source:
         package = unpack(source.document, source.read)
     assert source.document == document

@@ -59,9 +59,8 @@ WARM_ROWS: Final = (1, 8, 64, 256, 1024)
 WARM_S_MAX: Final = 0.1
 """A size that takes longer is the last to be warmed: larger ones would never be run as one batch.
 """
-SETTLED_MAX: Final = 32
-"""So many jobs are told at a time; between two such pieces the loop has its turn, and ticks theirs.
-"""
+SETTLED_ROWS_MAX: Final = 64
+"""Owners of so many rows are told at a time; between two such pieces ticks have their turn."""
 NICE: Final = 5
 
 Reload = Callable[[Loaded], Awaitable[Loaded]]
@@ -296,8 +295,11 @@ class Lane:
 
     def _tell_some(self) -> None:
         """Some owners are told; the others soon, after whatever else the loop has to do."""
-        for _ in range(min(SETTLED_MAX, len(self._untold))):
-            self._settle(*self._untold.popleft())
+        rows = 0
+        while self._untold and rows < SETTLED_ROWS_MAX:
+            work, outcome = self._untold.popleft()
+            rows += work.job.rows
+            self._settle(work, outcome)
         if self._untold and self._token is not None:
             self._token.run_sync_soon(self._tell_some)
 

@@ -124,6 +124,16 @@ class Histograms:
         return found
 
 
+def reference_of(
+    scores: npt.NDArray[np.floating[Any]], sizes: npt.NDArray[np.int64]
+) -> dict[str, Any]:
+    """The reference of a document, from what a version says of usual rows and their sizes."""
+    counted = Histograms()
+    counted.count_sizes(sizes)
+    counted.count_scores(scores)
+    return counted.as_json()
+
+
 def _compared(name: str, reference: Counts, current: Counts) -> Drift:
     return Drift(name, psi(reference, current), ks(reference, current))
 

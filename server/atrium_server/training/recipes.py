@@ -27,6 +27,7 @@ from atrium_server.training.search import Search, search
 from atrium_server.training.teacher import PACKAGE, Course
 from atrium_server.training.text_training import Held, Means, Plan
 from atrium_server.training.texts import Labelled, Progress
+from atrium_server.training.usual import usual
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,8 @@ class Recipe:
     held: Callable[[Any], Held]
     make: Callable[[Any, Plan, Means], Any]
     """Trains, calibrates and measures: a head, metrics, epochs."""
+    usual: Callable[[Any], Labelled]
+    """Texts like those of its use, that did not train it."""
     plan: Plan
     sources: Sequence[Mapping[str, Any]]
     split: str
@@ -113,13 +116,13 @@ def _emotion_parts(order: Order) -> emotion.Parts:
 
 _MODERATION: Final = Recipe(
     "moderation", moderation.LABELS, _moderation_parts, moderation.held, moderation.make,
-    moderation.PLAN, (_DAVIDSON, _CHITCHAT, _GOEMOTIONS, _OWN),
+    lambda parts: parts.chat, moderation.PLAN, (_DAVIDSON, _CHITCHAT, _GOEMOTIONS, _OWN),
     "75 % trains, 10 % chooses, 15 % is measured on; tweets by near-duplicate key, chat by"
     " conversation", MODERATION_NOTES,
 )
 _EMOTION: Final = Recipe(
     "emotion", emotion.OUTPUTS, _emotion_parts, emotion.held, emotion.make,
-    emotion.PLAN, (_GOEMOTIONS,),
+    lambda parts: parts.test, emotion.PLAN, (_GOEMOTIONS,),
     "90 % of the file train trains, 10 % chooses; the file dev, without near duplicates of what"
     " trained, is measured on", EMOTION_NOTES,
 )
@@ -151,7 +154,7 @@ def _made(recipe: Recipe, order: Order) -> Document:
         {"sources": sources, "split": recipe.split, "rows_trained": rows,
          "rows_of_feedback": 0 if order.feedback is None else len(order.feedback),
          "rows_of_the_teacher_alone": len(parts.train) - rows},
-        recipe.notes,
+        recipe.notes, usual(made.head, recipe.usual(parts)),
     ))
 
 
@@ -165,6 +168,8 @@ class Made:
     epochs: int
     data: Mapping[str, Any]
     notes: str
+    reference: Mapping[str, Any]
+    """What drift is measured against; empty where it is not known."""
 
 
 def written(head: TextHead, order: Order, made: Made) -> Document:
@@ -176,6 +181,7 @@ def written(head: TextHead, order: Order, made: Made) -> Document:
         settings={"labels": list(made.labels), "features": VERSION, "buckets": BUCKETS,
                   "epochs": made.epochs},
         metrics=made.metrics, data=made.data, licence={"weights": "Apache-2.0"}, notes=made.notes,
+        reference=made.reference,
     ), text_head.to_tensors(head))
 
 

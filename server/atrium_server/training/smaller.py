@@ -54,5 +54,6 @@ def make_smaller(package: Package, wanted: Wanted) -> tuple[Table, Document]:
         metrics={"compressed_from": old.label, "compared_on": fixed.name,
                  "compared_on_sha256": fixed.sha256, "ways": figures_of(table)},
         data=content["data"], licence=content["licence"], notes=content.get("notes", ""),
+        reference=content.get("reference", {}),
     )
     return table, write_version(wanted.folder, card, text_head.to_tensors(chosen.head))
