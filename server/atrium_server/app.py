@@ -35,6 +35,7 @@ from atrium_server.credentials import Credentials, open_credentials
 from atrium_server.host_maker import HostMaker, read_manifest
 from atrium_server.hosts import Hosts
 from atrium_server.http.guard import Admission
+from atrium_server.http.service import Lanes as HttpLanes
 from atrium_server.http.service import open_http_service
 from atrium_server.lanes import Lanes, open_lanes
 from atrium_server.net.addresses import Addresses, AddressRules
@@ -117,6 +118,8 @@ class Server:
 
     brain: Brain | None = None
     """None where a test does without lanes."""
+    lanes: Lanes | None = None
+    """The same."""
     credentials: Credentials | None = None
     """The certificate in force; None without TLS."""
 
@@ -159,7 +162,7 @@ async def open_server(
                 )
             parts = _Parts(config, registry, stores, lanes, brain, credentials, io, sleeper)
             server = await stack.enter_async_context(_opened(parts))
-            server.brain = brain
+            server.brain, server.lanes = brain, lanes
             is_open = True
             yield server
     except (StoreError, PropError) as error:
@@ -227,10 +230,7 @@ async def _opened(parts: _Parts) -> AsyncGenerator[Server]:
         with observe_gc(registry):
             async with (
                 open_http_service(
-                    status, registry, admission,
-                    accounts=lanes.accounts if lanes else None,
-                    uploads=lanes.uploads if lanes else None,
-                    rewinder=_rewinding(hosts, lanes),
+                    status, registry, admission, **_behind_http(parts, hosts)
                 ) as serve_http,
                 trio.open_nursery() as nursery,
             ):
@@ -282,6 +282,17 @@ def _tls_door(parts: _Parts, names: HostNames) -> TlsDoor | None:
     if credentials is None:
         return None
     return TlsDoor(TlsDoorParts(lambda: credentials.context, names.knows, parts.registry))
+
+
+def _behind_http(parts: _Parts, hosts: Hosts) -> HttpLanes:
+    """What the routes work with, as far as this server has it."""
+    lanes = parts.lanes
+    if lanes is None:
+        return {}
+    return {
+        "accounts": lanes.accounts, "uploads": lanes.uploads, "ai_keys": lanes.ai_keys,
+        "rewinder": _rewinding(hosts, lanes), "ai": parts.brain.ai if parts.brain else None,
+    }
 
 
 def _rewinding(hosts: Hosts, lanes: Lanes | None) -> Rewinding | None:

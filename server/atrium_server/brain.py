@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
+from atrium_server.ai.service import EMOTION_MODEL, EMOTION_SIGNATURE, AiService
 from atrium_server.config import AtriumStartError, Config
 from atrium_server.deployment import Deployment, Hooks
 from atrium_server.inference.lane import Lane
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+EXPECTED: Final = {MODEL: SIGNATURE, EMOTION_MODEL: EMOTION_SIGNATURE}
+"""What versions of these must take and give."""
+
 VERDICTS_TOTAL: Final = "atrium_moderation_verdicts_total"
 """Counter {action, category}: first verdicts on texts."""
 VERDICT_SECONDS: Final = "atrium_moderation_verdict_seconds"
@@ -57,6 +61,8 @@ class Brain:
     """That of one server."""
 
     moderator: Moderator
+    ai: AiService
+    """What the apps of worlds ask."""
     lane: Lane | None = None
     device: str = "none"
     """Where models run, for people."""
@@ -98,13 +104,16 @@ async def open_brain(
     reader = Reader(rules)
     async with trio.open_nursery() as nursery:
         await nursery.start(reader.run)
-        brain = Brain(Moderator(reader, None, _tally(registry)))
+        brain = Brain(Moderator(reader, None, _tally(registry)), AiService(reader, None))
         if _wants_models(config):
             device = await _device(config)
             observers, numbers = _Observers(), LaneNumbers(registry)
             lane = Lane(device, observers)
             numbers.read(lane)
-            brain = Brain(Moderator(reader, lane, _tally(registry)), lane, device.name)
+            brain = Brain(
+                Moderator(reader, lane, _tally(registry)), AiService(reader, lane), lane,
+                device.name,
+            )
             await nursery.start(lane.run)
             places = _Places(config.data_dir, database, lane, device)
             deployment, catalogue = await _deployed(places, registry)
@@ -173,8 +182,7 @@ async def _deployed(places: _Places, registry: Registry) -> tuple[Deployment, Ca
         catalogue = await open_catalogue(places.data_dir, places.database)
         await adopt(catalogue, VERSION)
         deployment = Deployment(
-            catalogue, places.lane.slots, Hooks(models.load, models.retire), {MODEL: SIGNATURE},
-            registry,
+            catalogue, places.lane.slots, Hooks(models.load, models.retire), EXPECTED, registry,
         )
         for name in await catalogue.store.sequences():
             await deployment.follow(await catalogue.standing(name))

@@ -23,6 +23,7 @@ from atrium_server.accounts.errors import AccountError
 from atrium_server.accounts.handles import fold
 from atrium_server.accounts.passwords import Passwords
 from atrium_server.accounts.roles import BUILT_IN
+from atrium_server.cli_ai_keys import app as keys_app
 from atrium_server.cli_place import EXIT_MISTAKE, EXIT_NOT_DONE, Place, Where, run, say, tell_all
 from atrium_server.persistence.accounts import AccountRow
 from atrium_server.persistence.sql_accounts import SqlAccounts
@@ -83,6 +84,7 @@ For example:
 """
 
 app = App(name="account", help=HELP, help_format="plaintext")
+app.command(keys_app)
 Task = Callable[[Administration], Awaitable[None]]
 Handle = Annotated[str, Parameter(help="The handle; case does not count.")]
 World = Annotated[str, Parameter(help="Only in this world.", metavar="NAME")]

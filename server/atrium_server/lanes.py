@@ -21,12 +21,14 @@ import trio
 
 from atrium_server.accounts.person import News
 from atrium_server.accounts.service import Accounts
+from atrium_server.ai.keys import AiKeys
 from atrium_server.assets.store import ASSETS_FOLDER
 from atrium_server.assets.uploads import Uploads, open_uploads
 from atrium_server.brain import Brain
 from atrium_server.config import Config
 from atrium_server.hosts import Hosts
 from atrium_server.people import People
+from atrium_server.persistence.ai_keys import MemoryKeys, SqlKeys
 from atrium_server.persistence.assets import MemoryAssetRecords, SqlAssetRecords
 from atrium_server.persistence.chat_log import ChatLog
 from atrium_server.persistence.chat_store import MemoryChatStore, SqlChatStore
@@ -66,6 +68,7 @@ class Lanes:
     uploads: Uploads
     conduct: ConductStore
     safety: SafetyLanes
+    ai_keys: AiKeys
     history: WorldHistory | None = None
     scribe: Scribe | None = None
     writer: ChatWriter | None = None
@@ -76,6 +79,7 @@ class Lanes:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.accounts.run)
             nursery.start_soon(self.people.run, hosts)
+            nursery.start_soon(self.ai_keys.run)
             for lane in (self.safety.relations, self.safety.reports):
                 if lane is not None:
                     nursery.start_soon(lane.run)
@@ -120,7 +124,10 @@ async def open_lanes(
         news.append(People(accounts, conduct, relations))
         await accounts.open()
         safety = SafetyLanes(relations, Reports(conduct, time.time))
-        lanes = Lanes(accounts, news[0], uploads, conduct, safety)
+        keys = MemoryKeys(time.time) if database is None else SqlKeys(database)
+        lanes = Lanes(
+            accounts, news[0], uploads, conduct, safety, AiKeys(keys, time.time)
+        )
         if database is not None:
             _keep(lanes, config, database, registry)
         yield lanes

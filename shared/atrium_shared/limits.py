@@ -584,6 +584,12 @@ AI_KEYS_MAX = 20
 AI_KEY_NAME_CHARS_MAX = 64
 AI_ROWS_PER_DAY_MAX = 10_000_000
 """That one key may ask."""
+AI_KEYS_KNOWN_MAX = 4_096
+"""That a server has in mind, with their quotas."""
+AI_TEXTS_MAX = 64
+"""Of one request."""
+AI_TEXT_CHARS_MAX = 4_000
+AI_DEADLINE_MS_MAX = 10_000
 FEEDBACK_BODY_CHARS_MAX = 4_000
 FEEDBACK_LABELS_MAX = 32
 FEEDBACK_DAYS_MAX = 3_650

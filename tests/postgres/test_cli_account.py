@@ -10,6 +10,7 @@ import pytest
 
 from atrium_server import cli_account
 from atrium_server.accounts import passwords
+from atrium_server.ai.tokens import hash_of
 
 Answer = tuple[int, str, str]
 PASSWORD, OTHER = "seven herons at dusk", "nine foxes before noon"
@@ -80,3 +81,24 @@ def test_what_cannot_be_done_is_told_and_changes_nothing(
     assert told in err
     assert err.count("\n") == 1
     assert postgres.value(database_url, "SELECT count(*) FROM account") == 0
+
+
+def test_keys_of_apps_are_made_listed_and_revoked(account, postgres, database_url) -> None:
+    account("create", "Ada", line=PASSWORD)
+    status, key, err = account("key", "create", "ada", "greeter bot", "--per-minute", "30")
+    assert (status, err) == (0, "")
+    assert hash_of(key.strip()) is not None
+    kept = postgres.value(database_url, "SELECT key_hash FROM ai_key")
+    assert key.strip() not in str(kept)
+    listed = account("key", "list", "ADA")[1]
+    assert "greeter bot" in listed
+    assert "30/min" in listed
+    assert "used never" in listed
+    number = listed.split()[0]
+    assert account("key", "revoke", "ada", number)[0] == 0
+    assert account("key", "revoke", "ada", number)[0] == 1
+    assert "revoked" in account("key", "list", "ada")[1]
+    status, _, err = account("key", "create", "nobody", "x")
+    assert (status, bool(err)) == (1, True)
+    status, _, err = account("key", "create", "ada", "x", "--per-minute", "9", "--per-day", "5")
+    assert (status, "not more in a minute than in a day" in err) == (1, True)

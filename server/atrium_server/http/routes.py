@@ -28,9 +28,12 @@ from litestar.response import Stream
 
 from atrium_server.accounts.errors import AccountError
 from atrium_server.accounts.service import Accounts
+from atrium_server.ai.keys import AiKeys
+from atrium_server.ai.service import AiService
 from atrium_server.assets.uploads import Uploads
 from atrium_server.http.account_routes import HANDLERS as ACCOUNT_HANDLERS
 from atrium_server.http.account_routes import on_account_error, on_store_error
+from atrium_server.http.ai_routes import HANDLERS as AI_HANDLERS
 from atrium_server.http.asset_routes import HANDLERS as ASSET_HANDLERS
 from atrium_server.http.assets import Asset, WebAssets
 from atrium_server.http.guard import Admission
@@ -66,6 +69,10 @@ class Service:
     """The same."""
     rewinder: Rewinder | None = None
     """None where the server keeps no history."""
+    ai: AiService | None = None
+    """None where the server has no lanes."""
+    ai_keys: AiKeys | None = None
+    """The same."""
     unpacking: Unpacking = field(default_factory=Unpacking)
 
 
@@ -263,7 +270,7 @@ def make_app(service: Service) -> Litestar:
     """The Litestar app of one server."""
     return Litestar(
         [healthz, readyz, metrics, worlds, scene, world_page, map_page, no_file, *ACCOUNT_HANDLERS,
-         *ASSET_HANDLERS, *WORLD_HANDLERS],
+         *ASSET_HANDLERS, *WORLD_HANDLERS, *AI_HANDLERS],
         dependencies={"service": Provide(lambda: service, use_cache=True, sync_to_thread=False)},
         request_class=JsonRequest,
         state=State({"service": service}),

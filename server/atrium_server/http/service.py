@@ -43,6 +43,8 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import LifespanState
 
 from atrium_server.accounts.service import Accounts
+from atrium_server.ai.keys import AiKeys
+from atrium_server.ai.service import AiService
 from atrium_server.assets.uploads import Uploads
 from atrium_server.http.assets import WebAssets, load_assets, web_root
 from atrium_server.http.guard import Admission, Guard, is_websocket
@@ -74,6 +76,8 @@ class Lanes(TypedDict, total=False):
     accounts: Accounts | None
     uploads: Uploads | None
     rewinder: Rewinder | None
+    ai: AiService | None
+    ai_keys: AiKeys | None
 
 
 @asynccontextmanager
