@@ -50,6 +50,7 @@ from atrium_server.persistence.errors import StoreError
 from atrium_server.persistence.open import Place, Stores, open_stores
 from atrium_server.process_metrics import add_process_metrics, observe_gc
 from atrium_server.replication.replicator import warm_up
+from atrium_server.reviewing import Reviewing
 from atrium_server.rewinding import Rewinding
 from atrium_server.self_signed import own_addresses
 from atrium_server.status import Status
@@ -122,6 +123,9 @@ class Server:
     """The same."""
     credentials: Credentials | None = None
     """The certificate in force; None without TLS."""
+
+    reviewing: Reviewing | None = None
+    """The same."""
 
     def __init__(
         self, door: FrontDoor, gateway: Gateway, hosts: Hosts, status: Status, registry: Registry
@@ -218,19 +222,18 @@ async def _opened(parts: _Parts) -> AsyncGenerator[Server]:
     gateway = _gateway(parts, io, addresses, epoch)
     registry.gauge_read(CONNECTIONS, "Open connections.", lambda: addresses.open)
     signer = TokenSigner(config.secret_key.encode() or parts.stores.node.key)
-    scribe = lanes.scribe if lanes else None
-    maker = HostMaker(config, gateway, registry, signer, epoch, parts.sleeper, scribe)
+    maker = HostMaker(config, gateway, registry, signer, epoch, parts.sleeper)
     if lanes is not None:
-        maker.safety, maker.brain = lanes.safety, parts.brain
-    refused = partial(_refused, registry)
+        maker.scribe, maker.safety, maker.brain = lanes.scribe, lanes.safety, parts.brain
     try:
         hosts = Hosts(await maker.hosts(parts.stores), signer)
         status = Status(hosts)
+        reviewing = _reviewing(parts, hosts)
         admission = _admission(parts, names, forwarding, addresses)
         with observe_gc(registry):
             async with (
                 open_http_service(
-                    status, registry, admission, **_behind_http(parts, hosts)
+                    status, registry, admission, **_behind_http(parts, hosts, reviewing)
                 ) as serve_http,
                 trio.open_nursery() as nursery,
             ):
@@ -238,12 +241,16 @@ async def _opened(parts: _Parts) -> AsyncGenerator[Server]:
                 nursery.start_soon(hosts.run)
                 if lanes is not None:
                     nursery.start_soon(lanes.run, hosts)
+                if reviewing is not None:
+                    nursery.start_soon(reviewing.run)
                 door = FrontDoor(FrontDoorParts(
                     gateway=gateway, addresses=addresses, serve_http=serve_http,
                     allowed_origins=config.allowed_origins, knows_host=names.knows,
-                    forwarding=forwarding, refused=refused, tls=_tls_door(parts, names),
+                    forwarding=forwarding, refused=partial(_refused, registry),
+                    tls=_tls_door(parts, names),
                 ))
                 server = Server(door, gateway, hosts, status, registry)
+                server.reviewing = reviewing
                 if parts.credentials is not None:
                     server.credentials = parts.credentials
                     nursery.start_soon(parts.credentials.run)
@@ -284,7 +291,7 @@ def _tls_door(parts: _Parts, names: HostNames) -> TlsDoor | None:
     return TlsDoor(TlsDoorParts(lambda: credentials.context, names.knows, parts.registry))
 
 
-def _behind_http(parts: _Parts, hosts: Hosts) -> HttpLanes:
+def _behind_http(parts: _Parts, hosts: Hosts, reviewing: Reviewing | None) -> HttpLanes:
     """What the routes work with, as far as this server has it."""
     lanes = parts.lanes
     if lanes is None:
@@ -292,13 +299,23 @@ def _behind_http(parts: _Parts, hosts: Hosts) -> HttpLanes:
     return {
         "accounts": lanes.accounts, "uploads": lanes.uploads, "ai_keys": lanes.ai_keys,
         "rewinder": _rewinding(hosts, lanes), "ai": parts.brain.ai if parts.brain else None,
+        "reviewer": reviewing,
     }
 
 
-def _rewinding(hosts: Hosts, lanes: Lanes | None) -> Rewinding | None:
-    if lanes is None or lanes.history is None:
+def _rewinding(hosts: Hosts, lanes: Lanes) -> Rewinding | None:
+    if lanes.history is None:
         return None
     return Rewinding(hosts, lanes.history, lanes.conduct)
+
+
+def _reviewing(parts: _Parts, hosts: Hosts) -> Reviewing | None:
+    lanes, brain = parts.lanes, parts.brain
+    if lanes is None or brain is None:
+        return None
+    return Reviewing(
+        hosts, brain.desk, lanes.feedback, lanes.accounts, parts.config.retention_feedback_days
+    )
 
 
 def _refused(registry: Registry, reason: str) -> Counter:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,6 +36,7 @@ from atrium_server.registry.catalogue import Catalogue
 from atrium_server.registry.errors import ModelError
 from atrium_server.registry.opening import adopt, open_catalogue
 from atrium_server.telemetry import Registry
+from atrium_server.verdicts import Desk
 from atrium_server.version import VERSION
 from atrium_server.world_judge import WorldJudge
 
@@ -45,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 EXPECTED: Final = {MODEL: SIGNATURE, EMOTION_MODEL: EMOTION_SIGNATURE}
 """What versions of these must take and give."""
-
+FORGET_S: Final = 60.0
 VERDICTS_TOTAL: Final = "atrium_moderation_verdicts_total"
 """Counter {action, category}: first verdicts on texts."""
 VERDICT_SECONDS: Final = "atrium_moderation_verdict_seconds"
@@ -61,11 +63,14 @@ class Brain:
     """That of one server."""
 
     moderator: Moderator
+    reader: Reader
     ai: AiService
     """What the apps of worlds ask."""
     lane: Lane | None = None
     device: str = "none"
     """Where models run, for people."""
+    desk: Desk = field(default_factory=lambda: Desk(time.time))
+    """What was decided, for who puts it right."""
 
     def judge(self, world: str, policy: str) -> WorldJudge:
         """The judge of a world. Raises AtriumStartError for one that needs models without any."""
@@ -75,11 +80,16 @@ class Brain:
                 f"The world {world!r} is moderated strictly and needs models, which are off: start"
                 " with --brain on, or give it the policy standard."
             )
-        return WorldJudge(self.moderator, found, world)
+        return WorldJudge(self.moderator, found, world, self.desk)
 
     async def refusal_of_name(self, name: str) -> str:
         """Why somebody may not be called so; empty if they may."""
         return refusal_of_name((await self.moderator.check(name, NAMES)).decision)
+
+    def forget(self, person: str) -> None:
+        """Remember nothing more of somebody who is gone for good."""
+        self.desk.forget(person)
+        self.reader.forget(person)
 
     @property
     def is_whole(self) -> bool:
@@ -104,14 +114,15 @@ async def open_brain(
     reader = Reader(rules)
     async with trio.open_nursery() as nursery:
         await nursery.start(reader.run)
-        brain = Brain(Moderator(reader, None, _tally(registry)), AiService(reader, None))
+        moderator = Moderator(reader, None, _tally(registry))
+        brain = Brain(moderator, reader, AiService(reader, None))
         if _wants_models(config):
             device = await _device(config)
             observers, numbers = _Observers(), LaneNumbers(registry)
             lane = Lane(device, observers)
             numbers.read(lane)
             brain = Brain(
-                Moderator(reader, lane, _tally(registry)), AiService(reader, lane), lane,
+                Moderator(reader, lane, _tally(registry)), reader, AiService(reader, lane), lane,
                 device.name,
             )
             await nursery.start(lane.run)
@@ -123,8 +134,17 @@ async def open_brain(
             nursery.start_soon(deployment.keep_budgets)
             logger.info("models run on %s", device.name)
         nursery.start_soon(brain.moderator.run)
+        nursery.start_soon(_forget, brain)
         yield brain
         nursery.cancel_scope.cancel()
+
+
+async def _forget(brain: Brain) -> None:
+    """What people have said lately is remembered for a minute, and for FORGET_S more."""
+    while True:
+        await trio.sleep(FORGET_S)
+        brain.reader.forget_before(trio.current_time())
+        brain.moderator.forget_before(trio.current_time())
 
 
 def _wants_models(config: Config) -> bool:

@@ -45,7 +45,7 @@ from atrium_server.world.movement import PoseBatch
 from atrium_server.world.world import World
 from atrium_shared import codec, limits
 from atrium_shared.errors import ErrorCode
-from atrium_shared.messages import Capabilities
+from atrium_shared.messages import Capabilities, Notice
 
 logger = logging.getLogger(__name__)
 
@@ -370,6 +370,11 @@ class WorldHost:
         if session.connection >= 0:
             self.parts.sink.end(session.connection, ErrorCode.NOT_ALLOWED, sentence)
         self.leave(session_id)
+
+    def notify(self, person: str, sentence: str) -> None:
+        """Tell somebody something, wherever they are in this world; nobody if they are not."""
+        for session in self.state.of_author.get(person, ()):
+            self._messenger.answer(session.session_id, Notice(ErrorCode.OK, sentence))
 
     def dismiss(self, sentence: str) -> None:
         """Tell everybody that it is over, and why."""

@@ -28,6 +28,7 @@ from atrium_server.brain import Brain
 from atrium_server.config import Config
 from atrium_server.hosts import Hosts
 from atrium_server.people import People
+from atrium_server.persistence.accounts import AccountStore
 from atrium_server.persistence.ai_keys import MemoryKeys, SqlKeys
 from atrium_server.persistence.assets import MemoryAssetRecords, SqlAssetRecords
 from atrium_server.persistence.chat_log import ChatLog
@@ -36,6 +37,7 @@ from atrium_server.persistence.chat_writer import ChatNumbers, ChatWriter
 from atrium_server.persistence.conduct import SqlConduct
 from atrium_server.persistence.conduct_rows import ConductStore
 from atrium_server.persistence.database import Database
+from atrium_server.persistence.feedback import FeedbackStore, MemoryFeedback, SqlFeedback
 from atrium_server.persistence.history import WorldHistory
 from atrium_server.persistence.memory_accounts import MemoryAccounts
 from atrium_server.persistence.memory_conduct import MemoryConduct
@@ -49,9 +51,10 @@ from atrium_server.persistence.retention import (
     Chore,
     Retention,
     RetentionNumbers,
+    always,
     database_turn,
 )
-from atrium_server.persistence.retention_chores import Chores, Days
+from atrium_server.persistence.retention_chores import Chores, Days, model_chores
 from atrium_server.persistence.sql_accounts import SqlAccounts
 from atrium_server.reports import Reports
 from atrium_server.safety import SafetyLanes
@@ -69,6 +72,7 @@ class Lanes:
     conduct: ConductStore
     safety: SafetyLanes
     ai_keys: AiKeys
+    feedback: FeedbackStore
     history: WorldHistory | None = None
     scribe: Scribe | None = None
     writer: ChatWriter | None = None
@@ -107,7 +111,7 @@ async def open_lanes(
         uploads = await stack.enter_async_context(
             open_uploads(folder, records, registry)
         )
-        store = MemoryAccounts(worlds) if database is None else SqlAccounts(database)
+        store, feedback = _people_of(database, worlds)
         conduct = (
             MemoryConduct(MemoryChatStore(), time.time) if database is None
             else SqlConduct(database)
@@ -121,16 +125,32 @@ async def open_lanes(
         relations = RelationWriter(
             MemoryRelations() if database is None else SqlRelations(database)
         )
-        news.append(People(accounts, conduct, relations))
+        news.append(People(accounts, conduct, relations, brain.forget))
         await accounts.open()
         safety = SafetyLanes(relations, Reports(conduct, time.time))
         keys = MemoryKeys(time.time) if database is None else SqlKeys(database)
         lanes = Lanes(
-            accounts, news[0], uploads, conduct, safety, AiKeys(keys, time.time)
+            accounts, news[0], uploads, conduct, safety, AiKeys(keys, time.time), feedback
         )
         if database is not None:
             _keep(lanes, config, database, registry)
+        else:
+            chores = model_chores(feedback, keys, config.retention_sign_in_days)
+            lanes.retention = Retention(
+                chores, always, time.time, RetentionNumbers.of(registry)
+            )
         yield lanes
+
+
+def _people_of(
+    database: Database | None, worlds: list[str]
+) -> tuple[AccountStore, FeedbackStore]:
+    if database is not None:
+        return SqlAccounts(database), SqlFeedback(database)
+    accounts = MemoryAccounts(worlds)
+    feedback = MemoryFeedback(time.time, accounts.knows)
+    accounts.feedback_of = feedback.of_account
+    return accounts, feedback
 
 
 def _keep(lanes: Lanes, config: Config, database: Database, registry: Registry) -> None:

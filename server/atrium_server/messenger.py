@@ -84,6 +84,8 @@ class Messenger:
             if self._scribe is not None and line is not None and is_published(message, line):
                 self._keep(line, tell)
                 continue
+            if self._scribe is not None and isinstance(message, ChatRetract):
+                self._scribe.retract(self._world_id, message.chat_seq)
             frame = binary_frame(codec.encode(message))
             if isinstance(message, PropsChanged):
                 self._scenes.note(message.revision, frame)
@@ -125,8 +127,11 @@ class Messenger:
         assert isinstance(tell.message, ChatStatus)
         assert tell.sessions is not None
         session_id = tell.sessions[0]
-        author = self._speakers[session_id]
         answer = partial(self.answer, session_id)
+        author = self._speakers.get(session_id)
+        if author is None:  # of a line that waited for a moderator while thousands spoke
+            answer(tell.message)
+            return
         self._scribe.take(self._world_id, author, line, answer, tell.message)
 
     def answer(self, session_id: int, message: Message) -> None:

@@ -174,6 +174,11 @@ class Moderator:
         await is_told.wait()
         return answers[0]
 
+    def forget_before(self, now_s: float) -> None:
+        """Forget lines that are too old to be looked at with another."""
+        while self._contexts and now_s - next(iter(self._contexts.values())).at_s > CONTEXT_S_MAX:
+            self._contexts.popitem(last=False)
+
     async def run(self) -> None:
         """Look at the clock for ever: what nobody has decided in time is decided by the rules."""
         while True:

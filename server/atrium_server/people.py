@@ -6,7 +6,7 @@ Theory of operation
 long as no name of the staff is claimed; with one the account says the name and the permissions.
 Who is banned is turned away with the reason. When a sign-in ends, or all of an account, the
 sessions that stand on it end as well; when an account is deleted, the props that it made stay and
-have no owner any more.
+have no owner any more, and what is remembered of what it said is forgotten.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import uuid
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import msgspec
@@ -55,9 +55,11 @@ class People:
     """Implements `net.requests.Identifier`."""
 
     def __init__(
-        self, accounts: Accounts, conduct: ConductStore, relations: RelationWriter
+        self, accounts: Accounts, conduct: ConductStore, relations: RelationWriter,
+        forget: Callable[[str], None] = lambda person: None,
     ) -> None:
         self._accounts = accounts
+        self._forget = forget
         self._relations = relations
         self._conduct = conduct
         self._hosts: Hosts | None = None
@@ -184,6 +186,7 @@ class People:
                 if _is_over(session, news):
                     host.expel(session.session_id, OVER)
         if news.is_deleted and news.account is not None:
+            self._forget(str(news.account))
             try:
                 self._deleted.send_nowait(news.account)
             except trio.WouldBlock:  # the ids of deleted accounts stay where nobody knows them

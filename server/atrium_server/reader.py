@@ -7,6 +7,8 @@ remains of Python in a slice is a few tenths of a millisecond.
 The rules are written so that no text can make them fail. If one does, it is a bug: it is logged
 without the text, and that text alone has no reading, which its owner takes for a reason not to
 publish it.
+
+What the rules remember of senders is the thread's, too: to forget somebody waits in the same queue.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import trio
@@ -30,7 +33,7 @@ SLICE_TEXTS: Final = 32
 NICE: Final = 5
 
 Told = Callable[[Sequence[Read | None]], None]
-_Given = tuple[Sequence[Text], Told]
+_Given = tuple[Sequence[Text], Told] | Callable[[], None]
 
 
 class Reader:
@@ -51,6 +54,14 @@ class Reader:
         self.waiting += len(texts)
         self._queue.put((texts, told))
 
+    def forget(self, who: str) -> None:
+        """Have the rules forget somebody, after all that was given before."""
+        self._queue.put(partial(self._rules.forget, who))
+
+    def forget_before(self, now_s: float) -> None:
+        """Have the rules forget those of whom nothing counts any more."""
+        self._queue.put(partial(self._rules.forget_before, now_s))
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep a thread reading until cancelled; what has not been read then is not told."""
         self._token = trio.lowlevel.current_trio_token()
@@ -68,6 +79,9 @@ class Reader:
         token = self._token
         assert token is not None
         while (given := self._queue.get()) is not None:
+            if callable(given):
+                given()
+                continue
             texts, told = given
             reads: list[Read | None] = []
             for start in range(0, len(texts), SLICE_TEXTS):

@@ -6,15 +6,27 @@ Readers hear a line in the tick that publishes it. Its author's "published" is k
 line is in the database, a twentieth of a second later. When no more lines can wait, because the
 database does not answer, lines are refused before the world sees them: what people were told is
 there is there.
+
+A line that is taken back later is marked in the store, so that who reads the history there does not
+find it. Marks that have no room wait here, and go first when there is some.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections import OrderedDict, deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from atrium_server.persistence.chat_log import CHAT_ROWS_MAX, Channel, ChatLog, ChatRow, Told
+from atrium_server.persistence.chat_log import (
+    CHAT_ROWS_MAX,
+    Channel,
+    ChatLog,
+    ChatRow,
+    LineState,
+    Told,
+)
 from atrium_server.persistence.schema import uuid7
 from atrium_server.seats import Session
 from atrium_shared.errors import Overload
@@ -26,6 +38,9 @@ _CHANNELS = {
     ChatChannel.WORLD: Channel.WORLD, ChatChannel.NEARBY: Channel.NEARBY,
     ChatChannel.DIRECT: Channel.DIRECT,
 }
+
+WRITTEN_MAX = 20_000
+"""Lines whose ids are remembered, the newest: more than all worlds of a server can take back."""
 
 Answer = Callable[[ChatStatus], None]
 """Tells an author what became of a line."""
@@ -41,6 +56,11 @@ class Scribe:
     _answers: dict[uuid.UUID, tuple[Answer, ChatStatus]] = field(
         default_factory=dict[uuid.UUID, tuple[Answer, ChatStatus]]
     )
+    _written: OrderedDict[tuple[int, int], uuid.UUID] = field(
+        default_factory=OrderedDict[tuple[int, int], uuid.UUID]
+    )
+    """By world and number."""
+    _unmarked: deque[uuid.UUID] = field(default_factory=deque[uuid.UUID])
 
     @property
     def has_room(self) -> bool:
@@ -61,9 +81,27 @@ class Scribe:
             ))
         except Overload as error:
             self.told([Told(line_id, False, error.sentence)])
+            return
+        self._written[world_id, line.chat_seq] = line_id
+        if len(self._written) > WRITTEN_MAX:
+            self._written.popitem(last=False)
+
+    def retract(self, world_id: int, chat_seq: int) -> None:
+        """A line was taken back."""
+        line_id = self._written.pop((world_id, chat_seq), None)
+        if line_id is not None:
+            self._unmarked.append(line_id)
+            self._mark()
+
+    def _mark(self) -> None:
+        with suppress(Overload):
+            while self._unmarked:
+                self.log.mark(self._unmarked[0], LineState.RETRACTED)
+                self._unmarked.popleft()
 
     def told(self, all_told: list[Told]) -> None:
         """The store has these, or never will."""
+        self._mark()
         for told in all_told:
             found = self._answers.pop(told.id, None)
             if found is not None:

@@ -31,6 +31,7 @@ from records import (
 
 from atrium_server.persistence.accounts import ExportKind
 from atrium_server.persistence.ai_keys import KeyStore, MemoryKeys, NewKey, SqlKeys
+from atrium_server.persistence.audit_rows import AuditRow, read_audit
 from atrium_server.persistence.database import Database, open_database
 from atrium_server.persistence.errors import Refused
 from atrium_server.persistence.feedback import (
@@ -327,7 +328,7 @@ async def test_revoked_keys_are_forgotten_later(stores: Stores) -> None:
 
 def said(number: int, **values: Any) -> NewFeedback:
     given: dict[str, Any] = {
-        "source": FeedbackSource.APPEAL, "task": "moderation", "body": "you are a hoe (a tool)",
+        "source": FeedbackSource.CORRECTION, "task": "moderation", "body": "you are a hoe (a tool)",
         "labels": {"toxic": 0.0}, "decision": "block", "model_version": "moderation@1",
         "account": ADA, "has_consent": True, "days": 30, **values,
     }
@@ -346,6 +347,40 @@ async def test_rows_with_consent_are_learnt_from_in_order(stores: Stores) -> Non
     assert [each.row.id for each in await feedback.to_learn("moderation", line_id(1), 1)] == [
         line_id(2)]
     assert len(await feedback.to_learn("emotion", None, 10)) == 1
+
+
+async def test_only_what_moderators_say_is_learnt_from(stores: Stores) -> None:
+    for number, source in enumerate(FeedbackSource):
+        await stores.feedback.add(said(number, source=source))
+    found = await stores.feedback.to_learn("moderation", None, 10)
+    assert [each.row.source for each in found] == [
+        FeedbackSource.VERDICT, FeedbackSource.CORRECTION]
+
+
+def deed(number: int = 1) -> AuditRow:
+    return AuditRow(str(BOB), "verdict.correct", "verdict", f"v{number}", f"correct v{number}")
+
+
+async def test_a_deed_and_its_row_are_kept_together_and_once(stores: Stores) -> None:
+    feedback = stores.feedback
+    assert await feedback.decide(deed(), said(1))
+    assert not await feedback.decide(deed(), said(1))
+    assert not await feedback.decide(deed(2))
+    with pytest.raises(Refused):
+        await feedback.decide(deed(3), said(2, account=person(9)))
+    assert len(await feedback.to_learn("moderation", None, 10)) == 1
+    if stores.database is not None:
+        for number, count in ((1, 1), (2, 1), (3, 0)):
+            found = await stores.database.tx(read_audit, "verdict", f"v{number}", 10)
+            assert [each.row for each in found] == [deed(number)] * count
+
+
+async def test_somebody_takes_back_what_may_be_learnt(stores: Stores) -> None:
+    for number, account in ((1, ADA), (2, BOB), (3, ADA)):
+        await stores.feedback.add(said(number, account=account))
+    assert await stores.feedback.withdraw(ADA) == 2
+    assert [each.row.account for each in await stores.feedback.to_learn("moderation", None, 9)] == [
+        BOB]
 
 
 async def test_rows_expire(stores: Stores) -> None:

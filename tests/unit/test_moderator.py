@@ -26,6 +26,7 @@ from atrium_server.moderation.sentences import BUSY, UNREAD, UNSURE
 from atrium_server.moderator import LABELS, Answer, Case, Moderator, Tally
 from atrium_server.reader import Reader, Told
 from atrium_server.registry.signature import Field, Signature
+from atrium_server.verdicts import Desk
 from atrium_server.world.commands import Judged, JudgeRequest, SignJudged, SignRequest, Withdraw
 from atrium_server.world_judge import WorldJudge
 from atrium_shared import limits
@@ -44,6 +45,13 @@ class Words:
         self.slices: list[int] = []
         self.may_read = threading.Event()
         self.may_read.set()
+        self.forgotten: list[str | float] = []
+
+    def forget(self, who: str) -> None:
+        self.forgotten.append(who)
+
+    def forget_before(self, now_s: float) -> None:
+        self.forgotten.append(now_s)
 
     def read(self, texts: Sequence[Text]) -> list[Read]:
         self.may_read.wait(20)
@@ -280,7 +288,7 @@ async def test_more_than_may_wait_is_refused() -> None:
 
 async def test_the_judge_of_a_world_answers_into_its_inbox() -> None:
     async with house() as it:
-        judge, inbox = WorldJudge(it.moderator, STANDARD, "plaza"), Inbox(8)
+        judge, inbox = WorldJudge(it.moderator, STANDARD, "plaza", Desk(lambda: 1.0)), Inbox(8)
         commands: list[Any] = []
         judge.consider([
             JudgeRequest(1, 5, ChatChannel.WORLD, "darn it", "ann"),
@@ -299,7 +307,7 @@ async def test_the_judge_of_a_world_answers_into_its_inbox() -> None:
 
 async def test_a_late_verdict_withdraws_the_line(mock_clock: MockClock) -> None:
     async with house() as it:
-        judge, inbox = WorldJudge(it.moderator, STANDARD, "plaza"), Inbox(8)
+        judge, inbox = WorldJudge(it.moderator, STANDARD, "plaza", Desk(lambda: 1.0)), Inbox(8)
         it.model.may_end.clear()
         judge.consider([JudgeRequest(4, 5, ChatChannel.WORLD, "go away!", "ann")], inbox)
         await trio.to_thread.run_sync(it.model.started.wait, 20)
@@ -321,6 +329,32 @@ def test_no_policy_acts_on_scores_that_are_left_out() -> None:
         for thresholds in policy.scores.values():
             least = min(thresholds.mask, thresholds.hold, thresholds.block)
             assert least > moderators.SCORE_LEAST, policy
+
+
+async def test_what_is_remembered_of_people_is_forgotten_by_the_thread_that_has_it() -> None:
+    words, told = Words(), list[Any]()
+    reader = Reader(words)
+    reader.forget("ann")
+    reader.forget_before(60.0)
+    reader.read([Text("after it")], told.append)
+    assert words.forgotten == []
+    async with trio.open_nursery() as nursery:
+        await nursery.start(reader.run)
+        await until(told, 1)
+        nursery.cancel_scope.cancel()
+    assert words.forgotten == ["ann", 60.0]
+
+
+async def test_lines_of_before_are_forgotten_when_they_count_no_more(
+    mock_clock: MockClock
+) -> None:
+    async with house() as it:
+        await until(it.consider("one", place="p"), 1)
+        assert len(it.moderator._contexts) == 1
+        it.moderator.forget_before(trio.current_time() + moderators.CONTEXT_S_MAX)
+        assert len(it.moderator._contexts) == 1
+        it.moderator.forget_before(trio.current_time() + moderators.CONTEXT_S_MAX + 1)
+        assert len(it.moderator._contexts) == 0
 
 
 async def test_many_texts_are_read_and_decided_on_in_pieces() -> None:

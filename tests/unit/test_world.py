@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -496,6 +496,33 @@ def test_a_verdict_that_changes_takes_a_line_back_wherever_it_is() -> None:
     assert rejected.reason == "it was one too"
     stage.step(c.Withdraw(told, "again"), c.Withdraw(99, "unknown"))
     assert stage.out.tells == []
+
+
+def late(channel: ChatChannel = ChatChannel.WORLD, target: int = 0, text: str = "old") -> Any:
+    return c.LateLine(1, 9, channel, target, 7, "Ann", text, "session:1")
+
+
+def test_a_late_line_comes_behind_what_is_ready_and_says_that_it_is_late() -> None:
+    stage = Stage()
+    stage.join(1, 2)
+    ready = stage.say(1, "is ready")
+    waits = stage.say(1, "waits for its verdict")
+    stage.step(late(), c.Judged(ready, True, "is ready", ""))
+    assert [each.text for each in stage.told(m.ChatPublished, 2)] == ["is ready", "⏳ old"]
+    stage.step(c.Judged(waits, True, "waits for its verdict", ""))
+    assert stage.told(m.ChatPublished, 2)[-1].chat_seq == 3
+    stage.step(late(text="x" * limits.CHAT_CHARS_MAX))
+    assert len(stage.told(m.ChatPublished, 2)[-1].text) == limits.CHAT_CHARS_MAX
+
+
+def test_a_late_line_of_who_is_gone_is_told_to_all_and_to_nobody_near() -> None:
+    stage = Stage()
+    stage.join(1, 2)
+    stage.step(c.Leave(1))
+    stage.step(late())
+    assert [each.text for each in stage.told(m.ChatPublished, 2)] == ["⏳ old"]
+    stage.step(late(ChatChannel.NEARBY), late(ChatChannel.DIRECT, 77))
+    assert stage.told(m.ChatPublished, 2) == []
 
 
 def test_who_comes_back_gets_what_was_missed_but_nothing_from_before_the_join() -> None:

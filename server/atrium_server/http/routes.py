@@ -41,6 +41,8 @@ from atrium_server.http.json_request import JsonRequest
 from atrium_server.http.scene_pieces import Unpacking
 from atrium_server.http.static_files import IMMUTABLE, takes_gzip
 from atrium_server.http.status import ServerStatus, WorldStatus
+from atrium_server.http.verdict_routes import HANDLERS as VERDICT_HANDLERS
+from atrium_server.http.verdict_routes import Reviewer
 from atrium_server.http.world_routes import HANDLERS as WORLD_HANDLERS
 from atrium_server.http.world_routes import Rewinder
 from atrium_server.persistence.errors import StoreError
@@ -73,6 +75,8 @@ class Service:
     """None where the server has no lanes."""
     ai_keys: AiKeys | None = None
     """The same."""
+    reviewer: Reviewer | None = None
+    """None where nothing is moderated."""
     unpacking: Unpacking = field(default_factory=Unpacking)
 
 
@@ -270,7 +274,7 @@ def make_app(service: Service) -> Litestar:
     """The Litestar app of one server."""
     return Litestar(
         [healthz, readyz, metrics, worlds, scene, world_page, map_page, no_file, *ACCOUNT_HANDLERS,
-         *ASSET_HANDLERS, *WORLD_HANDLERS, *AI_HANDLERS],
+         *ASSET_HANDLERS, *WORLD_HANDLERS, *VERDICT_HANDLERS, *AI_HANDLERS],
         dependencies={"service": Provide(lambda: service, use_cache=True, sync_to_thread=False)},
         request_class=JsonRequest,
         state=State({"service": service}),

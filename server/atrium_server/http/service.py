@@ -51,6 +51,7 @@ from atrium_server.http.guard import Admission, Guard, is_websocket
 from atrium_server.http.routes import Service, make_app
 from atrium_server.http.static_files import StaticFiles
 from atrium_server.http.status import ServerStatus
+from atrium_server.http.verdict_routes import Reviewer
 from atrium_server.http.world_routes import Rewinder
 from atrium_server.telemetry import Registry
 from atrium_shared.limits import (
@@ -78,6 +79,7 @@ class Lanes(TypedDict, total=False):
     rewinder: Rewinder | None
     ai: AiService | None
     ai_keys: AiKeys | None
+    reviewer: Reviewer | None
 
 
 @asynccontextmanager

@@ -46,3 +46,11 @@ class Rules(Protocol):
     def read(self, texts: Sequence[Text]) -> list[Read]:
         """Each text's findings and features. Must not fail, whatever is in them."""
         ...
+
+    def forget(self, who: str) -> None:
+        """Remember nothing of somebody."""
+        ...
+
+    def forget_before(self, now_s: float) -> None:
+        """Remember nothing of those of whom nothing counts any more."""
+        ...

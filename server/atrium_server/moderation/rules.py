@@ -32,3 +32,11 @@ class TextRules:
             Read((*words[k], *personal[k], *spam[k]), folded.soft_text(k), made.row(k))
             for k in range(len(texts))
         ]
+
+    def forget(self, who: str) -> None:
+        """Remember nothing of a sender."""
+        self._spam.senders.forget(who)
+
+    def forget_before(self, now_s: float) -> None:
+        """Remember nothing of those who have been silent for as long as a line counts."""
+        self._spam.senders.forget_before(now_s)

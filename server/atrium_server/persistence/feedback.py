@@ -3,7 +3,11 @@
 A row holds the text that a verdict was about, what it should have been called, and where that is
 known from. It is kept for a bounded time (`expires_at`, set when it is written), belongs to the
 account that wrote the text, and goes with it. Rows without the consent of that account are there to
-answer an appeal, and are not learnt from: `to_learn` does not give them.
+answer an appeal, and are not learnt from: `to_learn` does not give them. Nor does it give what
+anybody may say of any model (appeals, thumbs): who wants to be let pass could teach it that.
+
+What a moderator does is a row of the audit log, and the row of feedback that it makes, if any, is
+written with it or not at all (`decide`). The audit log holds ids and words, never the text.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import trio
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from atrium_server.persistence.audit_rows import AuditRow, write_audit
 from atrium_server.persistence.database import Database
 from atrium_server.persistence.errors import Refused
 from atrium_server.persistence.settled import settled
@@ -48,6 +53,9 @@ class FeedbackSource(enum.StrEnum):
     """Somebody liked an answer, or did not."""
     CORRECTION = "correction"
     """A moderator took a verdict back."""
+
+
+LEARNT_FROM: Final = (FeedbackSource.VERDICT, FeedbackSource.CORRECTION)
 
 
 class NewFeedback(msgspec.Struct, frozen=True):
@@ -87,10 +95,21 @@ class FeedbackStore(Protocol):
         """
         ...
 
+    async def decide(self, deed: AuditRow, row: NewFeedback | None = None) -> bool:
+        """Keep what was done, each request once, with the row that it makes; whether that was
+        kept: not where there is none, or no room. Returns when it is on disk.
+        """
+        ...
+
     async def to_learn(
         self, task: str, after: uuid.UUID | None, rows_max: int
     ) -> list[FeedbackRow]:
-        """Rows with consent that have not expired, by id, from behind one on."""
+        """Rows with consent that have not expired and that moderators made, by id, from behind one
+        on."""
+        ...
+
+    async def withdraw(self, account: uuid.UUID) -> int:
+        """Remove all rows of an account; how many."""
         ...
 
     async def forget(self, rows_max: int) -> int:
@@ -129,6 +148,7 @@ _TO_LEARN: Final = text("""
         greatest(1, ceil(extract(epoch FROM expires_at - created_at) / 86400))::int, created_at
     FROM feedback
     WHERE task = :task AND has_consent AND expires_at > now()
+        AND source IN ('verdict', 'correction')
         AND (CAST(:after AS uuid) IS NULL OR id > :after)
     ORDER BY id LIMIT :most
 """)
@@ -136,6 +156,11 @@ _FORGET: Final = text("""
     DELETE FROM feedback WHERE id IN (
         SELECT id FROM feedback WHERE expires_at <= now() LIMIT :most)
     RETURNING 1
+""")
+_WITHDRAW: Final = text("DELETE FROM feedback WHERE account_id = :account RETURNING 1")
+_IS_DONE: Final = text("""
+    SELECT EXISTS (SELECT 1 FROM audit_log
+        WHERE object_kind = :kind AND object_id = :object AND request_id = :request)
 """)
 _COUNT: Final = text("SELECT count(*) FROM (SELECT 1 FROM feedback LIMIT :most) kept")
 
@@ -149,6 +174,14 @@ class SqlFeedback:
     async def add(self, row: NewFeedback) -> bool:
         check_feedback(row)
         return await settled(self._database, _add, row)
+
+    async def decide(self, deed: AuditRow, row: NewFeedback | None = None) -> bool:
+        if row is not None:
+            check_feedback(row)
+        return await settled(self._database, _decide, deed, row)
+
+    async def withdraw(self, account: uuid.UUID) -> int:
+        return len(await self._ask(_WITHDRAW, account=account))
 
     async def to_learn(
         self, task: str, after: uuid.UUID | None, rows_max: int
@@ -170,10 +203,30 @@ async def _answer(
     return (await connection.execute(question, values)).all()
 
 
-async def _add(connection: AsyncConnection, row: NewFeedback) -> bool:
+async def _decide(
+    connection: AsyncConnection, deed: AuditRow, row: NewFeedback | None
+) -> bool:
+    is_kept = False
+    if row is not None and await _has_room(connection):
+        is_kept = await _insert(connection, row)
+    values = {"kind": deed.kind, "object": deed.object, "request": deed.request}
+    if not (await connection.execute(_IS_DONE, values)).scalar_one():
+        await write_audit(connection, deed)
+    return is_kept
+
+
+async def _has_room(connection: AsyncConnection) -> bool:
     ((kept,),) = await _answer(connection, _COUNT, {"most": FEEDBACK_ROWS_MAX})
-    if kept >= FEEDBACK_ROWS_MAX:
+    return kept < FEEDBACK_ROWS_MAX
+
+
+async def _add(connection: AsyncConnection, row: NewFeedback) -> bool:
+    if not await _has_room(connection):
         raise Refused("No more feedback is taken until older rows have expired.")
+    return await _insert(connection, row)
+
+
+async def _insert(connection: AsyncConnection, row: NewFeedback) -> bool:
     return bool(await _answer(connection, _ADD, {
         "id": row.id, "source": row.source.value, "task": row.task, "body": row.body,
         "labels": msgspec.json.encode(row.labels).decode(), "decision": row.decision,
@@ -215,6 +268,28 @@ class MemoryFeedback:
             del self._rows[next(iter(self._rows))]
         return True
 
+    async def decide(self, deed: AuditRow, row: NewFeedback | None = None) -> bool:
+        """There is no audit log in memory."""
+        if row is None:
+            await trio.lowlevel.checkpoint()
+            return False
+        return await self.add(row)
+
+    async def withdraw(self, account: uuid.UUID) -> int:
+        await trio.lowlevel.checkpoint()
+        own = [id for id, kept in self._rows.items() if kept.row.account == account]
+        for id in own:
+            del self._rows[id]
+        return len(own)
+
+    def all(self) -> list[FeedbackRow]:
+        """All rows that are kept."""
+        return [*self._rows.values()]
+
+    def of_account(self, account: uuid.UUID) -> list[FeedbackRow]:
+        """All rows of an account, for its export."""
+        return [kept for kept in self._rows.values() if kept.row.account == account]
+
     async def to_learn(
         self, task: str, after: uuid.UUID | None, rows_max: int
     ) -> list[FeedbackRow]:
@@ -222,6 +297,7 @@ class MemoryFeedback:
         found = [
             kept for kept in self._rows.values()
             if kept.row.task == task and kept.row.has_consent and not self._is_over(kept)
+            and kept.row.source in LEARNT_FROM
             and (after is None or kept.row.id > after)
         ]
         found.sort(key=lambda kept: kept.row.id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -65,6 +65,8 @@ class MemoryAccounts:
         self._grants: dict[tuple[uuid.UUID, str, str], datetime] = {}
         self._began: tuple[float, float] | None = None
         self.audit: deque[Told] = deque(maxlen=AUDIT_KEPT_MAX)
+        self.feedback_of: Callable[[uuid.UUID], Sequence[object]] = lambda account: ()
+        """Rows of somebody that another store keeps, for the export."""
 
     async def seed_roles(self, roles: Mapping[str, frozenset[str]]) -> None:
         await trio.lowlevel.checkpoint()
@@ -96,6 +98,11 @@ class MemoryAccounts:
             self._grants[new.id, role, ""] = now
         self._tell(actor or str(new.id), "account.create", new.id, roles=[*new.roles])
         return True
+
+    def knows(self, account: uuid.UUID) -> bool:
+        """Whether there is such an account, one that is being deleted not included."""
+        row = self._accounts.get(account)
+        return row is not None and row.status != DELETING
 
     async def account(self, account: uuid.UUID) -> AccountRow | None:
         await trio.lowlevel.checkpoint()
@@ -266,6 +273,8 @@ class MemoryAccounts:
             rows = await self.sign_ins(account)
         elif kind is ExportKind.GRANTS:
             rows = await self.grants(account)
+        elif kind is ExportKind.FEEDBACK:
+            rows = self.feedback_of(account)
         return ExportPage(tuple(msgspec.json.encode(row) for row in rows), None)
 
     async def begin_deletion(self, account: uuid.UUID, actor: str) -> bool:

@@ -209,6 +209,14 @@ class ChatRules:
         self.queues[line.channel].add(line)
         return True
 
+    def admit(self, line: Line, tick: int) -> None:
+        """Let a line take its turn that was decided already."""
+        line.line_id = self._next_line
+        line.size_bytes = size_of(line.text)
+        line.ready_tick = tick
+        self._next_line += 1
+        self.queues[line.channel].add(line)
+
     def judge(self, verdict: Judged, tick: int) -> None:
         """Take a verdict: lines that waited for it are ready now.
 

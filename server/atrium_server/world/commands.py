@@ -110,6 +110,20 @@ class Withdraw(Command, tag="withdraw", frozen=True):
     reason: str
 
 
+class LateLine(Command, tag="late line", frozen=True):
+    """A line that was kept back is told after all, behind all that was said meanwhile."""
+
+    session_id: int
+    request_id: int
+    channel: ChatChannel
+    target: int
+    sender_id: int
+    sender_name: str
+    text: str
+    person: str
+    blocked: tuple[str, ...] = ()
+
+
 class Retract(Command, tag="retract", frozen=True):
     """Take back a published line."""
 
@@ -252,8 +266,8 @@ SESSION_COMMANDS = (
     *SOCIAL_COMMANDS,
 )
 HouseCommand = (
-    Judged | Withdraw | Retract | SignJudged | Store | EditsSaved | Reread | Forget | Amend
-    | Regards
+    Judged | Withdraw | LateLine | Retract | SignJudged | Store | EditsSaved | Reread | Forget
+    | Amend | Regards
 )
 AnyCommand = Join | SessionCommand | HouseCommand | Signal
 
@@ -287,6 +301,12 @@ class JudgeRequest:
     text: str
     person: str = ""
     """Of the sender, as relations know it; for what the judge remembers of them."""
+    session_id: int = 0
+    request_id: int = 0
+    target: int = 0
+    sender_name: str = ""
+    blocked: tuple[str, ...] = ()
+    """The rest of what is needed to tell the line later (`LateLine`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ import numpy.typing as npt
 
 from atrium_server.world import commands as c
 from atrium_server.world.budget import Budget
-from atrium_server.world.chat import ChatRules, Line, size_of
+from atrium_server.world.chat import ChatRules, Line, Turn, size_of
 from atrium_server.world.manifest import Manifest
 from atrium_server.world.relations import Relations
 from atrium_server.world.tables import Tables
@@ -41,6 +41,8 @@ from atrium_shared.messages import ChatChannel, ChatState, ChatStatus, Emote, Me
 
 _CROWDED = "Too many people are talking at once: try again in a moment."
 _ALONE = "Nobody is there to read it any more."
+LATE_MARK = "\N{HOURGLASS WITH FLOWING SAND}"
+"""Stands before a line that is told long after it was said, in every language."""
 SHELTERED = "You are in your safe zone: leave it, then others hear and see you again."
 
 
@@ -113,9 +115,28 @@ class Stage:
             self._refuse(other.session_id, other.request_id, _CROWDED, out)
         pending = ChatStatus(command.request_id, ChatState.PENDING, 0, "")
         out.tells.append(c.Tell((session_id,), pending))
-        out.judge.append(
-            c.JudgeRequest(line.line_id, line.sender_id, channel, line.text, line.person)
+        out.judge.append(c.JudgeRequest(
+            line.line_id, line.sender_id, channel, line.text, line.person, session_id,
+            line.request_id, line.target, line.sender_name, line.blocked,
+        ))
+
+    def tell_late(self, command: c.LateLine) -> None:
+        """A moderator lets pass what was held: it is said now, to those who may hear it now, with
+        a mark that it is late. It comes behind all that is ready, so it overtakes nobody, and is
+        told by the rules for any other line: not where nobody is there to hear it.
+        """
+        line = Line(
+            0, command.session_id, command.request_id, command.channel, command.target,
+            command.sender_id, command.sender_name,
+            f"{LATE_MARK} {command.text}"[: limits.CHAT_CHARS_MAX],
+            Turn(True, self.tick), command.person, command.blocked, verdict=True,
         )
+        if line.channel == ChatChannel.DIRECT:
+            place = self.slot_of(line.target)
+            if place is None:
+                return
+            line.place, line.reader = place, self._relations.people[place]
+        self._chat.admit(line, self.tick)
 
     def _submit(self, line: Line) -> str:
         """Returns why not, or nothing."""

@@ -199,6 +199,8 @@ class World:
                 self.chat.judge(command, self.tick)
             case c.Withdraw():
                 self._take_back(self.chat.withdraw(command.line_id, command.reason), out)
+            case c.LateLine():
+                self._stage.tell_late(command)
             case c.Retract():
                 self._take_back(self.chat.retract(command.chat_seq), out)
             case c.SignJudged():
