@@ -21,6 +21,7 @@ import trio
 from atrium_server.ai.service import EMOTION_MODEL, EMOTION_SIGNATURE, AiService
 from atrium_server.config import AtriumStartError, Config
 from atrium_server.deployment import Deployment, Hooks
+from atrium_server.embedding import Embedder
 from atrium_server.inference.lane import Lane
 from atrium_server.inference.numbers import LaneNumbers
 from atrium_server.inference.worker import Ended
@@ -122,8 +123,8 @@ async def open_brain(
             lane = Lane(device, observers)
             numbers.read(lane)
             brain = Brain(
-                Moderator(reader, lane, _tally(registry)), reader, AiService(reader, lane), lane,
-                device.name,
+                Moderator(reader, lane, _tally(registry)), reader,
+                AiService(reader, lane, Embedder(lane)), lane, device.name,
             )
             await nursery.start(lane.run)
             places = _Places(config.data_dir, database, lane, device)

@@ -45,7 +45,7 @@ from atrium_server.registry.errors import ModelError
 from atrium_server.registry.packages import Package
 from atrium_server.registry.signature import Signature
 from atrium_server.registry.stages import Order, Standing
-from atrium_server.registry.watch import Batch, Budget, Watch
+from atrium_server.registry.watch import Batch, Watch, budget_of
 from atrium_server.telemetry import Registry
 
 BUDGETS_S: Final = 5.0
@@ -145,7 +145,7 @@ class Deployment:
         except (ModelError, LaneError) as error:
             logger.error("%s@%s cannot be used here: %s", name, version, error)
             return None
-        self._in_use[loaded.label] = _InUse(Watch(loaded.label, Budget()), reference)
+        self._in_use[loaded.label] = _InUse(Watch(loaded.label, budget_of(name)), reference)
         return loaded
 
     def _forget(self, loaded: Loaded) -> None:

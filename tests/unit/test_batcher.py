@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from atrium_server.inference.batcher import SLIP_S, Batch, Batcher, Drop, Job
 from atrium_server.inference.classes import RULES, WorkClass
+from atrium_server.inference.run_times import RunTimes
 
 CHAT = WorkClass.MODERATION
 WAIT_S = RULES[CHAT].wait_s_max
@@ -276,3 +277,30 @@ def test_under_any_load_each_row_runs_once_or_is_dropped_once(seed: int) -> None
     for each in jobs:
         places = (ran[each] == each.rows) + (each in dropped) + (each in left)
         assert places == 1, f"{each} is in {places} places (seed {seed})"
+
+
+# --- how long a batch takes ------------------------------------------------------------------
+
+
+def test_the_first_runs_are_believed_however_far_from_what_was_expected() -> None:
+    times = RunTimes()
+    times.learn(1, 0.05)
+    times.learn(4, 0.18)
+    assert times.rows_within(0.01, 256) < 4
+    for _ in range(40):
+        times.learn(1, 0.05)
+    times.learn(1, 20.0)  # held up by something else
+    assert times.run_s(1) < 0.2
+
+
+def test_lines_that_are_over_are_forgotten_when_nothing_waits_in_them() -> None:
+    batcher = Batcher()
+    for line in ("a 1", "a 2", "b 1"):
+        batcher.add(job(line=line), 0.0)
+        learnt(batcher, line, row_s=0.01)
+    batch = batcher.next(1e-1)
+    assert batch is not None
+    batcher.forget(lambda line: str(line).startswith("a"))
+    rows_s = {line: batcher.times(line).row_s for line in ("a 1", "a 2", "b 1")}
+    assert sum(row_s > 0.005 for row_s in rows_s.values()) == 2
+    assert rows_s["b 1"] > 0.005

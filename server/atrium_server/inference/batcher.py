@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import itertools
 from bisect import insort
-from collections.abc import Generator, Hashable
+from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass, field
 from enum import Enum
 from heapq import heapify, heappop, heappush
@@ -207,10 +207,11 @@ class Batcher:
         """What is known of how long the batches of a line take."""
         return self._line(line).times
 
-    def forget(self, line: Hashable) -> None:
-        """Nothing more comes for this line; what waits in it still runs."""
-        if line in self._lines and not self._lines[line].has_jobs:
-            del self._lines[line]
+    def forget(self, is_over: Callable[[Hashable], bool]) -> None:
+        """Nothing more comes for such lines; what waits in them still runs."""
+        for key in [key for key, line in self._lines.items()
+                    if is_over(key) and not line.has_jobs]:
+            del self._lines[key]
 
     def add(self, job: Job, now_s: float) -> None:
         """A job waits from now on, or is dropped at once."""

@@ -40,7 +40,7 @@ from atrium_server.inference.classes import RULES, WorkClass
 from atrium_server.inference.outcomes import LaneError, Outcome, Status
 from atrium_server.inference.rows import Rows, count_rows, example_rows
 from atrium_server.inference.slots import Loaded, Slots
-from atrium_server.inference.worker import Device, Ended, Work, Worker
+from atrium_server.inference.worker import Device, Ended, Line, Work, Worker
 from atrium_server.tick_gate import GATE
 
 logger = logging.getLogger(__name__)
@@ -153,7 +153,7 @@ class Lane:
             return None
         now_s = self._clock()
         after_s = RULES[work].deadline_s if deadline_s is None else deadline_s
-        job = Job(work, loaded, count, now_s, now_s + after_s)
+        job = Job(work, Line(loaded, loaded.size_of(rows)), count, now_s, now_s + after_s)
         job.payload = given = Work(job, loaded, rows, done)
         self._rows[work] += count
         generation.under_way.add(given)
@@ -188,26 +188,33 @@ class Lane:
 
     async def warm(self, loaded: Loaded) -> dict[int, float]:
         """Run a version that is not in use yet on rows made up by chance, in sizes that batches
-        have, up to one that takes long; what it takes in seconds, by rows, the best of three.
+        have, up to one that takes long; what it takes in seconds, by rows, the best of three. Of a
+        version with sizes of rows each is warmed, and the largest is told.
 
         Raises LaneError.
         """
         took: dict[int, float] = {}
         self._warming += 1
         try:
-            for count in WARM_ROWS:
-                rows = example_rows(loaded.model.signature, count)
-                runs = [
-                    (await self.ask(
-                        loaded, rows, work=WorkClass.SHADOW, deadline_s=WARMING_HANG_S
-                    )).ran_s
-                    for _ in range(3)
-                ]
-                took[count] = min(runs)
-                if took[count] > WARM_S_MAX:
-                    break
+            for size in loaded.sizes or (0,):
+                took = await self._warm(loaded, size)
         finally:
             self._warming -= 1
+        return took
+
+    async def _warm(self, loaded: Loaded, size: int) -> dict[int, float]:
+        took: dict[int, float] = {}
+        for count in WARM_ROWS:
+            rows = example_rows(loaded.model.signature, count, size=size)
+            runs = [
+                (await self.ask(
+                    loaded, rows, work=WorkClass.SHADOW, deadline_s=WARMING_HANG_S
+                )).ran_s
+                for _ in range(3)
+            ]
+            took[count] = min(runs)
+            if took[count] > WARM_S_MAX:
+                break
         return took
 
     def retire(self, loaded: Loaded) -> None:
@@ -371,7 +378,7 @@ def _work(worker: Worker, own: queue.SimpleQueue[Work | _Forget | None]) -> None
                 if item is None:
                     return
                 if isinstance(item, _Forget):
-                    worker.batcher.forget(item.loaded)
+                    worker.forget(item.loaded)
                 else:
                     worker.take(item)
                 item = own.get_nowait()

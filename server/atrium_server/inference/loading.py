@@ -20,9 +20,10 @@ from atrium_server.registry.packages import Package
 KINDS: Final = {
     "picture_net": "atrium_server.inference.models.picture_net",
     "profanity": "atrium_server.inference.models.profanity",
+    "sentence_encoder": "atrium_server.inference.models.sentence_encoder",
     "text_head": "atrium_server.inference.models.text_head",
 }
-"""Of each kind the module that has `from_tensors`."""
+"""Of each kind the module that has `from_tensors`, or `from_package` where words are needed."""
 
 
 def load(package: Package, device: TorchDevice) -> Loaded:
@@ -35,7 +36,11 @@ def load(package: Package, device: TorchDevice) -> Loaded:
             f" ({', '.join(KINDS)}): it may be from a newer one."
         )
     try:
-        module: Any = importlib.import_module(where).from_tensors(package.tensors, document.content)
+        kind: Any = importlib.import_module(where)
+        if hasattr(kind, "from_package"):
+            module: Any = kind.from_package(package)
+        else:
+            module = kind.from_tensors(package.tensors, document.content)
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ModelError(f"{document.label} cannot be built: {error}.") from None
     if module.signature != document.signature:
@@ -44,4 +49,7 @@ def load(package: Package, device: TorchDevice) -> Loaded:
             " and weights anew."
         )
     with torch.inference_mode():
-        return Loaded(document.name, document.version, device.place(module))
+        return Loaded(
+            document.name, document.version, device.place(module),
+            rows_of=getattr(module, "rows_of", None), sizes=getattr(module, "sizes", ()),
+        )

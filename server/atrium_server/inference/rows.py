@@ -42,7 +42,7 @@ Rows = Mapping[str, Array | Bag]
 
 def count_rows(rows: Rows, signature: Signature) -> int:
     """How many there are. Raises SignatureError for rows that do not fit the signature."""
-    if rows.keys() != {field.name for field in signature.inputs}:
+    if rows.keys() ^ {field.name for field in signature.inputs}:
         raise SignatureError(
             f"The inputs are {', '.join(sorted(rows)) or 'missing'}, and should be"
             f" {', '.join(field.name for field in signature.inputs)}."
@@ -94,14 +94,18 @@ def _count_bag(bag: Bag, field: Field) -> int:
     return offsets.size - 1
 
 
-def example_rows(signature: Signature, count: int, seed: int = 0) -> dict[str, Array | Bag]:
+def example_rows(
+    signature: Signature, count: int, seed: int = 0, *, size: int = 0
+) -> dict[str, Array | Bag]:
     """Rows of numbers by chance that fit, to warm a model with and to time it.
 
-    All bags of a row are of one size, since there may be as many weights as there are numbers.
+    All bags of a row are of one size (of this one if it is given), since there may be as many
+    weights as there are numbers.
     """
     chance = np.random.default_rng(seed)
     offsets = np.zeros(count + 1, np.int64)
-    np.cumsum(chance.integers(20, 200, count), out=offsets[1:])
+    sizes = np.full(count, size) if size else chance.integers(20, 200, count)
+    np.cumsum(sizes, out=offsets[1:])
     made: dict[str, Array | Bag] = {}
     for field in signature.inputs:
         if field.is_bag:

@@ -13,12 +13,15 @@ from typing import Final
 
 MEMORY: Final = 40
 SURPRISE: Final = 4.0
-"""A run that was held up, by the system or a first compilation, counts as so many times longer."""
+"""A run that was held up, by the system, counts as so many times longer."""
+FIRST_RUNS: Final = 3
+"""These are believed as they are: what was expected before was a guess."""
 _KEEPS: Final = 1 - 1 / MEMORY
-_DOUBT: Final = 1.0
-"""Variance of what is believed at first, in units of the measurements' own."""
-_DOUBT_MAX: Final = 100.0
-"""Without an end to it, runs of a single size would make the other direction explode."""
+_FIXED_DOUBT: Final = 100.0
+_ROW_DOUBT: Final = 100_000.0
+"""Variance of what is believed at first, in units of the measurements' own, and the most that it
+ever is: without an end to it, runs of a single size would make the other direction explode. That of
+a row is so much larger that two batches of a few slow rows tell what a row takes."""
 _SCALE_ROWS: Final = 64.0
 """Rows are counted in such units, so that both parts are of one size."""
 
@@ -31,9 +34,9 @@ class RunTimes:
     def __init__(self, fixed_s: float = 0.001, row_s: float = 0.00002) -> None:
         self._fixed_s = fixed_s
         self._scaled_s = row_s * _SCALE_ROWS
-        self._pff: float = _DOUBT
+        self._pff: float = _FIXED_DOUBT
         self._pfr: float = 0.0
-        self._prr: float = _DOUBT
+        self._prr: float = _ROW_DOUBT
         self.runs = 0
 
     def run_s(self, rows: int) -> float:
@@ -67,11 +70,13 @@ class RunTimes:
         weight = _KEEPS + along_f + x * along_r
         gain_f, gain_r = along_f / weight, along_r / weight
         expected_s = self._fixed_s + self._scaled_s * x
-        error_s = min(took_s - expected_s, SURPRISE * max(expected_s, 0.001))
+        error_s = took_s - expected_s
+        if self.runs > FIRST_RUNS:
+            error_s = min(error_s, SURPRISE * max(expected_s, 0.001))
         self._fixed_s += gain_f * error_s
         self._scaled_s += gain_r * error_s
-        self._pff = min((self._pff - gain_f * along_f) / _KEEPS, _DOUBT_MAX)
+        self._pff = min((self._pff - gain_f * along_f) / _KEEPS, _FIXED_DOUBT)
         self._pfr = (self._pfr - gain_f * along_r) / _KEEPS
-        self._prr = min((self._prr - gain_r * along_r) / _KEEPS, _DOUBT_MAX)
+        self._prr = min((self._prr - gain_r * along_r) / _KEEPS, _ROW_DOUBT)
         bound = 0.99 * math.sqrt(self._pff * self._prr)
         self._pfr = min(max(self._pfr, -bound), bound)

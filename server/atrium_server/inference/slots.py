@@ -15,11 +15,13 @@ live one has answered, and whose answers are only compared.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from atrium_server.inference.rows import Array
+import numpy as np
+
+from atrium_server.inference.rows import Array, Bag, Rows
 from atrium_server.registry.signature import Signature
 
 
@@ -46,6 +48,20 @@ class Loaded:
     model: Model
     is_broken: bool = False
     """It failed, and is to be loaded anew."""
+    rows_of: Callable[[Sequence[str]], Rows] | None = None
+    """Makes rows of texts, where a version brings its own vocabulary. Blocks."""
+    sizes: Sequence[int] = ()
+    """Of bags: a job whose longest row is up to one of these is run with such jobs only."""
+
+    def size_of(self, rows: Rows) -> int:
+        """The one of `sizes` for these rows, the last one for longer ones; 0 without sizes."""
+        if not self.sizes:
+            return 0
+        longest = max(
+            (int(np.diff(bag.offsets).max(initial=0)) for bag in rows.values()
+             if isinstance(bag, Bag)), default=0,
+        )
+        return next((size for size in self.sizes if size >= longest), self.sizes[-1])
 
     @property
     def label(self) -> str:

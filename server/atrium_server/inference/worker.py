@@ -37,6 +37,14 @@ _STATUS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What can run together: rows for one version, of one size where that matters."""
+
+    loaded: Loaded
+    size: int
+
+
 @dataclass(eq=False, slots=True)
 class Work:
     """A job and what belongs to it, for the worker."""
@@ -110,6 +118,10 @@ class Worker:
     def take(self, work: Work) -> None:
         """Work has come."""
         self.batcher.add(work.job, self._clock())
+
+    def forget(self, loaded: Loaded) -> None:
+        """Nothing more comes for a version."""
+        self.batcher.forget(lambda line: isinstance(line, Line) and line.loaded is loaded)
 
     def turn(self) -> float:
         """Run what is due; returns for how many seconds nothing else will be."""

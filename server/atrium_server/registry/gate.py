@@ -59,6 +59,8 @@ RULES: Final[Mapping[str, Rules]] = {
         Rule("chat_blocked", 0.001, 0.005, is_cost=True),
     )),
     "emotion": Rules((Rule("macro_f1", 0.01, 0.5),)),
+    # One text of 128 tokens at a time, and at most one such stands in the way of a line of chat.
+    "embed": Rules((Rule("least_cosine", 0.0, 0.9999),), rows=1, run_ms_max=250.0),
 }
 """By the name of the model."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -33,6 +34,17 @@ class Budget:
     failed_share_max: float = 0.02
     late_share_max: float = 0.2
     rows_min: int = 200
+
+
+BUDGETS: Final[Mapping[str, Budget]] = {
+    "embed": Budget(run_ms_max=500.0, late_share_max=0.5, rows_min=50),
+}
+"""Of models whose batches are few and slow, by name."""
+
+
+def budget_of(name: str) -> Budget:
+    """What the versions of a model may take."""
+    return BUDGETS.get(name, Budget())
 
 
 @dataclass(slots=True)

