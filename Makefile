@@ -65,6 +65,7 @@ bench-building: $(VENV)/stamp-run
 bench-brain: $(VENV)/stamp-test
 	@$(BIN)/python tests/brain_cost.py
 	@$(BIN)/python tests/brain_load.py $(ARGS)
+	@$(BIN)/python tests/ai_cost.py
 
 clean:
 	@rm -rf $(VENV) $(WEB)/node_modules dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
