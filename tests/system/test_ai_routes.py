@@ -93,6 +93,7 @@ class Server:
         self.vectors = Vectors()
         self.keys = AiKeys(MemoryKeys(lambda: 1e9), lambda: 1e9)
         self.key = key_of(b"k" * 32)
+        self.registry = Registry()
 
     async def ask(self, path: str, *texts: str, **more: Any) -> Any:
         return await self.caller.ask("POST", path, {"texts": list(texts), **more})
@@ -132,7 +133,7 @@ async def opened(
             lane.slots.of(EMOTION_MODEL).live = Loaded(EMOTION_MODEL, "1", server.feels)
         ai = AiService(reader, lane, server.vectors if has_models else None)
         async with service.open_http_service(
-            NoStatus(), Registry(), admission, web, accounts=accounts, ai=ai,
+            NoStatus(), server.registry, admission, web, accounts=accounts, ai=ai,
             ai_keys=server.keys,
         ) as serve:
             nursery.start_soon(serve, stream)
@@ -268,6 +269,7 @@ async def test_nothing_without_a_key(web: assets.WebAssets, path: str) -> None:
             answer = await server.ask(path, "hello")
             assert (answer.status, answer.json["code"]) == (401, "not_signed_in"), token
             assert answer.headers["www-authenticate"] == "Bearer"
+            assert "key" in answer.json["sentence"]
         assert server.feels.rows == []
         assert server.toxic.rows == []
 
@@ -280,6 +282,9 @@ async def test_a_quota_is_kept(web: assets.WebAssets) -> None:
         assert 1 <= int(answer.headers["retry-after"]) <= 6
         answer = await server.ask("/api/ai/moderate", *["a"] * 11)
         assert (answer.status, "fewer" in answer.json["sentence"]) == (400, True)
+        told = server.registry.render()
+        assert 'atrium_ai_texts_total{outcome="quota",what="moderate"} 1' in told
+        assert 'atrium_ai_texts_total{outcome="done",what="emotion"} 10' in told
 
 
 async def test_keys_are_made_listed_and_revoked_by_their_owner(

@@ -12,7 +12,9 @@ from __future__ import annotations
 import math
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Protocol
 
@@ -33,6 +35,7 @@ from atrium_server.http.auth import person_of, token_of
 from atrium_server.moderation.policy import POLICIES, PolicyName
 from atrium_server.moderation.sentences import reason_of
 from atrium_server.persistence.ai_keys import KeyRow, NewKey
+from atrium_server.telemetry import Registry
 from atrium_shared.limits import (
     AI_DEADLINE_MS_MAX,
     AI_KEY_NAME_CHARS_MAX,
@@ -46,6 +49,8 @@ NO_KEY: Final = (
     " server makes them with `atrium account key create`."
 )
 NOT_HERE: Final = "This server has no models to ask."
+TEXTS_TOTAL: Final = "atrium_ai_texts_total"
+"""Counter {what, outcome}: texts that apps asked about."""
 
 AnyRequest = Request[Any, Any, Any]
 Texts = Annotated[
@@ -159,6 +164,9 @@ class HasAi(HasAdmission, Protocol):
     @property
     def ai_keys(self) -> AiKeys | None: ...
 
+    @property
+    def registry(self) -> Registry: ...
+
 
 ServiceParameter = NamedDependency[SkipValidation[HasAi]]
 _PROBLEMS: Final[dict[int, str]] = {
@@ -174,46 +182,74 @@ ANSWERS: Final = {
 }
 
 
-class _Asked:
-    """One request of an app: its key, and the rows that count against it unless all fails."""
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """Whose request this is."""
 
-    def __init__(self, ai: AiService, keys: AiKeys, key: NewKey, rows: int) -> None:
-        self.ai, self.who = ai, str(key.id)
-        self._keys, self._key, self._rows = keys, key, rows
-
-    def __enter__(self) -> _Asked:
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is not None:
-            self._keys.give_back(self._key, self._rows)
-        if isinstance(error, AbsentError):
-            raise HTTPException(status_code=501, detail=str(error)) from None
-        if isinstance(error, BusyError):
-            raise HTTPException(
-                status_code=503, detail=str(error), headers={"retry-after": str(RETRY_S)}
-            ) from None
+    ai: AiService
+    who: str
+    """For the share of a canary."""
 
 
-async def _asked(request: AnyRequest, service: HasAi, texts: Sequence[str]) -> _Asked:
-    """Whose request this is; the texts count against its key from now on."""
+@asynccontextmanager
+async def _asking(
+    request: AnyRequest, service: HasAi, texts: Sequence[str]
+) -> AsyncGenerator[_Asker]:
+    """The texts count against the key of the request, unless the block ends in an error, which is
+    told as a status.
+    """
     if service.ai is None or service.ai_keys is None:
         raise HTTPException(status_code=501, detail=NOT_HERE)
-    key = await service.ai_keys.find(token_of(request))
+    what = request.scope["path"].rpartition("/")[2]
+
+    def count(outcome: str) -> None:
+        service.registry.counter(
+            TEXTS_TOTAL, "Texts that apps asked about.", what=what, outcome=outcome
+        ).add(len(texts))
+
+    key = await _key_of(request, service.ai_keys)
+    _take(service.ai_keys, key, len(texts), count)
+    outcome = "failed"
+    try:
+        yield _Asker(service.ai, str(key.id))
+        outcome = "done"
+    except AbsentError as error:
+        outcome = "absent"
+        raise HTTPException(status_code=501, detail=str(error)) from None
+    except BusyError as error:
+        outcome = "busy"
+        raise HTTPException(
+            status_code=503, detail=str(error), headers={"retry-after": str(RETRY_S)}
+        ) from None
+    finally:
+        count(outcome)
+        if outcome != "done":
+            service.ai_keys.give_back(key, len(texts))
+
+
+async def _key_of(request: AnyRequest, keys: AiKeys) -> NewKey:
+    try:
+        key = await keys.find(token_of(request))
+    except NotAuthorizedException:
+        key = None
     if key is None:
         raise NotAuthorizedException(NO_KEY, headers={"www-authenticate": "Bearer"})
-    wait_s = service.ai_keys.take(key, len(texts))
+    return key
+
+
+def _take(keys: AiKeys, key: NewKey, rows: int, count: Callable[[str], None]) -> None:
+    wait_s = keys.take(key, rows)
     if math.isinf(wait_s):
         raise HTTPException(
             status_code=400,
             detail=f"This key may ask {key.rows_per_minute} texts a minute: send fewer at once.",
         )
     if wait_s:
+        count("quota")
         raise HTTPException(
             status_code=429, detail="This key has asked as much as it may for now.",
             headers={"retry-after": str(math.ceil(wait_s))},
         )
-    return _Asked(service.ai, service.ai_keys, key, len(texts))
 
 
 # --- the models ---------------------------------------------------------------------------
@@ -229,7 +265,7 @@ async def moderate(
     """Judged as a line of chat would be in a world of that policy, each by itself: there is no
     sender whose other lines are known, and nothing is remembered.
     """
-    with await _asked(request, service, data.texts) as asked:
+    async with _asking(request, service, data.texts) as asked:
         model, judged = await asked.ai.moderate(
             data.texts, POLICIES[PolicyName(data.policy)],
             deadline_s=data.deadline_ms / 1000, who=asked.who,
@@ -251,7 +287,7 @@ async def emotion(
     data: JSONBody[Question], request: AnyRequest, service: ServiceParameter
 ) -> Emotions:
     """Seven classes, and valence. English only; see the model's card for how often it is right."""
-    with await _asked(request, service, data.texts) as asked:
+    async with _asking(request, service, data.texts) as asked:
         model, feelings = await asked.ai.emotion(
             data.texts, deadline_s=data.deadline_ms / 1000, who=asked.who
         )
@@ -266,7 +302,7 @@ async def embed(
     data: JSONBody[Question], request: AnyRequest, service: ServiceParameter
 ) -> Vectors:
     """Vectors to compare texts by. The weights are not part of Atrium: without them 501."""
-    with await _asked(request, service, data.texts) as asked:
+    async with _asking(request, service, data.texts) as asked:
         model, vectors = await asked.ai.embed(
             data.texts, deadline_s=data.deadline_ms / 1000, who=asked.who
         )
