@@ -1,8 +1,9 @@
-"""Puts the page and the migrations into the wheel, as atrium_server/web and .../migrations.
+"""Puts the page, the migrations and the set that models are compared on into the wheel, as
+atrium_server/web, .../migrations and .../training/chat_lines.tsv.
 
 A hook and not `force-include`, because an editable install must not get a copy that goes stale:
-there `atrium_server.http.assets.web_root` and `atrium_server.persistence.migrate` find the folders
-of the checkout.
+there `atrium_server.http.assets.web_root`, `atrium_server.persistence.migrate` and
+`atrium_server.training.fixed_sets` find the folders of the checkout.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class PageHook(BuildHookInterface[Any]):
         for path in sorted(steps.rglob("*.py")):
             target = f"atrium_server/migrations/{path.relative_to(steps).as_posix()}"
             build_data["force_include"][str(path)] = target
+        lines = Path(self.root) / "tests" / "moderation" / "chat_lines.tsv"
+        build_data["force_include"][str(lines)] = f"atrium_server/training/{lines.name}"
         source = Path(self.root) / "clients" / "web"
         for path in sorted(source.rglob("*")):
             relative = path.relative_to(source)

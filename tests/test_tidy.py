@@ -459,6 +459,15 @@ def test_the_wheel_gets_the_files_that_the_server_serves() -> None:
     assert constants["FILES_LEFT_OUT"] == assets.FILES_LEFT_OUT
 
 
+def test_the_wheel_gets_the_lines_that_models_are_compared_on() -> None:
+    from atrium_server.training.fixed_sets import AUTHORED
+
+    hook = (ROOT / "hatch_build.py").read_text()
+    assert '"tests" / "moderation" / "chat_lines.tsv"' in hook
+    assert 'f"atrium_server/training/{lines.name}"' in hook
+    assert ROOT / "tests" / "moderation" / "chat_lines.tsv" == AUTHORED
+
+
 def test_the_first_commands_of_the_readme_are_run_and_test() -> None:
     readme = (ROOT / "README.md").read_text()
     blocks = re.findall(r"```sh\n(.*?)```", readme, re.DOTALL)

@@ -70,6 +70,8 @@ class Brain:
     lane: Lane | None = None
     device: str = "none"
     """Where models run, for people."""
+    catalogue: Catalogue | None = None
+    """The versions of its models; None without models."""
     desk: Desk = field(default_factory=lambda: Desk(time.time))
     """What was decided, for who puts it right."""
 
@@ -130,6 +132,7 @@ async def open_brain(
             places = _Places(config.data_dir, database, lane, device)
             deployment, catalogue = await _deployed(places, registry)
             observers.all = [numbers, deployment.observe]
+            brain.catalogue = catalogue
             brain.moderator.observed = deployment.saw
             nursery.start_soon(catalogue.run, deployment.follow)
             nursery.start_soon(deployment.keep_budgets)

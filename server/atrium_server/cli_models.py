@@ -26,7 +26,7 @@ from cyclopts import App, Parameter
 
 from atrium_server.cli_models_words import Shown, say_history, say_moves, say_rows, say_version
 from atrium_server.cli_place import EXIT_NOT_DONE, Place, Where, bar, run, say, tell_all
-from atrium_server.persistence.model_rows import NewEvaluation, Op
+from atrium_server.persistence.model_rows import Move, NewEvaluation, Op
 from atrium_server.registry.catalogue import Catalogue, Who
 from atrium_server.registry.errors import ModelError
 from atrium_server.registry.gate import Measured, Timed, Verdict, judge, rules_of
@@ -133,17 +133,22 @@ For example:
 
   atrium models train moderation --version 1.2 --with-feedback
 
-What was interrupted goes on where it was, in the same folder. It needs torch.
+  atrium models train moderation --version 1.3 --with-feedback --on live
+
+The last one needs no data and takes seconds: the live version learns what moderators said, and is
+held to what it says of other lines. Of the others, what was interrupted goes on where it was, in
+the same folder. All need torch.
 """
 
 EVALUATE_HELP = """Measure a version on lines with labels, and keep the figures for the gate.
 
 For example:
 
-  atrium models evaluate moderation 1.1 --set chat_lines.tsv
+  atrium models evaluate moderation 1.1
 
-Evaluate the live version on the same file: what was measured on the same lines is compared. A line
-of a .jsonl is {"text": "...", "labels": {"toxic": 1}}. It needs torch.
+Evaluate the live version on the same file: what was measured on the same lines is compared. Without
+--set those are the lines that came with Atrium. A line of a .jsonl is
+{"text": "...", "labels": {"toxic": 1}}. It needs torch.
 """
 
 COMPRESS_HELP = """Make a smaller version, and print what each way of doing so costs.
@@ -286,17 +291,18 @@ def promote(
     """Make a version live; returns the exit status."""
 
     async def task(catalogue: Catalogue) -> None:
-        verdict = await _verdict(catalogue, name, version)
-        if not verdict.has_passed:
-            raise ModelError(f"{name}@{version} does not go live. " + " ".join(verdict.failures))
-        who = (why or Why()).who
-        moves = await catalogue.order(
-            name, Order(Op.PROMOTE, version, has_passed=True),
-            Who(who.actor, who.why, verdict.figures),
-        )
-        say_moves(name, moves)
+        say_moves(name, await go_live(catalogue, name, version, (why or Why()).who))
 
     return run_task(where, task)
+
+
+async def go_live(catalogue: Catalogue, name: str, version: str, who: Who) -> tuple[Move, ...]:
+    """Promote a version that passes the gate. Raises ModelError and StoreError."""
+    verdict = await _verdict(catalogue, name, version)
+    if not verdict.has_passed:
+        raise ModelError(f"{name}@{version} does not go live. " + " ".join(verdict.failures))
+    order = Order(Op.PROMOTE, version, has_passed=True)
+    return await catalogue.order(name, order, Who(who.actor, who.why, verdict.figures))
 
 
 async def _verdict(catalogue: Catalogue, name: str, version: str) -> Verdict:

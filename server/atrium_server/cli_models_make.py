@@ -25,8 +25,10 @@ from atrium_server.persistence.feedback import SqlFeedback
 from atrium_server.persistence.model_rows import NewEvaluation
 from atrium_server.registry.catalogue import Catalogue
 from atrium_server.registry.errors import ModelError
+from atrium_server.registry.opening import open_catalogue
 
 if TYPE_CHECKING:
+    from atrium_server.registry.packages import Package
     from atrium_server.training.texts import Labelled
 
 DATA_DEFAULT: Final = Path(__file__).parents[3] / "shared" / "data"
@@ -34,6 +36,7 @@ DATA_DEFAULT: Final = Path(__file__).parents[3] / "shared" / "data"
 NEEDS: Final = (
     'This needs torch, which is not installed: pip install "atrium[brain]", as the README says.'
 )
+SET_HELP: Final = "Lines with labels, .tsv or .jsonl; those that came with Atrium if none are said."
 _LABELS: Final = "labels"
 
 
@@ -52,6 +55,10 @@ class How:
     with_feedback: Annotated[
         bool, Parameter(help="Learn from what people said of verdicts, too.", negative=())
     ] = False
+    on: Annotated[str, Parameter(
+        help="Go on from this version (or `live`) with feedback alone: no data, and seconds.",
+        metavar="VERSION",
+    )] = ""
     teacher: Annotated[
         bool, Parameter(help="Learn from a larger model, too (emotion only).", negative=())
     ] = False
@@ -72,13 +79,17 @@ def train(
 ) -> int:
     """Train a version; returns the exit status."""
     wanted = how or How()
+    if wanted.on and not wanted.with_feedback:
+        tell_all(["--on goes on from a version with feedback: say --with-feedback, too."])
+        return EXIT_NOT_DONE
     if not wanted.with_feedback:
         return _trained(name, version, wanted, None)
-    read: list[Labelled] = []
+    read: list[tuple[Labelled, Package | None]] = []
 
     async def work(place: Place) -> int:
         try:
-            read.append(await _feedback(SqlFeedback(place.database), name))
+            feedback = await _feedback(SqlFeedback(place.database), name)
+            read.append((feedback, await _version(place, name, wanted.on)))
         except ModelError as error:
             tell_all([error.sentence])
             return EXIT_NOT_DONE
@@ -88,9 +99,21 @@ def train(
     return status or _trained(name, version, wanted, read[0])
 
 
-def _trained(name: str, version: str, how: How, feedback: Labelled | None) -> int:
+async def _version(place: Place, name: str, on: str) -> Package | None:
+    """What is gone on from, if anything."""
+    if not on:
+        return None
+    catalogue = await open_catalogue(place.config.data_dir, place.database)
+    if on == "live":
+        on = (await catalogue.standing(name)).live or on
+    return await catalogue.load(name, on)
+
+
+def _trained(
+    name: str, version: str, how: How, read: tuple[Labelled, Package | None] | None
+) -> int:
     try:
-        document = _train(name, version, how, feedback)
+        document = _train(name, version, how, read or (None, None))
     except ModelError as error:
         tell_all([error.sentence])
         return EXIT_NOT_DONE
@@ -102,9 +125,11 @@ def _trained(name: str, version: str, how: How, feedback: Labelled | None) -> in
     return 0
 
 
-def _train(name: str, version: str, how: How, feedback: Labelled | None) -> Any:
+def _train(
+    name: str, version: str, how: How, read: tuple[Labelled | None, Package | None]
+) -> Any:
     with _in_sentences():
-        from atrium_server.training import recipes
+        from atrium_server.training import fine_tuning, recipes
         from atrium_server.training.sources import DataAbsentError
     if name not in recipes.RECIPES:
         raise ModelError(
@@ -123,11 +148,15 @@ def _train(name: str, version: str, how: How, feedback: Labelled | None) -> Any:
                 tasks[what] = shown.add_task(what, total=total)
             shown.update(tasks[what], completed=done, total=total)
 
+        feedback, base = read
         order = recipes.Order(
             how.data, how.out, version, how.seed, feedback, progress,
             processes=how.processes, has_teacher=how.teacher, trials=how.trials,
         )
         try:
+            if base is not None and feedback is not None:
+                lesson = fine_tuning.Lesson(version, how.out, how.seed, progress)
+                return fine_tuning.fine_tune(base, feedback, lesson)
             return recipes.train(name, order)
         except DataAbsentError as error:
             raise ModelError(str(error)) from None
@@ -149,25 +178,30 @@ def evaluate(
     name: Name,
     version: Version,
     *,
-    rows: Annotated[
-        Path, Parameter(name="--set", help="Lines with labels, .tsv or .jsonl.", metavar="FILE")
-    ],
+    rows: Annotated[Path | None, Parameter(name="--set", help=SET_HELP, metavar="FILE")] = None,
     where: Where | None = None,
 ) -> int:
     """Measure a version on a fixed set; returns the exit status."""
 
     async def task(catalogue: Catalogue) -> None:
-        package = await catalogue.load(name, version)
-        with bar("measuring", is_measured=False):
-            fixed, figures = await trio.to_thread.run_sync(_measured, package, rows)
-        await catalogue.keep_evaluation(NewEvaluation(
-            name, version, fixed.name, fixed.sha256, msgspec.json.encode(figures)
-        ))
-        say(f"{name}@{version} on {fixed.name} ({fixed.sha256[:12]}):")
+        new, figures = await measured(catalogue, name, version, rows)
+        say(f"{name}@{version} on {new.subject} ({new.subject_hash[:12]}):")
         for figure, value in figures.items():
             say(f"  {figure:<40} {value}")
 
     return run_task(where, task)
+
+
+async def measured(
+    catalogue: Catalogue, name: str, version: str, rows: Path | None = None
+) -> tuple[NewEvaluation, dict[str, Any]]:
+    """Measure a version on a fixed set, and keep that. Raises ModelError and StoreError."""
+    package = await catalogue.load(name, version)
+    with bar("measuring", is_measured=False):
+        fixed, figures = await trio.to_thread.run_sync(_measured, package, rows)
+    new = NewEvaluation(name, version, fixed.name, fixed.sha256, msgspec.json.encode(figures))
+    await catalogue.keep_evaluation(new)
+    return new, figures
 
 
 @Parameter(name="*")
@@ -177,8 +211,7 @@ class Smaller:
 
     version: Annotated[str, Parameter(name="--as", help="What it is to be called.",
                                       metavar="VERSION")]
-    rows: Annotated[Path, Parameter(name="--set", help="Lines with labels, .tsv or .jsonl.",
-                                    metavar="FILE")]
+    rows: Annotated[Path | None, Parameter(name="--set", help=SET_HELP, metavar="FILE")] = None
     out: Annotated[Path, Parameter(help="Where it is written.", metavar="DIR")] = Path("trained")
     way: Annotated[str, Parameter(help="One of the ways in the table.")] = ""
     loss_max: Annotated[float, Parameter(help="So much of the mean area may be lost.")] = 0.005
@@ -202,20 +235,21 @@ def compress(name: Name, version: Version, *, how: Smaller, where: Where | None 
 
 def _smaller(package: Any, how: Smaller) -> Any:
     with _in_sentences():
+        from atrium_server.training.fixed_sets import AUTHORED
         from atrium_server.training.smaller import Wanted, make_smaller
-    wanted = Wanted(how.version, how.rows, how.out, how.loss_max, how.way)
+    wanted = Wanted(how.version, how.rows or AUTHORED, how.out, how.loss_max, how.way)
     return make_smaller(package, wanted)
 
 
-def _measured(package: Any, path: Path) -> Any:
+def _measured(package: Any, path: Path | None) -> Any:
     with _in_sentences():
         from atrium_server.inference.device import TorchDevice
         from atrium_server.inference.loading import load
-        from atrium_server.training.fixed_sets import measure, read_set
+        from atrium_server.training.fixed_sets import AUTHORED, measure, read_set
     labels = package.document.content["settings"].get(_LABELS)
     if not labels or len(package.document.signature.inputs) != 1:
         raise ModelError(f"{package.document.label} has no labels, so no lines can be compared.")
-    fixed = read_set(path, labels)
+    fixed = read_set(path or AUTHORED, labels)
     return fixed, measure(load(package, TorchDevice("cpu")), labels, fixed)
 
 

@@ -267,6 +267,11 @@ def test_what_is_trained_is_written_and_not_published(models, train, tmp_path, m
     assert len(asked[-1].feedback) == 0
     assert "leave --with-feedback out" in models(
         "train", "sample", "--version", "2", "--with-feedback", "--out", tmp_path)[2]
+    assert "say --with-feedback, too" in models(
+        "train", "moderation", "--version", "2", "--on", "live", "--out", tmp_path)[2]
+    status, _, err = models("train", "moderation", "--version", "2", "--with-feedback",
+                            "--on", "7.7", "--out", tmp_path)
+    assert (status, "There is no" in err) == (1, True)
 
 
 def test_data_that_is_not_there_is_told(train, tmp_path) -> None:

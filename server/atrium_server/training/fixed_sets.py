@@ -12,6 +12,9 @@ one can be compared whenever that was. Two forms are read:
 `recall` is the share of lines of any label in which the model finds any, `blocked` the share of
 lines of no label in which it does, both at one half, where versions are calibrated; `roc_auc` is
 the mean over the labels of which the set has lines of both kinds.
+
+One set comes with Atrium: the authored lines (`AUTHORED`). Its other part, `dev`, may be looked at
+and learnt from.
 """
 
 from __future__ import annotations
@@ -38,6 +41,12 @@ BYTES_MAX: Final = 256 * 1_048_576
 ROWS_AT_ONCE: Final = 256
 AT: Final = 0.5
 _NAN: Final = float("nan")
+_FILE: Final = "chat_lines.tsv"
+_BESIDE: Final = Path(__file__).with_name(_FILE)
+AUTHORED: Final = _BESIDE if _BESIDE.is_file() else (
+    Path(__file__).parents[3] / "tests" / "moderation" / _FILE
+)
+"""In a wheel it lies beside this module, in a working copy among the tests."""
 Rows = Iterator[tuple[str, Sequence[float], float]]
 
 
@@ -101,6 +110,12 @@ def _lines(path: Path, document: str, labels: Sequence[str]) -> Rows:
         target = [row.labels.get(each, _NAN) for each in labels]
         if not np.isnan(target).all():
             yield row.text, target, 1.0
+
+
+def authored() -> list[str]:
+    """The lines of AUTHORED that may be learnt from."""
+    return [case.text for case in parse(AUTHORED.read_text(encoding="utf-8"))
+            if case.split != "test"]
 
 
 def measure(loaded: Loaded, labels: Sequence[str], fixed: FixedSet) -> dict[str, Any]:
