@@ -160,7 +160,7 @@ async def open_server(
                 brain = await stack.enter_async_context(
                     open_brain(config, registry, stores.database)
                 )
-                worlds = [read_manifest(path)[1].name for path in config.worlds]
+                worlds = [read_manifest(path)[1] for path in config.worlds]
                 lanes = await stack.enter_async_context(
                     open_lanes(config, stores, registry, worlds, brain)
                 )

@@ -22,6 +22,7 @@ from atrium_server.ai.service import EMOTION_MODEL, EMOTION_SIGNATURE, AiService
 from atrium_server.config import AtriumStartError, Config
 from atrium_server.deployment import Deployment, Hooks
 from atrium_server.embedding import Embedder
+from atrium_server.image_judge import PICTURES_MODEL, PICTURES_SIGNATURE
 from atrium_server.inference.lane import Lane
 from atrium_server.inference.numbers import LaneNumbers
 from atrium_server.inference.worker import Ended
@@ -46,7 +47,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-EXPECTED: Final = {MODEL: SIGNATURE, EMOTION_MODEL: EMOTION_SIGNATURE}
+EXPECTED: Final = {
+    MODEL: SIGNATURE, EMOTION_MODEL: EMOTION_SIGNATURE,
+    PICTURES_MODEL: PICTURES_SIGNATURE,
+}
 """What versions of these must take and give."""
 FORGET_S: Final = 60.0
 VERDICTS_TOTAL: Final = "atrium_moderation_verdicts_total"

@@ -11,7 +11,7 @@ import random
 import secrets
 import tempfile
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,11 +22,13 @@ import trio
 from atrium_server.accounts.person import News
 from atrium_server.accounts.service import Accounts
 from atrium_server.ai.keys import AiKeys
+from atrium_server.assets.showing import Judging, rules_for
 from atrium_server.assets.store import ASSETS_FOLDER
 from atrium_server.assets.uploads import Uploads, open_uploads
 from atrium_server.brain import Brain
 from atrium_server.config import Config
 from atrium_server.hosts import Hosts
+from atrium_server.image_judge import LaneImageJudge
 from atrium_server.people import People
 from atrium_server.persistence.accounts import AccountStore
 from atrium_server.persistence.ai_keys import MemoryKeys, SqlKeys
@@ -60,6 +62,7 @@ from atrium_server.reports import Reports
 from atrium_server.safety import SafetyLanes
 from atrium_server.scribe import Scribe
 from atrium_server.telemetry import Registry
+from atrium_server.world.manifest import Manifest
 
 
 @dataclass(slots=True)
@@ -95,9 +98,10 @@ class Lanes:
 
 @asynccontextmanager
 async def open_lanes(
-    config: Config, stores: Stores, registry: Registry, worlds: list[str], brain: Brain
+    config: Config, stores: Stores, registry: Registry, worlds: Sequence[Manifest],
+    brain: Brain,
 ) -> AsyncGenerator[Lanes]:
-    """Open them; `worlds` are the names of those that there are.
+    """Open them; `worlds` are all that there are.
 
     Raises AtriumStartError and StoreError.
     """
@@ -109,9 +113,9 @@ async def open_lanes(
             folder = Path(passing) / ASSETS_FOLDER
         records = MemoryAssetRecords() if database is None else SqlAssetRecords(database)
         uploads = await stack.enter_async_context(
-            open_uploads(folder, records, registry)
+            open_uploads(folder, records, registry, judging=_judging(brain, worlds, registry))
         )
-        store, feedback = _people_of(database, worlds)
+        store, feedback = _people_of(database, [world.name for world in worlds])
         conduct = (
             MemoryConduct(MemoryChatStore(), time.time) if database is None
             else SqlConduct(database)
@@ -140,6 +144,16 @@ async def open_lanes(
                 chores, always, time.time, RetentionNumbers.of(registry)
             )
         yield lanes
+
+
+def _judging(
+    brain: Brain, worlds: Sequence[Manifest], registry: Registry
+) -> Judging | None:
+    """Who looks at pictures; nobody where no models run, which no strict world allows."""
+    if brain.lane is None:
+        return None
+    rules = rules_for(world.moderation for world in worlds)
+    return Judging(LaneImageJudge(brain.lane, registry), rules)
 
 
 def _people_of(

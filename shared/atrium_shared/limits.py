@@ -393,6 +393,8 @@ ASSET_ANSWER_BYTES_MAX = 65_536
 """Without pictures."""
 PICTURES_MAX = 16
 """Of one file, that a network is shown."""
+PICTURES_JUDGED_S_MAX = 20.0
+"""So long the pictures of one upload wait for a network, its turn included."""
 ASSET_PICTURES_BYTES_MAX = ASSET_ANSWER_BYTES_MAX + PICTURES_MAX * 201_000
 """An answer with pictures, which are base64 there."""
 ASSET_READS_MAX = 4

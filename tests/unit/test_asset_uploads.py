@@ -39,7 +39,7 @@ class FakeValidator:
         self.verdict: Verdict | None = None
         self.error: Exception | None = None
 
-    async def check(self, path: Path) -> Verdict:
+    async def check(self, path: Path, *, with_pictures: bool = False) -> Verdict:
         self.checked += 1
         await trio.lowlevel.checkpoint()
         if self.error is not None:

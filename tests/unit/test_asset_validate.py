@@ -241,7 +241,7 @@ async def test_few_run_and_few_wait(file: Path, monkeypatch: pytest.MonkeyPatch)
     running = most = 0
     go_on = trio.Event()
 
-    async def run(self: Validator, fd: int) -> Verdict:
+    async def run(self: Validator, fd: int, with_pictures: bool) -> Verdict:
         nonlocal running, most
         running += 1
         most = max(most, running)

@@ -36,11 +36,14 @@ import msgspec
 import trio
 
 from atrium_server.assets.admission import Admission, Reason, UploadRefused
-from atrium_server.assets.pictures import (
+from atrium_server.assets.numbers import UploadNumbers
+from atrium_server.assets.showing import (
     HELD_SENTENCE,
     REFUSED_SENTENCE,
-    ImageJudge,
+    Judging,
+    Look,
     Showing,
+    Why,
     looked_at,
 )
 from atrium_server.assets.store import (
@@ -71,6 +74,8 @@ _STRAYS_AT_ONCE: Final = 200
 _CHECK: Final = "check"
 _WRONG_TYPE: Final = "wrong_type"
 """In the row of what was refused: by which version of the checks, and whether for its type."""
+HELD_BY: Final = "held_by"
+"""In the row of what is held: why, for moderators."""
 _log = logging.getLogger("atrium.assets")
 
 _T = TypeVar("_T")
@@ -107,37 +112,17 @@ class Asset:
         return f"{self.digest[:16]}{SUFFIXES.get(self.media_type, '')}"
 
 
-class _Numbers:
-    """What the metrics say."""
-
-    def __init__(self, registry: Registry, store: AssetStore) -> None:
-        def ended(outcome: str) -> Callable[[], None]:
-            counter = registry.counter(
-                "atrium_asset_uploads_total", "Uploads, by how they ended.", outcome=outcome
-            )
-            return lambda: counter.add()
-
-        self.stored, self.known = ended("stored"), ended("known")
-        self.refused = {reason: ended(reason) for reason in Reason}
-        self.check_s = registry.histogram(
-            "atrium_asset_check_seconds", "Time of checking one uploaded file, waiting included."
-        )
-        registry.gauge_read(
-            "atrium_asset_bytes", "Bytes of all assets on disk.", lambda: store.bytes_stored
-        )
-
-
 class Uploads:
     """The assets of one server. Made by `open_uploads`."""
 
     def __init__(
         self, store: AssetStore, records: AssetRecords, validator: Validator, registry: Registry,
-        judge: ImageJudge | None = None,
+        judging: Judging | None = None,
     ) -> None:
         self._store, self._records, self._validator = store, records, validator
-        self._judge = judge
+        self._judging = judging
         self._admission = Admission()
-        self._numbers = _Numbers(registry, store)
+        self._numbers = UploadNumbers(registry, store)
         self._known: dict[str, Asset] = {}
         self._changing = trio.Lock()
         self._writers = trio.CapacityLimiter(UPLOADS_MAX)
@@ -232,35 +217,44 @@ class Uploads:
             raise _refusal(row.sentence, is_of_wrong_type=_WRONG_TYPE in row.meta)
         if row is not None and row.state == HELD:
             raise UploadRefused(Reason.HELD, HELD_SENTENCE)
-        verdict, state = await self._checked(offer, file)
+        verdict, look = await self._checked(offer, file)
         if verdict.facts is None:
             await self._remember_refusal(offer, file, verdict)
             raise _refusal(verdict.refusal, is_of_wrong_type=verdict.is_of_wrong_type)
         _check_claim(offer, verdict.facts.media_type)
         meta: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(verdict.facts))
         del meta["size_bytes"]
+        is_held = look.showing is Showing.HOLD
+        if is_held:
+            meta[HELD_BY] = {"why": look.why.value, "score": look.score}
         row = AssetRow(
             digest=file.digest, media_type=meta.pop("media_type"), size_bytes=file.size,
-            uploader=offer.uploader, state=state, meta=meta,
+            uploader=offer.uploader, state=HELD if is_held else READY, meta=meta,
         )
         async with self._changing:
             await self._write(self._store.keep, file)
             await self._records.record(row)
-        if state == HELD:
+        if is_held:
             raise UploadRefused(Reason.HELD, HELD_SENTENCE)
         return _asset(row), True
 
-    async def _checked(self, offer: Offer, file: Incoming) -> tuple[Verdict, str]:
-        """What the check says, and the state of what is sound. The server's own is not judged."""
+    async def _checked(self, offer: Offer, file: Incoming) -> tuple[Verdict, Look]:
+        """What the check says, and what becomes of what is sound. The server's own is not judged.
+        """
         began = trio.current_time()
-        verdict = await self._validator.check(file.path)
+        judging = self._judging if offer.uploader is not None else None
+        verdict = await self._validator.check(
+            file.path, with_pictures=judging is not None and judging.judge.is_there
+        )
         self._numbers.check_s.observe(trio.current_time() - began)
-        if verdict.facts is None or self._judge is None or offer.uploader is None:
-            return verdict, READY
-        showing = await looked_at(verdict, self._judge)
-        if showing is Showing.BLOCK:
-            return Verdict(refusal=REFUSED_SENTENCE, is_certain=True), REFUSED
-        return verdict, HELD if showing is Showing.HOLD else READY
+        if verdict.facts is None or judging is None:
+            return verdict, Look(Showing.SHOW, Why.NOTHING)
+        look = await looked_at(verdict, judging)
+        if look.why is not Why.NOTHING:
+            self._numbers.looked(look)
+        if look.showing is Showing.BLOCK:
+            return Verdict(refusal=REFUSED_SENTENCE, is_certain=True), look
+        return verdict, look
 
     async def decide(self, digest: str, *, may_show: bool) -> bool:
         """What a moderator says of an upload that is held; False when none of that hash is.
@@ -274,7 +268,8 @@ class Uploads:
             if row is None or row.state != HELD:
                 return False
             if may_show:
-                await self._records.record(msgspec.structs.replace(row, state=READY))
+                meta = {name: value for name, value in row.meta.items() if name != HELD_BY}
+                await self._records.record(msgspec.structs.replace(row, state=READY, meta=meta))
                 return True
             await self._records.record(msgspec.structs.replace(
                 row, state=REFUSED, sentence=REFUSED_SENTENCE, meta={_CHECK: CHECK_VERSION}
@@ -381,16 +376,16 @@ def _check_claim(offer: Offer, media_type: str) -> None:
 @asynccontextmanager
 async def open_uploads(
     root: Path, records: AssetRecords, registry: Registry, bytes_max: int = ASSETS_BYTES_MAX,
-    judge: ImageJudge | None = None,
+    judging: Judging | None = None,
 ) -> AsyncGenerator[Uploads]:
-    """The assets in the folder `root`, for the length of the block; `judge` looks at pictures.
+    """The assets in the folder `root`, for the length of the block; with `judging` pictures are
+    looked at.
 
     Raises:
         AtriumStartError: the folder cannot be used, or another server uses it.
     """
     store = await trio.to_thread.run_sync(AssetStore, root, bytes_max)
     try:
-        validator = Validator(store.empty, with_pictures=judge is not None)
-        yield Uploads(store, records, validator, registry, judge)
+        yield Uploads(store, records, Validator(store.empty), registry, judging)
     finally:
         store.close()

@@ -51,15 +51,10 @@ _log = logging.getLogger("atrium.assets")
 class Validator:
     """Checks files, a few at a time."""
 
-    def __init__(
-        self, empty: Path, command: Sequence[str] = COMMAND, *, with_pictures: bool = False
-    ) -> None:
+    def __init__(self, empty: Path, command: Sequence[str] = COMMAND) -> None:
         """`empty` is a folder with nothing in it, where the processes run."""
         self._empty = empty
-        self._command = [*command, *[WITH_PICTURES] * with_pictures]
-        self._answer_bytes_max = (
-            ASSET_PICTURES_BYTES_MAX if with_pictures else ASSET_ANSWER_BYTES_MAX
-        )
+        self._command = command
         self._limiter = trio.CapacityLimiter(ASSET_CHECKS_MAX)
 
     @property
@@ -67,24 +62,27 @@ class Validator:
         """How many checks wait for their turn."""
         return self._limiter.statistics().tasks_waiting
 
-    async def check(self, path: Path) -> Verdict:
-        """The verdict on a file. Raises Overload when too many wait already."""
+    async def check(self, path: Path, *, with_pictures: bool = False) -> Verdict:
+        """The verdict on a file, with what a network is shown of it if that is asked. Raises
+        Overload when too many wait already.
+        """
         if self.waiting >= ASSET_CHECKS_WAITING_MAX:
             raise Overload("Too many files are being checked now: try again soon.", _RETRY_MS)
         async with self._limiter:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
             try:
-                return await self._run(fd)
+                return await self._run(fd, with_pictures)
             finally:
                 os.close(fd)
 
-    async def _run(self, fd: int) -> Verdict:
+    async def _run(self, fd: int, with_pictures: bool) -> Verdict:
         answer = bytearray()
-        process = await self._start(fd)
+        answer_bytes_max = ASSET_PICTURES_BYTES_MAX if with_pictures else ASSET_ANSWER_BYTES_MAX
+        process = await self._start(fd, [WITH_PICTURES] * with_pictures)
         assert process.stdout is not None
         with trio.move_on_after(ASSET_CHECK_S_MAX) as clock:
             try:
-                while len(answer) <= self._answer_bytes_max:
+                while len(answer) <= answer_bytes_max:
                     piece = await process.stdout.receive_some(_PIECE_BYTES)
                     if not piece:
                         await process.wait()
@@ -96,15 +94,16 @@ class Validator:
             return Verdict(
                 refusal="Checking this file takes too long: make it smaller or simpler."
             )
-        if len(answer) > self._answer_bytes_max:
+        if len(answer) > answer_bytes_max:
             answer.clear()
         return _verdict(bytes(answer), process.returncode)
 
-    async def _start(self, fd: int) -> trio.Process:
+    async def _start(self, fd: int, words: Sequence[str]) -> trio.Process:
         try:
             return await trio.lowlevel.open_process(
-                self._command, stdin=fd, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                env=self._environment(), cwd=self._empty, start_new_session=True,
+                [*self._command, *words], stdin=fd, stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL, env=self._environment(), cwd=self._empty,
+                start_new_session=True,
             )
         except OSError as error:
             _log.error("no process for checking assets could be started", exc_info=error)

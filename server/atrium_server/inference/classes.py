@@ -23,14 +23,17 @@ class WorkClass(IntEnum):
     NPC = 1
     """A step of behaviour for each character that is due."""
     MODERATION = 2
-    """What people say, call themselves, write and upload: it is not told before."""
+    """What people say, call themselves and write: it is not told before."""
     PERCEPTION = 3
     """Gestures and feelings: what scenes and characters react to."""
     LANGUAGE = 4
     """Embeddings, and single steps of a language model."""
     SERVICE = 5
     """What the apps of a world ask for, over HTTP."""
-    SHADOW = 6
+    PICTURES = 6
+    """Those of uploads, which are kept from others until then. Each takes as long as thousands of
+    lines, and nobody speaks with one, so all that is asked in a conversation goes first."""
+    SHADOW = 7
     """What is computed only to be compared, and the warming of new models."""
 
     @property
@@ -60,5 +63,8 @@ RULES: Final[Mapping[WorkClass, ClassRules]] = {
     WorkClass.PERCEPTION: ClassRules(1024, 0.01, 0.25, limits.LANE_QUEUE_ROWS_MAX),
     WorkClass.LANGUAGE: ClassRules(64, 0.005, 1.5, limits.LANE_QUEUE_ROWS_MAX // 4),
     WorkClass.SERVICE: ClassRules(1024, 0.005, 1.0, limits.LANE_QUEUE_ROWS_MAX // 4),
+    WorkClass.PICTURES: ClassRules(
+        8, 0.0, limits.PICTURES_JUDGED_S_MAX, 2 * limits.PICTURES_MAX
+    ),
     WorkClass.SHADOW: ClassRules(1024, 0.05, 5.0, limits.LANE_QUEUE_ROWS_MAX // 4),
 }

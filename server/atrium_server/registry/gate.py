@@ -61,6 +61,11 @@ RULES: Final[Mapping[str, Rules]] = {
     "emotion": Rules((Rule("macro_f1", 0.01, 0.5),)),
     # One text of 128 tokens at a time, and at most one such stands in the way of a line of chat.
     "embed": Rules((Rule("least_cosine", 0.0, 0.9999),), rows=1, run_ms_max=250.0),
+    # Nobody may keep a set of what it should find, so only what it must let pass is measured. One
+    # picture at a time, and at most one such stands in the way of a line of chat.
+    "pictures": Rules((
+        Rule("plain_blocked", 0.0, 0.0, is_cost=True), Rule("plain_held", 0.01, 0.02, is_cost=True),
+    ), rows=1, run_ms_max=100.0),
 }
 """By the name of the model."""
 

@@ -38,6 +38,7 @@ class Budget:
 
 BUDGETS: Final[Mapping[str, Budget]] = {
     "embed": Budget(run_ms_max=500.0, late_share_max=0.5, rows_min=50),
+    "pictures": Budget(run_ms_max=250.0, late_share_max=0.5, rows_min=50),
 }
 """Of models whose batches are few and slow, by name."""
 

