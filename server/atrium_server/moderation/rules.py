@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from atrium_server.moderation import pii
+from atrium_server.moderation import phrases, pii
 from atrium_server.moderation.features import bags
 from atrium_server.moderation.fold import fold
+from atrium_server.moderation.phrases import weighed
 from atrium_server.moderation.reading import Read, Text
 from atrium_server.moderation.spam import SpamRules
 from atrium_server.moderation.word_lists import WordLists, packaged
 
 
 class TextRules:
-    """Word lists, personal data and spam. Spam has a memory of senders, so each owner has one."""
+    """Word lists, turns of phrase, personal data and spam. Spam has a memory of senders, so each owner has one."""
 
     def __init__(self, lists: WordLists | None = None) -> None:
         """Reads the packaged lists and warms what is read on first use; takes a moment."""
         self._lists = packaged() if lists is None else lists
+        self._phrases = phrases.packaged()
         self._spam = SpamRules()
         pii.warm()
         self.read([Text("a line to warm the kernels, mail me at nobody@example.org")])
@@ -27,9 +29,13 @@ class TextRules:
         lines = [text.text for text in texts]
         folded = fold(lines)
         made = bags(folded)
-        words, personal, spam = self._lists.find(folded), pii.find(lines), self._spam.find(texts)
+        words, turns = self._lists.find(folded), self._phrases.find(folded)
+        personal, spam = pii.find(lines), self._spam.find(texts)
         return [
-            Read((*words[k], *personal[k], *spam[k]), folded.soft_text(k), made.row(k))
+            Read(
+                (*weighed(words[k], turns[k]), *personal[k], *spam[k]), folded.soft_text(k),
+                made.row(k),
+            )
             for k in range(len(texts))
         ]
 

@@ -85,25 +85,36 @@ class WordLists:
 
     def find(self, folded: Folded) -> list[tuple[Finding, ...]]:
         """What is found in each text, the worst of what overlaps."""
-        room = MATCHES_PER_TEXT_MAX * folded.rows
-        rows, which = np.empty(room, np.int32), np.empty(room, np.int32)
-        begins, ends = np.empty(room, np.int32), np.empty(room, np.int32)
-        count = _match(
-            folded.hard, folded.hard_runs, folded.hard_offsets, self.hashes, self.places,
-            self.runs, self.runs_at, self.endless, rows, which, begins, ends,
-        )
         found: list[tuple[Finding, ...]] = [()] * folded.rows
         of_row: dict[int, list[tuple[Entry, int, int]]] = {}
-        for k in range(count):
-            begin, end = int(begins[k]), int(ends[k])
+        for row, number, begin, end in self.matches(folded, MATCHES_PER_TEXT_MAX).tolist():
             match = (
-                self.entries[int(which[k])], int(folded.hard_from[begin]),
-                int(folded.hard_to[end - 1]),
+                self.entries[number], int(folded.hard_from[begin]), int(folded.hard_to[end - 1]),
             )
-            of_row.setdefault(int(rows[k]), []).append(match)
+            of_row.setdefault(row, []).append(match)
         for row, matches in of_row.items():
             found[row] = _worst(matches)
+            if len(matches) >= MATCHES_PER_TEXT_MAX:
+                found[row] = (*found[row], _too_many(folded, row))
         return found
+
+    def matches(self, folded: Folded, per_text_max: int) -> I32:
+        """All of them, as rows of: which text, which entry, and from where to where in the hard
+        form. In the order of where they begin; of each text the first `per_text_max`.
+        """
+        table = np.empty((per_text_max * folded.rows, 4), np.int32)
+        count = _match(
+            folded.hard, folded.hard_runs, folded.hard_offsets, self.hashes, self.places,
+            self.runs, self.runs_at, self.endless, per_text_max, table,
+        )
+        return table[:count]
+
+
+def _too_many(folded: Folded, row: int) -> Finding:
+    """A text with more matches than are looked at: what is behind them is not known, so nothing of
+    it is published."""
+    last = folded.hard_offsets[row + 1] - 1
+    return Finding(Category.SPAM, 1.0, 0, int(folded.hard_to[last]), "list:too many")
 
 
 def _worst(matches: list[tuple[Entry, int, int]]) -> tuple[Finding, ...]:
@@ -144,16 +155,22 @@ def _read_line(line: str, number: int, locale: str) -> Iterable[Entry]:
     if not colon or not 0 <= severity <= 1:
         raise WordListError(f"{locale}, line {number}: a severity from 0 to 1 and a colon.")
     for word in words.split("|"):
-        plain = word.strip()
-        folded = fold([plain.removesuffix("*")])
-        hard = folded.hard_text(0)
-        if not hard or len(hard) > ENTRY_CHARS_MAX:
-            raise WordListError(f"{locale}, line {number}: {plain[:40]!r} is empty or too long.")
-        if hard.count(" ") >= PHRASE_WORDS_MAX:
-            raise WordListError(f"{locale}, line {number}: {plain!r} has too many words.")
-        yield Entry(
-            hard, folded.hard_runs.tobytes(), category, severity, plain.endswith("*"), locale
-        )
+        yield entry_of(word.strip(), category, severity, (locale, f"{locale}, line {number}"))
+
+
+def entry_of(
+    plain: str, category: Category | None, severity: float, about: tuple[str, str]
+) -> Entry:
+    """The entry of a word as it is written in a list; `about` is its locale, and where it is.
+    Raises WordListError."""
+    locale, where = about
+    folded = fold([plain.removesuffix("*")])
+    hard = folded.hard_text(0)
+    if not hard or len(hard) > ENTRY_CHARS_MAX:
+        raise WordListError(f"{where}: {plain[:40]!r} is empty or too long.")
+    if hard.count(" ") >= PHRASE_WORDS_MAX:
+        raise WordListError(f"{where}: {plain!r} has too many words.")
+    return Entry(hard, folded.hard_runs.tobytes(), category, severity, plain.endswith("*"), locale)
 
 
 def build(entries: Sequence[Entry]) -> WordLists:
@@ -203,7 +220,7 @@ def _hash_of(codes: U32) -> Any:
 
 
 @kernel_inline
-def _is_unspaced(code: Any) -> Any:
+def is_unspaced(code: Any) -> Any:
     """Of a script without spaces between words: Thai to Khmer, kana, Han and their neighbours."""
     return 0x0E00 <= code < 0x1100 or 0x1780 <= code < 0x1800 or 0x2E80 <= code < 0xA4D0 or (
         code >= 0x20000
@@ -224,21 +241,21 @@ def _agrees(text: U8, at: Any, entry: U8, first: Any, length: Any) -> Any:
 
 @kernel(
     "int64(uint32[::1], uint8[::1], int64[::1], uint64[::1], int32[::1], uint8[::1], int64[::1],"
-    " uint8[::1], int32[::1], int32[::1], int32[::1], int32[::1])", nogil=True,
+    " uint8[::1], int64, int32[:,::1])", nogil=True,
 )
 def _match(
     hard: U32, hard_runs: U8, offsets: I64, hashes: U64, places: I32, runs: U8, runs_at: I64,
-    endless: U8, rows: I32, which: I32, begins: I32, ends: I32,
+    endless: U8, per_text_max: Any, table: I32,
 ) -> int:
     """Write all matches; returns how many there are."""
     mask = len(hashes) - 1
     count = 0
     for row in range(len(offsets) - 1):
-        limit = min(count + MATCHES_PER_TEXT_MAX, len(rows))
+        limit = min(count + per_text_max, len(table))
         first, end = offsets[row], offsets[row + 1]
         for begin in range(first, end):
             if hard[begin] == _SPACE or not (
-                begin == first or hard[begin - 1] == _SPACE or _is_unspaced(hard[begin])
+                begin == first or hard[begin - 1] == _SPACE or is_unspaced(hard[begin])
             ):
                 continue
             value, words = _SEED, 1
@@ -248,7 +265,7 @@ def _match(
                     if words > PHRASE_WORDS_MAX:
                         break
                 value = _grown(value, hard[k])
-                is_end = k + 1 == end or hard[k + 1] == _SPACE or _is_unspaced(hard[k])
+                is_end = k + 1 == end or hard[k + 1] == _SPACE or is_unspaced(hard[k])
                 at = np.int64(value & np.uint64(mask))
                 while places[at] >= 0 and count < limit:
                     number = places[at]
@@ -259,8 +276,8 @@ def _match(
                         stop = k + 1
                         while endless[number] and stop < end and hard[stop] != _SPACE:
                             stop += 1
-                        rows[count], which[count] = row, number
-                        begins[count], ends[count] = begin, stop
+                        table[count, 0], table[count, 1] = row, number
+                        table[count, 2], table[count, 3] = begin, stop
                         count += 1
                     at = (at + 1) & mask
     return count

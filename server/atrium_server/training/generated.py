@@ -74,6 +74,55 @@ _WORDS: Final[Mapping[str, Sequence[str]]] = {
              "jewish holiday soon",
              "my friend is trans and made this world", "she teaches in an asian cooking class",
              "do you speak arabic", "i'm an old lady from texas", "the fat cat sat down"),
+    "oath": ("fuck", "shit", "damn", "holy shit", "fucking hell", "oh fuck", "goddamn", "wtf",
+             "bloody hell", "crap", "no shit", "well shit", "fuck yeah", "shit shit shit",
+             "what a clusterfuck", "motherfucker"),
+    "vexed": ("i fell again", "the door is locked", "my headset died", "this lag is bullshit",
+              "that was close", "i forgot my keys", "the server crashed", "we lost by one point",
+              "it's raining again", "this puzzle is hard as hell", "i can't find the damn exit",
+              "that hurt", "the update broke everything", "i am so fucking tired",
+              "what a view", "that was fucking awesome", "the music is shit today"),
+    "other": ("he", "she", "some kid", "a guy in the lobby", "my classmate", "that player",
+              "someone", "a stranger", "my ex", "one of the admins"),
+    "slur": ("a bitch", "a faggot", "a retard", "an idiot", "a slut", "the n word", "a whore",
+             "a dyke", "stupid", "fat", "ugly", "a terrorist", "a nazi", "a cunt"),
+    "told": ("called me {slur}", "called my friend {slur}", "keeps calling people {slur}",
+             "wrote that i am {slur}", "said i was {slur} and left", "called us {slur} in chat",
+             "told me to kill myself", "said he will find me", "insulted my sister"),
+    "asked": ("how do i report that", "can a moderator help", "please ban him",
+              "that is not okay", "it made me sad", "i blocked them", "why do people do this",
+              "what can i do", "i told my parents", "i'm still upset"),
+    "proud": ("queer", "gay", "a lesbian", "bi", "trans", "a dyke", "black", "muslim", "jewish",
+              "disabled", "autistic", "a refugee", "mexican", "asian", "fat", "a woman", "deaf"),
+    "glad": ("and proud", "and i love it", "and happy", "and that's fine", "so what",
+             "and so is my best friend", "and this world is great for us", "and i teach history"),
+    "people": ("gay", "jewish", "muslim", "black", "trans", "asian", "women's", "refugee",
+               "disabled", "queer", "indian", "mexican", "native american", "roma"),
+    "event": ("history month", "film festival", "choir sings tonight", "community meets at eight",
+              "history walk starts at the arch", "museum has a new exhibition", "pride parade",
+              "rights are human rights", "students have a club here", "artists show their work"),
+    "news": ("breast cancer screening is free", "sex education should explain consent",
+             "the vagina is a muscular tube", "the court sentenced the rapist to ten years",
+             "two people were shot in the city", "the terrorist attack killed nine people",
+             "the genocide is taught in school", "my doctor examined my penis and it is fine",
+             "condoms prevent infections", "the doctor asked about my sex life",
+             "the documentary is about prostitution", "a man was charged with murder",
+             "the war killed thousands of civilians", "same sex marriage is legal here",
+             "racism is a problem in football", "the holocaust memorial opens tomorrow",
+             "dick van dyke was in that film", "essex and sussex are counties",
+             "we read a book about slavery", "she has depression and takes pills for it",
+             "the nude statue is by michelangelo", "moby dick is a novel about a whale"),
+    "foreign": ("hallo allemaal, hoe gaat het", "guten morgen zusammen", "wie geht es dir heute",
+                "das konzert ist um acht", "ik kom zo terug", "wat een mooie tuin",
+                "bonjour tout le monde", "comment ça va aujourd'hui", "à quelle heure commence",
+                "hola a todos", "dónde está la sala", "me gusta mucho este mundo",
+                "ciao a tutti come state", "che bella giornata", "oi gente tudo bem",
+                "que horas começa o show", "cześć wszystkim co słychać", "zaraz wracam",
+                "herkese merhaba nasılsınız", "hemen geliyorum", "всем привет как дела",
+                "сейчас вернусь", "كيف حالكم اليوم", "नमस्ते सब लोग कैसे हो", "大家好", "你好吗",
+                "みなさんこんにちは", "今日はいい天気ですね", "안녕하세요 여러분", "잘 지내요",
+                "mon ami habite à paris", "mi hermana juega conmigo", "mijn zus speelt ook mee",
+                "meine schwester spielt auch mit", "jak się nazywa ta piosenka"),
 }
 _PATTERNS: Final[Mapping[str, Sequence[str]]] = {
     "threat": (
@@ -98,7 +147,11 @@ _PATTERNS: Final[Mapping[str, Sequence[str]]] = {
         "{self} {died}", "{self} {died} {again}", "that {foe} dropped {loot}", "{praise}", "{chat}",
         "{chat} {again}", "how do i {slay} the {foe}", "the {foe} will {slay} us {again}",
         "{praise}, {chat}", "you have to {slay} the {foe}", "i {slay} {foe}s for {loot}",
-        "{chat}, {chat}",
+        "{chat}, {chat}", "{oath}, {vexed}", "{oath} {vexed}", "{vexed}, {oath}", "{oath}, {chat}",
+        "{oath} {self} {died}", "{other} {told}", "{other} {told}, {asked}", "{asked}, {other} {told}",
+        "i am {proud} {glad}", "i'm {proud} {glad}", "as {proud} person i love this", "{news}",
+        "{people} {event}", "the {people} {event}", "{news}, {asked}", "{foreign}", "{foreign}",
+        "{foreign}, {foreign}", "my friend is {proud} {glad}",
     ),
 }
 KINDS: Final = tuple(_PATTERNS)
@@ -116,7 +169,10 @@ def lines(kind: str, count: int, seed: int) -> list[str]:
 
 
 def _filled(pattern: str, chance: random.Random) -> str:
-    return _SLOT.sub(lambda slot: chance.choice(_WORDS[slot[1]]), pattern)
+    """The words of a slot may have slots themselves."""
+    while _SLOT.search(pattern):
+        pattern = _SLOT.sub(lambda slot: chance.choice(_WORDS[slot[1]]), pattern)
+    return pattern
 
 
 def _dressed(text: str, chance: random.Random) -> str:
