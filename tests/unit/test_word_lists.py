@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atrium_server.moderation.findings import Category, Finding
+from atrium_server.moderation.findings import Action, Category, Finding
 from atrium_server.moderation.fold import fold
+from atrium_server.moderation.policy import POLICIES, PolicyName, decide
 from atrium_server.moderation.word_lists import (
     MATCHES_PER_TEXT_MAX,
     WordListError,
@@ -64,8 +65,20 @@ def test_findings_lie_within_their_text(texts: list[str]) -> None:
 def test_a_text_that_is_full_of_them_is_bounded() -> None:
     found: tuple[Finding, ...]
     found, other = LIST.find(fold(["bad " * 5_000, "bad"]))
-    assert len(found) <= MATCHES_PER_TEXT_MAX
+    assert len(found) <= MATCHES_PER_TEXT_MAX + 1
     assert len(other) == 1
+
+
+def test_what_is_behind_more_than_is_looked_at_does_not_pass() -> None:
+    """Whoever fills a line with mild words cannot hide a grave one behind them."""
+    found = LIST.find(fold(["bad " * MATCHES_PER_TEXT_MAX + "very bad thing"]))[0]
+    assert decide("", found, POLICIES[PolicyName.OPEN]).action is Action.BLOCK
+
+
+@pytest.mark.parametrize("text", ["дypaк", "cyкa", "дуpaк", "дурак"])
+def test_letters_that_look_alike_do_not_hide_a_word_of_another_alphabet(text: str) -> None:
+    russian = build(read_list("insult 0.5: дурак | сука", "ru"))
+    assert len(russian.find(fold([text]))[0]) == 1
 
 
 @pytest.mark.parametrize(("text", "said"), [

@@ -55,7 +55,7 @@ MATCHES_PER_TEXT_MAX: Final = 512
 BEGUN_PER_TEXT_MAX: Final = 512
 FOUND_PER_TEXT_MAX: Final = 64
 ELEMENTS_MAX: Final = 8
-GAP_MAX: Final = 12
+GAP_MAX: Final = 16
 COVERED: Final = 0.65
 """A slur of somebody about themselves, or told of somebody else: covered in a standard world."""
 HELD: Final = 0.75
@@ -124,7 +124,8 @@ class Phrases:
             self.starting_at, begun, table,
         )
         of_row: dict[int, list[tuple[Pattern, int, int]]] = {}
-        for row, number, begin, end in table[:count].tolist():
+        rows: list[list[int]] = table[:count].tolist()
+        for row, number, begin, end in rows:
             at = int(folded.hard_from[begin]), int(folded.hard_to[end - 1])
             of_row.setdefault(row, []).append((self.patterns[number], *at))
         for row, found in of_row.items():

@@ -104,8 +104,8 @@ POLICIES: Final[Mapping[PolicyName, Policy]] = {
             _C.SELF_HARM: _T(hold=0.5),
         },
         {
-            _C.TOXIC: _T(block=0.5), _C.HATE: _T(block=0.5), _C.THREAT: _T(block=0.6),
-            _C.INSULT: _T(block=0.7), _C.SEXUAL: _T(block=0.8), _C.SPAM: _T(block=0.8),
+            _C.TOXIC: _T(block=0.5), _C.HATE: _T(block=0.6), _C.THREAT: _T(block=0.9),
+            _C.INSULT: _T(block=0.85), _C.SEXUAL: _T(block=0.9), _C.SPAM: _T(block=0.9),
         },
     ),
     PolicyName.STRICT: _policy(

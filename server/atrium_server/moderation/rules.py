@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from atrium_server.moderation import phrases, pii
 from atrium_server.moderation.features import bags
+from atrium_server.moderation.findings import Finding
 from atrium_server.moderation.fold import fold
-from atrium_server.moderation.phrases import weighed
+from atrium_server.moderation.phrases import NOTHING, Found, weighed
 from atrium_server.moderation.reading import Read, Text
 from atrium_server.moderation.spam import SpamRules
 from atrium_server.moderation.word_lists import WordLists, packaged
 
+_AMOUNT: Final = re.compile(r"\d{2,}[A-Za-z]{1,2}")
+
 
 class TextRules:
-    """Word lists, turns of phrase, personal data and spam. Spam has a memory of senders, so each owner has one."""
+    """Word lists, turns of phrase, personal data and spam. Spam has a memory of senders, so each
+    owner has one."""
 
     def __init__(self, lists: WordLists | None = None) -> None:
         """Reads the packaged lists and warms what is read on first use; takes a moment."""
@@ -33,8 +39,8 @@ class TextRules:
         personal, spam = pii.find(lines), self._spam.find(texts)
         return [
             Read(
-                (*weighed(words[k], turns[k]), *personal[k], *spam[k]), folded.soft_text(k),
-                made.row(k),
+                (*_words(lines[k], words[k], turns[k]), *personal[k], *spam[k]),
+                folded.soft_text(k), made.row(k),
             )
             for k in range(len(texts))
         ]
@@ -46,3 +52,11 @@ class TextRules:
     def forget_before(self, now_s: float) -> None:
         """Remember nothing of those who have been silent for as long as a line counts."""
         self._spam.senders.forget_before(now_s)
+
+
+def _words(text: str, words: Sequence[Finding], turns: Found) -> Sequence[Finding]:
+    """What lists and phrases found. An amount such as 600k is no word with digits for letters."""
+    if not words and turns is NOTHING:
+        return ()
+    real = [each for each in words if not _AMOUNT.fullmatch(text, each.start, each.end)]
+    return weighed(real, turns)

@@ -20,7 +20,7 @@ What an entry of the category `allow` covers is not found, and of what overlaps 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +31,7 @@ import numpy.typing as npt
 from atrium_server.jit import kernel, kernel_inline
 from atrium_server.moderation.findings import Category, Finding
 from atrium_server.moderation.fold import Folded, fold
+from atrium_server.moderation.fold_table import fold_table
 
 FOLDER: Final = Path(__file__).parent / "data" / "words"
 PHRASE_WORDS_MAX: Final = 8
@@ -38,6 +39,8 @@ ENTRY_CHARS_MAX: Final = 64
 STRETCHED: Final = 3
 DOUBLED_CHARS_MIN: Final = 4
 MATCHES_PER_TEXT_MAX: Final = 64
+LOOKED_LIKE_CHARS_MIN: Final = 4
+"""A shorter word in Latin look-alikes may be a word."""
 _ALLOW: Final = "allow"
 _SEED: Final = np.uint64(0x51ED270B7F2A3D19)
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -87,7 +90,8 @@ class WordLists:
         """What is found in each text, the worst of what overlaps."""
         found: list[tuple[Finding, ...]] = [()] * folded.rows
         of_row: dict[int, list[tuple[Entry, int, int]]] = {}
-        for row, number, begin, end in self.matches(folded, MATCHES_PER_TEXT_MAX).tolist():
+        rows: list[list[int]] = self.matches(folded, MATCHES_PER_TEXT_MAX).tolist()
+        for row, number, begin, end in rows:
             match = (
                 self.entries[number], int(folded.hard_from[begin]), int(folded.hard_to[end - 1]),
             )
@@ -155,7 +159,31 @@ def _read_line(line: str, number: int, locale: str) -> Iterable[Entry]:
     if not colon or not 0 <= severity <= 1:
         raise WordListError(f"{locale}, line {number}: a severity from 0 to 1 and a colon.")
     for word in words.split("|"):
-        yield entry_of(word.strip(), category, severity, (locale, f"{locale}, line {number}"))
+        entry = entry_of(word.strip(), category, severity, (locale, f"{locale}, line {number}"))
+        yield entry
+        mixed = mixed_form(entry.text)
+        if mixed != entry.text:
+            yield replace(entry, text=mixed)
+
+
+def mixed_form(hard: str) -> str:
+    """The hard form of a word of which some letters are typed as the Latin ones that they look
+    like: folding makes all of those Latin then, and leaves the rest. The same text if none is left
+    or none can be changed.
+    """
+    table = fold_table()
+
+    def looks(letter: str) -> str:
+        code = ord(letter)
+        plain = int(table.looks[int(table.looks_of_block[code >> 8]) << 8 | code & 255])
+        return chr(plain) if plain and code > 127 else letter
+
+    words = [(word, "".join(map(looks, word))) for word in hard.split(" ")]
+    return " ".join(
+        mixed if any(each.isascii() for each in mixed)
+        and (not mixed.isascii() or len(mixed) >= LOOKED_LIKE_CHARS_MIN) else word
+        for word, mixed in words
+    )
 
 
 def entry_of(

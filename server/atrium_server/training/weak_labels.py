@@ -15,8 +15,8 @@ NAN: Final = float("nan")
 ORDER: Final[tuple[str, ...]] = ("toxic", "hate", "insult", "threat", "sexual", "spam")
 _RULES: Final[dict[str, re.Pattern[str]]] = {
     "insult": re.compile(
-        r"\b(you|u|ur|your|youre|ya|yal)\b( \w+){0,4} (idiot|moron|loser|dumb(as)?|stupid|retard(ed)?"
-        r"|imbecil\w*|pathetic|worthles\w*|ashole|bitch\w*|bastard\w*|cunt\w*|scum\w*|trash(y)?"
+        r"\b(you|u|ur|your|youre|ya|yal)\b( \w+){0,4} (idiot|moron|loser|dumb(as)?|stupid"
+        r"|retard(ed)?|imbecil\w*|pathetic|worthles\w*|ashole|bitch\w*|bastard\w*|cunt\w*|scum\w*|trash(y)?"
         r"|pusy|twat|wanker|jackas|douche\w*|fag\w*|niger\w*|hoe?s?|slut\w*|whore\w*|ugly|fatas"
         r"|dickhead|clown|freak|disgusting|useles)\b"
         r"|\b(shut up|fuck (you|u|off)|get lost|what an?) (\w+ )?(idiot|moron|loser|bitch|cunt|fag"
