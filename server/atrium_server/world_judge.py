@@ -67,6 +67,8 @@ class WorldJudge:
 
 def _sign_judged(request: SignRequest, inbox: Inbox, answer: Answer) -> None:
     decision = answer.decision
+    if request.is_published and decision.action is Action.BLOCK and decision.category is None:
+        return  # nobody has judged it, so it stays as it was judged before
     publish = decision.action <= Action.MASK and not answer.is_late
     text = decision.text if publish else request.text
     inbox.must(SignJudged(

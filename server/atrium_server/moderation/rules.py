@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from atrium_server.moderation import phrases, pii
+from atrium_server.moderation.before import Before, reaching_in
 from atrium_server.moderation.features import bags
 from atrium_server.moderation.findings import Finding
 from atrium_server.moderation.fold import fold
@@ -27,6 +28,7 @@ class TextRules:
         self._lists = packaged() if lists is None else lists
         self._phrases = phrases.packaged()
         self._spam = SpamRules()
+        self._before = Before()
         pii.warm()
         self.read([Text("a line to warm the kernels, mail me at nobody@example.org")])
 
@@ -37,20 +39,36 @@ class TextRules:
         made = bags(folded)
         words, turns = self._lists.find(folded), self._phrases.find(folded)
         personal, spam = pii.find(lines), self._spam.find(texts)
+        broken = self._broken(texts)
         return [
             Read(
-                (*_words(lines[k], words[k], turns[k]), *personal[k], *spam[k]),
+                (*_words(lines[k], words[k], turns[k]), *broken.get(k, ()), *personal[k], *spam[k]),
                 folded.soft_text(k), made.row(k),
             )
             for k in range(len(texts))
         ]
 
+    def _broken(self, texts: Sequence[Text]) -> dict[int, tuple[Finding, ...]]:
+        """What was broken into several lines, by the number of the line that ends it."""
+        before = {k: said for k, text in enumerate(texts) if (said := self._before.seen(text))}
+        if not before:
+            return {}
+        whole = [said + texts[k].text for k, said in before.items()]
+        folded = fold(whole)
+        words, turns = self._lists.find(folded), self._phrases.find(folded)
+        return {
+            k: reaching_in(_words(whole[row], words[row], turns[row]), len(said))
+            for row, (k, said) in enumerate(before.items())
+        }
+
     def forget(self, who: str) -> None:
         """Remember nothing of a sender."""
+        self._before.forget(who)
         self._spam.senders.forget(who)
 
     def forget_before(self, now_s: float) -> None:
         """Remember nothing of those who have been silent for as long as a line counts."""
+        self._before.forget_before(now_s)
         self._spam.senders.forget_before(now_s)
 
 

@@ -14,7 +14,7 @@ from atrium_server.world.ledger import Ledger
 from atrium_server.world.props import Change, Prop
 from atrium_shared import edits
 from atrium_shared.messages import Rights, SaveState
-from atrium_shared.props import Sign, encode_properties
+from atrium_shared.props import PropError, Sign, checked_properties, encode_properties
 
 COST_BYTES = 1_200
 """What a change costs to keep until it is saved, besides its texts: its row, and its history."""
@@ -95,6 +95,28 @@ def with_pending(change: Change) -> Change:
     properties = msgspec.structs.replace(after.properties, text=shown if wanted else "")
     after = msgspec.structs.replace(after, properties=properties, pending=pending)
     return Change(change.prop_id, before, after)
+
+
+def with_verdict(
+    prop: Prop | None, command: c.SignJudged
+) -> tuple[Prop, bool, str] | None:
+    """A sign with the verdict on its text, whether that is published now, and why not. None if it
+    says something else by now, or passed once more."""
+    if prop is None or not isinstance(prop.properties, Sign):
+        return None
+    properties, pending, reason = prop.properties, "", command.reason
+    published = command.publish
+    if prop.pending != command.asked:
+        if properties.text != command.asked or (published and command.text == command.asked):
+            return None
+        pending = prop.pending
+        properties = msgspec.structs.replace(properties, text="")  # unless it passes in part
+    if published:
+        try:
+            properties = checked_properties(msgspec.structs.replace(properties, text=command.text))
+        except PropError as error:
+            published, reason = False, str(error)
+    return msgspec.structs.replace(prop, properties=properties, pending=pending), published, reason
 
 
 def word_of(edit: edits.Edit) -> str:

@@ -11,7 +11,8 @@ id an edit is done once (`ledger`), however often it is asked for.
 
 *Signs.* What somebody writes on a sign is pending: kept, and shown to nobody, until the judge has
 let it pass. The publication is an edit of the world itself, and does not keep the author from
-undoing: what the author wrote is then taken for what was published.
+undoing: what the author wrote is then taken for what was published. What was published before a
+world was loaded is judged once more (`rechecks`).
 
 *Changes of the house* (`Amend`, for roll-backs and restores; `Reread`, when something could not be
 saved) keep to the same path, so they are saved, told and undone like any other.
@@ -34,11 +35,13 @@ from atrium_server.world.builders import (
     cost_bytes,
     is_of_sign,
     with_pending,
+    with_verdict,
     word_of,
 )
 from atrium_server.world.editing import Editor, Plan
 from atrium_server.world.ledger import Ledger
 from atrium_server.world.props import Change, Prop, Props
+from atrium_server.world.rechecks import Rechecks
 from atrium_server.world.telling import Telling
 from atrium_shared import limits
 from atrium_shared.errors import ErrorCode, RequestRefused
@@ -51,12 +54,7 @@ from atrium_shared.messages import (
     SignState,
     SignStatus,
 )
-from atrium_shared.props import (
-    PropError,
-    Sign,
-    Spawn,
-    checked_properties,
-)
+from atrium_shared.props import Spawn
 
 _ROOM = 1 << 40
 _encoder = msgspec.msgpack.Encoder()
@@ -84,6 +82,7 @@ class Building:
         """What is in hands and in the air."""
         self.unasked = False
         """Some verdicts could not be taken, and are asked for again."""
+        self.rechecks = Rechecks()
         self.judging: dict[bytes, str] = {}
         """Signs with a pending text, and who wrote it."""
 
@@ -93,6 +92,7 @@ class Building:
         """Begin with these; returns how many had lost their group, and lie in the world now."""
         lost = self.props.load(props, 0)
         self.run = run
+        self.rechecks.load(props)
         for prop_id, prop in self.props:
             if isinstance(prop.properties, Spawn):
                 self.spawns[prop_id] = None
@@ -303,18 +303,10 @@ class Building:
     def judged(self, command: c.SignJudged, out: c.TickOutput) -> None:
         """Publish the text of a sign, or drop it."""
         prop = self.props.get(command.prop_id)
-        if prop is None or prop.pending != command.asked or not isinstance(prop.properties, Sign):
-            return  # it says something else by now
-        properties, reason = prop.properties, command.reason
-        published = command.publish
-        if published:
-            try:
-                properties = checked_properties(
-                    msgspec.structs.replace(properties, text=command.text)
-                )
-            except PropError as error:
-                published, reason = False, str(error)
-        after = msgspec.structs.replace(prop, properties=properties, pending="")
+        verdict = with_verdict(prop, command)
+        if prop is None or verdict is None:
+            return  # it says something else by now, or goes on as it is
+        after, published, reason = verdict
         concerned = {self.judging.get(command.prop_id, ""), prop.owner}
         change = Change(command.prop_id, prop, after)
         try:

@@ -315,6 +315,8 @@ class SignRequest:
 
     prop_id: bytes
     text: str
+    is_published: bool = False
+    """It was judged before, and stays as it is without a verdict."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,7 @@ class World:
         self._stage.publish(out, server_ms)
         if self.tick == 1:
             self.building.ask_judge(out)
+        self.building.rechecks.ask(self.building.props, out)
         self.carrying.step(self.tick, server_ms, out)
         self.places.clear_seats(self.tick, out)
         self.society.step(out)
