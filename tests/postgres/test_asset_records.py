@@ -21,6 +21,7 @@ from atrium_server.persistence.assets import (
     MemoryAssetRecords,
     SqlAssetRecords,
 )
+from atrium_server.persistence.audit_rows import read_audit
 from atrium_server.persistence.database import Database, open_database
 
 ANN, BOB = uuid.UUID(int=1), uuid.UUID(int=2)
@@ -213,3 +214,31 @@ async def test_an_account_that_goes_leaves_its_assets(
     found = await sql.find(digest(1))
     assert found is not None
     assert (found.uploader, found.state) == (None, READY)
+
+
+async def test_what_is_held_is_listed_and_decided_once(records: AssetRecords) -> None:
+    for number, state in ((1, READY), (2, HELD), (3, HELD), (4, REFUSED)):
+        await records.record(row(number, state=state))
+    assert {each.digest for each in await records.held()} == {digest(2), digest(3)}
+    await records.decide(row(2, state=REFUSED, sentence=NASTY, meta={}), BOB)
+    await records.decide(row(2, state=READY), BOB)
+    await records.decide(row(3, state=READY), BOB)
+    assert await records.held() == []
+    refused, shown = await records.find(digest(2)), await records.find(digest(3))
+    assert refused is not None
+    assert shown is not None
+    assert (refused.state, refused.sentence, refused.meta) == (REFUSED, NASTY, {})
+    assert (shown.state, shown.uploader) == (READY, ANN)
+
+
+async def test_a_decision_is_told_in_the_audit_log_once(
+    database: Database, sql: SqlAssetRecords
+) -> None:
+    await sql.record(row(1, state=HELD))
+    for _ in range(2):
+        await sql.decide(row(1, state=REFUSED, sentence="They say: an insult."), BOB)
+    found = await database.tx(read_audit, "asset", digest(1), 10)
+    told, = [each.row for each in found]
+    assert (told.actor, told.action) == (str(BOB), "asset.decide")
+    assert told.data == {"state": REFUSED, "uploader": str(ANN)}
+    assert "insult" not in str(told), "what a person wrote is not in the log"

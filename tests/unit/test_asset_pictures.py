@@ -15,6 +15,7 @@ import trio
 from PIL import Image
 
 from atrium_server.assets.admission import Reason, UploadRefused
+from atrium_server.assets.held import Decision
 from atrium_server.assets.pictures import (
     PICTURE_BYTES,
     PICTURE_SIDE_PX,
@@ -43,7 +44,8 @@ from atrium_shared.limits import PICTURES_MAX
 sys.path.insert(0, str(Path(__file__).parent))
 import asset_samples as samples
 
-ANN = UUID(int=1)
+ANN, MO = UUID(int=1), UUID(int=2)
+SHOW, REFUSE = Decision(True, MO), Decision(False, MO, "Not here.")
 
 
 class FakeJudge:
@@ -257,11 +259,11 @@ async def test_a_moderator_lets_it_be_seen(house: House) -> None:
     digest = hashlib.sha256(data).hexdigest()
     house.judge.score = 0.7
     await house.refusal(data)
-    assert await house.uploads.decide(digest, may_show=True)
+    assert await house.uploads.decide(digest, SHOW)
     found = await house.uploads.find(digest)
     assert found is not None
     assert await house.put(data) == (found, False)
-    assert not await house.uploads.decide(digest, may_show=False), "it is decided"
+    assert not await house.uploads.decide(digest, REFUSE), "it is decided"
 
 
 async def test_a_moderator_has_it_removed(house: House) -> None:
@@ -269,7 +271,7 @@ async def test_a_moderator_has_it_removed(house: House) -> None:
     digest = hashlib.sha256(data).hexdigest()
     house.judge.score = 0.7
     await house.refusal(data)
-    assert await house.uploads.decide(digest, may_show=False)
+    assert await house.uploads.decide(digest, REFUSE)
     assert [*house.store.hashes()] == []
     row = await house.records.find(digest)
     assert row is not None
@@ -279,7 +281,7 @@ async def test_a_moderator_has_it_removed(house: House) -> None:
 
 @pytest.mark.parametrize("digest", ["", "../etc/passwd", "0" * 64])
 async def test_only_what_is_held_is_decided(house: House, digest: str) -> None:
-    assert not await house.uploads.decide(digest, may_show=True)
+    assert not await house.uploads.decide(digest, SHOW)
 
 
 async def test_a_judge_who_has_no_time_lets_nothing_through(house: House) -> None:
@@ -314,7 +316,7 @@ async def test_why_it_was_held_is_known_until_it_is_decided(house: House) -> Non
     row = await house.records.find(digest)
     assert row is not None
     assert row.meta["held_by"] == {"why": "score", "score": 0.7}
-    assert await house.uploads.decide(digest, may_show=True)
+    assert await house.uploads.decide(digest, SHOW)
     found = await house.uploads.find(digest)
     assert found is not None
     assert "held_by" not in found.meta, "it is nobody else's business"

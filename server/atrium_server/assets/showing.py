@@ -42,6 +42,12 @@ HELD_SENTENCE: Final = (
 )
 
 
+def refusal_by_person(reason: str) -> str:
+    """What an uploader is told of what a moderator has refused."""
+    said = f" They say: {reason}" if reason else ""
+    return f"A moderator has looked at this file and refused it: choose another one.{said}"
+
+
 class NotJudged(Exception):
     """There is a network, and it did not say anything of these pictures."""
 

@@ -36,6 +36,7 @@ import msgspec
 import trio
 
 from atrium_server.assets.admission import Admission, Reason, UploadRefused
+from atrium_server.assets.held import Decision, HeldAssets
 from atrium_server.assets.numbers import UploadNumbers
 from atrium_server.assets.showing import (
     HELD_SENTENCE,
@@ -45,6 +46,7 @@ from atrium_server.assets.showing import (
     Showing,
     Why,
     looked_at,
+    refusal_by_person,
 )
 from atrium_server.assets.store import (
     AssetStore,
@@ -121,6 +123,7 @@ class Uploads:
     ) -> None:
         self._store, self._records, self._validator = store, records, validator
         self._judging = judging
+        self.held = HeldAssets(store, records, validator)
         self._admission = Admission()
         self._numbers = UploadNumbers(registry, store)
         self._known: dict[str, Asset] = {}
@@ -256,7 +259,7 @@ class Uploads:
             return Verdict(refusal=REFUSED_SENTENCE, is_certain=True), look
         return verdict, look
 
-    async def decide(self, digest: str, *, may_show: bool) -> bool:
+    async def decide(self, digest: str, decision: Decision) -> bool:
         """What a moderator says of an upload that is held; False when none of that hash is.
 
         Raises StoreError, StorageError.
@@ -267,14 +270,17 @@ class Uploads:
             row = await self._records.find(digest)
             if row is None or row.state != HELD:
                 return False
-            if may_show:
+            if decision.may_show:
                 meta = {name: value for name, value in row.meta.items() if name != HELD_BY}
-                await self._records.record(msgspec.structs.replace(row, state=READY, meta=meta))
-                return True
-            await self._records.record(msgspec.structs.replace(
-                row, state=REFUSED, sentence=REFUSED_SENTENCE, meta={_CHECK: CHECK_VERSION}
-            ))
-            await self._remove([digest])
+                row = msgspec.structs.replace(row, state=READY, meta=meta)
+            else:
+                row = msgspec.structs.replace(
+                    row, state=REFUSED, sentence=refusal_by_person(decision.reason),
+                    meta={_CHECK: CHECK_VERSION},
+                )
+            await self._records.decide(row, decision.actor)
+            if not decision.may_show:
+                await self._remove([digest])
             return True
 
     async def _remember_refusal(self, offer: Offer, file: Incoming, verdict: Verdict) -> None:

@@ -100,7 +100,7 @@ def _on_storage_error(request: AnyRequest, error: StorageError) -> Response[dict
     return _failure(HTTPStatus.SERVICE_UNAVAILABLE, "not_now", error.sentence, _RETRY_S)
 
 
-_HANDLERS_OF_ERRORS: Final[Any] = {
+ERRORS: Final[Any] = {
     UploadRefused: _on_refused_upload,
     Refused: _on_refused_body,
     StorageError: _on_storage_error,
@@ -127,7 +127,7 @@ async def _found(service: HasUploads, digest: str) -> tuple[Uploads, Asset]:
     request_max_body_size=ASSET_BYTES_MAX,
     guards=[from_our_pages],
     security=BEARER,
-    exception_handlers=_HANDLERS_OF_ERRORS,
+    exception_handlers=ERRORS,
 )
 async def upload(request: AnyRequest, service: ServiceParameter) -> Response[AssetAnswer]:
     """The body is the file, with its Content-Type and Content-Length. Status 201 for a new asset,
@@ -152,7 +152,7 @@ async def upload(request: AnyRequest, service: ServiceParameter) -> Response[Ass
 
 @get(
     "/api/assets/{digest:str}", summary="The bytes of an asset",
-    exception_handlers=_HANDLERS_OF_ERRORS,
+    exception_handlers=ERRORS,
 )
 async def asset(
     digest: FromPath[str], request: AnyRequest, service: ServiceParameter
@@ -194,7 +194,7 @@ async def asset(
 
 @get(
     "/api/assets/{digest:str}/meta", summary="What is known of an asset",
-    exception_handlers=_HANDLERS_OF_ERRORS,
+    exception_handlers=ERRORS,
 )
 async def asset_meta(digest: FromPath[str], service: ServiceParameter) -> Response[AssetAnswer]:
     """What the check found: sizes, triangles, seconds."""

@@ -37,6 +37,7 @@ from atrium_server.http.ai_routes import HANDLERS as AI_HANDLERS
 from atrium_server.http.asset_routes import HANDLERS as ASSET_HANDLERS
 from atrium_server.http.assets import Asset, WebAssets
 from atrium_server.http.guard import Admission
+from atrium_server.http.held_routes import HANDLERS as HELD_HANDLERS
 from atrium_server.http.json_request import JsonRequest
 from atrium_server.http.scene_pieces import Unpacking
 from atrium_server.http.static_files import IMMUTABLE, takes_gzip
@@ -274,7 +275,7 @@ def make_app(service: Service) -> Litestar:
     """The Litestar app of one server."""
     return Litestar(
         [healthz, readyz, metrics, worlds, scene, world_page, map_page, no_file, *ACCOUNT_HANDLERS,
-         *ASSET_HANDLERS, *WORLD_HANDLERS, *VERDICT_HANDLERS, *AI_HANDLERS],
+         *ASSET_HANDLERS, *HELD_HANDLERS, *WORLD_HANDLERS, *VERDICT_HANDLERS, *AI_HANDLERS],
         dependencies={"service": Provide(lambda: service, use_cache=True, sync_to_thread=False)},
         request_class=JsonRequest,
         state=State({"service": service}),

@@ -24,6 +24,7 @@ import trio
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from atrium_server.persistence.audit_rows import AuditRow, write_audit
 from atrium_server.persistence.database import Database
 from atrium_server.persistence.errors import Unavailable
 from atrium_server.persistence.settled import settled
@@ -65,6 +66,15 @@ class AssetRecords(Protocol):
         """Write a row; one of the same hash that is ready stays as it is. Durable on return."""
         ...
 
+    async def held(self) -> Sequence[AssetRow]:
+        """What waits for a moderator, the oldest first, at most LISTED_MAX."""
+        ...
+
+    async def decide(self, row: AssetRow, actor: uuid.UUID) -> None:
+        """Write what a moderator made of a row that is held, with its row of the audit log; one
+        that is not held stays as it is. Durable on return."""
+        ...
+
     async def touch(self, digest: str) -> bool:
         """It is used now; False when it is not there, or not ready."""
         ...
@@ -98,6 +108,14 @@ _COLUMNS: Final = """
     meta::text, extract(epoch FROM created_at)::float8, extract(epoch FROM last_used_at)::float8
 """
 _FIND: Final = text(f"SELECT {_COLUMNS} FROM asset WHERE hash = :hash")
+_HELD: Final = text(f"""
+    SELECT {_COLUMNS} FROM asset WHERE state = 'pending' ORDER BY created_at, hash LIMIT :count
+""")
+_DECIDE: Final = text("""
+    UPDATE asset SET state = :state, sentence = nullif(:sentence, ''), meta = CAST(:meta AS jsonb),
+        last_used_at = now()
+    WHERE hash = :hash AND state = 'pending'
+""")
 _OF_ACCOUNT: Final = text(f"""
     SELECT {_COLUMNS} FROM asset WHERE uploader = :account AND hash > :after
     ORDER BY hash LIMIT :count
@@ -157,6 +175,12 @@ class SqlAssetRecords:
             sentence=row.sentence, meta=msgspec.json.encode(row.meta).decode(),
         )
 
+    async def held(self) -> Sequence[AssetRow]:
+        return await self._database.tx(_rows, _HELD, count=LISTED_MAX)
+
+    async def decide(self, row: AssetRow, actor: uuid.UUID) -> None:
+        await settled(self._database, _decide, row, actor)
+
     async def touch(self, digest: str) -> bool:
         return await self._database.tx(_execute, _TOUCH, hash=bytes.fromhex(digest)) > 0
 
@@ -204,6 +228,19 @@ async def _execute(connection: AsyncConnection, statement: TextClause, **values:
     return done.rowcount
 
 
+async def _decide(connection: AsyncConnection, row: AssetRow, actor: uuid.UUID) -> None:
+    """Asked twice, it finds nothing that is held, and writes nothing."""
+    if await _execute(
+        connection, _DECIDE, hash=bytes.fromhex(row.digest), state=row.state,
+        sentence=row.sentence, meta=msgspec.json.encode(row.meta).decode(),
+    ):
+        await write_audit(connection, AuditRow(
+            str(actor), "asset.decide", "asset", row.digest,
+            data={"state": row.state,
+                  "uploader": None if row.uploader is None else str(row.uploader)},
+        ))
+
+
 async def _number(connection: AsyncConnection, statement: TextClause, **values: object) -> int:
     return int((await connection.execute(statement, values)).scalar_one())
 
@@ -238,6 +275,19 @@ class MemoryAssetRecords:
         now = trio.current_time()
         self._rows.pop(row.digest, None)
         self._rows[row.digest] = msgspec.structs.replace(row, created_at=now, last_used_at=now)
+
+    async def held(self) -> Sequence[AssetRow]:
+        await trio.lowlevel.checkpoint()
+        found = [row for row in self._rows.values() if row.state == HELD]
+        return sorted(found, key=lambda row: (row.created_at, row.digest))[:LISTED_MAX]
+
+    async def decide(self, row: AssetRow, actor: uuid.UUID) -> None:
+        await trio.lowlevel.checkpoint()
+        known = self._rows.get(row.digest)
+        if known is not None and known.state == HELD:
+            self._rows[row.digest] = msgspec.structs.replace(
+                row, last_used_at=trio.current_time()
+            )
 
     async def touch(self, digest: str) -> bool:
         await trio.lowlevel.checkpoint()
