@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from atrium_server.inference.lane import Lane
+from atrium_server.inference.outcomes import LaneError
 from atrium_server.inference.slots import Loaded
 from atrium_server.registry.packages import Package
 
@@ -33,7 +34,11 @@ class Models:
         from atrium_server.inference.loading import load
 
         loaded = await trio.to_thread.run_sync(load, package, self._device)
-        await self._lane.warm(loaded)
+        try:
+            await self._lane.warm(loaded)
+        except LaneError:
+            self._lane.retire(loaded)
+            raise
         self._packages[loaded.label] = package
         return loaded
 

@@ -65,7 +65,9 @@ async def test_many_at_once_share_batches() -> None:
         version.model.may_end.clear()
 
         async def one(k: int) -> None:
-            got[k] = await ask(lane, version, (k, 1))
+            # Of a class whose batches are not cut short when one took long.
+            outcome = await lane.ask(version, numbers((k, 1)), work=AT_ONCE, deadline_s=LONG_S)
+            got[k] = outcome.outputs["sum"].tolist()
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(one, 0)
@@ -158,6 +160,59 @@ async def test_a_version_that_fails_is_loaded_anew_and_serves_again(
         assert trio.current_time() - began >= lanes.RELOAD_S * (1 + 2 + 4)
         assert lane.slots.of("adds").live is fresh
         assert await ask(lane, fresh, (1, 2)) == [3]
+
+
+async def test_the_pauses_grow_for_a_version_that_fails_on_real_rows_alone(
+    mock_clock: MockClock,
+) -> None:
+    lane, reloads, began = Lane(Device()), list[Loaded](), list[Loaded]()
+    version = lane.slots.of("adds").live = loaded()
+    warmed = trio.Event()
+
+    async def reload(old: Loaded) -> Loaded:
+        began.append(old)
+        fresh = loaded()
+        await lane.ask(fresh, numbers((1, 1)), work=WorkClass.SHADOW, deadline_s=LONG_S)
+        reloads.append(fresh)
+        warmed.set()
+        return fresh
+
+    lane.reload = reload
+    async with running(lane):
+        for pause_s in (lanes.RELOAD_S, 2 * lanes.RELOAD_S, 4 * lanes.RELOAD_S):
+            warmed, before = trio.Event(), len(began)
+            version.model.error = ValueError("not these")
+            assert await status_of(lane, version) is Status.FAILED
+            await trio.testing.wait_all_tasks_blocked()
+            mock_clock.jump(0.9 * pause_s)
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(began) == before
+            mock_clock.jump(0.2 * pause_s)
+            await warmed.wait()
+            await trio.testing.wait_all_tasks_blocked()
+            version = reloads[-1]
+            assert lane.slots.of("adds").live is version
+
+
+async def test_what_was_loaded_anew_for_nobody_is_let_go() -> None:
+    lane, fresh = Lane(Device()), loaded(version="1")
+    version = lane.slots.of("adds").live = loaded(version="1")
+    version.model.error = ValueError("no")
+    asked = trio.Event()
+
+    async def reload(old: Loaded) -> Loaded:
+        lane.slots.of("adds").live = loaded(version="2")
+        asked.set()
+        return fresh
+
+    lane.reload = reload
+    async with running(lane):
+        assert await status_of(lane, version) is Status.FAILED
+        await asked.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        live = lane.slots.of("adds").live
+        assert live is not None
+        assert (live.version, fresh.is_retired) == ("2", True)
 
 
 async def test_a_batch_that_never_comes_back_is_left_behind(mock_clock: MockClock) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Hashable
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from atrium_server.inference.outcomes import Outcome, Status
 from atrium_server.inference.rows import Rows
 from atrium_server.inference.slots import Loaded
 from atrium_server.inference.staging import Staging
-from atrium_server.inference.worker import Device, Ended, Work, Worker
+from atrium_server.inference.worker import Device, Ended, Line, Work, Worker
 
 
 class Bench:
@@ -32,9 +34,11 @@ class Bench:
     def gate(self) -> None:
         self.passed += 1
 
-    def give(self, version: Loaded, rows: Rows, *, until: float = 1.0) -> Work:
+    def give(
+        self, version: Loaded, rows: Rows, *, until: float = 1.0, line: Hashable = None
+    ) -> Work:
         count = len(rows["x"]) if "x" in rows else len(rows["ids"].offsets) - 1
-        job = Job(WorkClass.MODERATION, version, count, self.now, until)
+        job = Job(WorkClass.MODERATION, line or version, count, self.now, until)
         job.payload = work = Work(job, version, rows, lambda outcome: None)
         self.worker.take(work)
         return work
@@ -70,6 +74,37 @@ def test_a_job_larger_than_a_batch_comes_back_whole() -> None:
     work = bench.give(version, rows)
     assert bench.run()[work].outputs["sum"].tolist() == [k + 1 for k in range(2_500)]
     assert len(version.model.batches) >= 3
+
+
+def test_a_retired_version_is_let_go_when_its_rows_have_run() -> None:
+    bench, version = Bench(), loaded()
+    model = weakref.ref(version.model)
+    for size in (0, 64):
+        bench.give(version, numbers((1, 2)), line=Line(version, size))
+    version.is_retired = True
+    bench.worker.forget(version)
+    assert [outcome.status for outcome in bench.run().values()] == [Status.DONE] * 2
+    bench.told.clear()
+    del version
+    gc.collect()
+    assert model() is None
+
+
+@pytest.mark.parametrize(("allowed_s", "status"), [(1.0, Status.DONE), (0.0, Status.LATE)])
+def test_who_chose_a_version_before_it_was_retired_does_not_keep_it(
+    allowed_s: float, status: Status
+) -> None:
+    bench, version = Bench(), loaded()
+    model = weakref.ref(version.model)
+    version.is_retired = True
+    bench.worker.forget(version)
+    bench.run()
+    bench.give(version, numbers((1, 2)), until=bench.now + allowed_s, line=Line(version, 0))
+    assert [outcome.status for outcome in bench.run().values()] == [status]
+    bench.told.clear()
+    del version
+    gc.collect()
+    assert model() is None
 
 
 def test_a_failure_ends_its_batch_and_no_other() -> None:

@@ -207,11 +207,13 @@ class Batcher:
         """What is known of how long the batches of a line take."""
         return self._line(line).times
 
-    def forget(self, is_over: Callable[[Hashable], bool]) -> None:
-        """Nothing more comes for such lines; what waits in them still runs."""
-        for key in [key for key, line in self._lines.items()
-                    if is_over(key) and not line.has_jobs]:
+    def forget(self, is_over: Callable[[Hashable], bool]) -> bool:
+        """Forget such lines in which nothing waits; whether that is all of them."""
+        over = [key for key in self._lines if is_over(key)]
+        idle = [key for key in over if not self._lines[key].has_jobs]
+        for key in idle:
             del self._lines[key]
+        return len(idle) == len(over)
 
     def add(self, job: Job, now_s: float) -> None:
         """A job waits from now on, or is dropped at once."""

@@ -219,6 +219,7 @@ class Lane:
 
     def retire(self, loaded: Loaded) -> None:
         """A version is in use no more; what was submitted for it still runs."""
+        loaded.is_retired = True
         if self._generation is not None:
             self._generation.queue.put(_Forget(loaded))
 
@@ -297,7 +298,7 @@ class Lane:
             self._lose_device()
         elif batch.broken is not None:
             self._mend(batch.broken)
-        else:
+        elif batch.work != WorkClass.SHADOW:  # to be warm again says nothing of real rows
             self._failures.pop(batch.label, None)
 
     def _tell_some(self) -> None:
@@ -361,8 +362,9 @@ class Lane:
             except Exception as error:  # whatever loading raises; the next try may find it mended
                 logger.error("%s cannot be loaded anew: %s", loaded.label, error)
                 continue
+            is_wanted = loaded in self.slots.all()  # or others came to be used meanwhile
             self.slots.replace(loaded, fresh)
-            self.retire(loaded)
+            self.retire(loaded if is_wanted else fresh)
             return
 
 

@@ -48,6 +48,8 @@ class Loaded:
     model: Model
     is_broken: bool = False
     """It failed, and is to be loaded anew."""
+    is_retired: bool = False
+    """It is in use no more; at most what was submitted for it still runs."""
     rows_of: Callable[[Sequence[str]], Rows] | None = None
     """Makes rows of texts, where a version brings its own vocabulary. Blocks."""
     sizes: Sequence[int] = ()

@@ -112,16 +112,20 @@ class Worker:
         self._wait_for_tick = wait_for_tick
         self._staging = Staging(device.allocate, always_copies=not device.shares_memory)
         self.batcher = Batcher()
+        self._over: set[Loaded] = set()
+        """Retired versions of which rows may still wait; forgotten when none does."""
         self.busy_since_s = -1.0
         """When the batch that runs now began; below 0 if none does. Others may read it."""
 
     def take(self, work: Work) -> None:
         """Work has come."""
         self.batcher.add(work.job, self._clock())
+        if work.loaded.is_retired:
+            self._over.add(work.loaded)
 
     def forget(self, loaded: Loaded) -> None:
-        """Nothing more comes for a version."""
-        self.batcher.forget(lambda line: isinstance(line, Line) and line.loaded is loaded)
+        """A version is in use no more; what waits for it still runs."""
+        self._over.add(loaded)
 
     def turn(self) -> float:
         """Run what is due; returns for how many seconds nothing else will be."""
@@ -130,7 +134,14 @@ class Worker:
             self._run(batch)
         elif self.batcher.dropped:
             self._tell(Ended(self._dropped()))
+        if self._over:
+            self._over = {each for each in self._over if not self._forgotten(each)}
         return max(self.batcher.due_s() - self._clock(), 0.0)
+
+    def _forgotten(self, loaded: Loaded) -> bool:
+        return self.batcher.forget(
+            lambda line: isinstance(line, Line) and line.loaded is loaded
+        )
 
     def _run(self, batch: Batch) -> None:
         loaded = _work_of(batch.parts[0].job).loaded
