@@ -24,7 +24,7 @@ MODEL: Final = "embed"
 INPUT: Final = "ids"
 OUTPUT: Final = "vector"
 PIECE_TEXTS: Final = 8
-"""So many are cut at once."""
+"""So many are cut at once, in one thread."""
 
 
 class Embedder:
@@ -32,17 +32,18 @@ class Embedder:
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
+        self._cutting = trio.CapacityLimiter(1)
 
     @property
     def is_there(self) -> bool:
         """Whether a version is in use."""
         return self._lane.slots.of(MODEL).live is not None
 
-    @property
-    def label(self) -> str:
-        """The live version, as `name@version`; empty without one."""
-        live = self._lane.slots.of(MODEL).live
-        return "" if live is None else live.label
+    def label_for(self, who: str) -> str:
+        """Which version answers somebody, as `name@version`; empty without one. Vectors of one
+        version cannot be compared with those of another."""
+        loaded = self._lane.slots.of(MODEL).choose(who)
+        return "" if loaded is None else loaded.label
 
     async def embed(
         self, texts: Sequence[str], *, deadline_s: float, who: str = "",
@@ -56,7 +57,9 @@ class Embedder:
         bags: list[Bag] = []
         for first in range(0, len(texts), PIECE_TEXTS):
             piece = texts[first : first + PIECE_TEXTS]
-            bag = (await trio.to_thread.run_sync(loaded.rows_of, piece))[INPUT]
+            bag = (await trio.to_thread.run_sync(
+                loaded.rows_of, piece, limiter=self._cutting
+            ))[INPUT]
             assert isinstance(bag, Bag)
             bags.extend(bag.part(row, row + 1) for row in range(len(piece)))
         return await self._run(loaded, bags, end_s, work)

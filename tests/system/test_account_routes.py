@@ -117,6 +117,10 @@ class Caller:
             self._protocol.start_next_cycle()
         return answer
 
+    async def close(self) -> None:
+        """Leave, whatever is under way."""
+        await self._stream.aclose()
+
     async def _answer(self) -> Answer:
         status, headers, body = 0, dict[str, str](), b""
         while True:

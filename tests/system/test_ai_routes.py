@@ -67,9 +67,11 @@ class Says:
 class Vectors:
     """Stands in for the encoder."""
 
-    label = "embed@1"
     is_there = True
     status = Status.DONE
+
+    def label_for(self, who: str) -> str:
+        return "embed@1"
 
     async def embed(
         self, texts: Sequence[str], *, deadline_s: float, who: str = "",
@@ -221,14 +223,57 @@ async def test_what_is_not_done_is_told_with_when_to_come_again(
             raise LaneError(status)
 
         monkeypatch.setattr(lane, "ask", ask)
-        for _ in range(5):  # none of them counts
+        tries = 2 if status is Status.LATE else 5  # what was worked on counts
+        for _ in range(tries):
             answer = await server.ask("/api/ai/moderate", "one", "two")
             assert (answer.status, answer.json["code"]) == (503, "unavailable")
             assert answer.headers["retry-after"] == "1"
             assert answer.json["sentence"]
+        answer = await server.ask("/api/ai/moderate", "one")
+        assert answer.status == (429 if status is Status.LATE else 503)
+
+
+@pytest.mark.parametrize("status", [Status.LATE, Status.SHED, Status.FAILED, Status.ABSENT])
+async def test_vectors_that_are_not_made_are_told(web: assets.WebAssets, status: Status) -> None:
+    async with opened(web) as server:
         server.vectors.status = status
         answer = await server.ask("/api/ai/embed", "one", deadline_ms=1)
-        assert answer.status == 503
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+
+
+async def test_who_leaves_before_the_answer_has_asked(
+    web: assets.WebAssets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(web, per_minute=4) as server:
+        begun, over = trio.Event(), trio.Event()
+
+        async def ask(*args: Any, **more: Any) -> Any:
+            begun.set()
+            try:
+                await trio.sleep_forever()
+            finally:
+                over.set()
+
+        assert server.lane is not None
+        monkeypatch.setattr(server.lane, "ask", ask)
+        key = await server.keys.find(server.key)
+        assert key is not None
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(server.ask, "/api/ai/moderate", "a", "b", "c", "d")
+                await begun.wait()
+                nursery.cancel_scope.cancel()
+            await server.caller.close()
+            await over.wait()
+            await trio.testing.wait_all_tasks_blocked()
+        assert server.keys.take(key, 1) > 0
+
+
+async def test_nothing_is_said_by_a_strict_policy_without_a_model(web: assets.WebAssets) -> None:
+    async with opened(web, has_models=False) as server:
+        answer = await server.ask("/api/ai/moderate", "hello", policy="strict")
+        assert (answer.status, answer.json["code"]) == (501, "not_here")
+        assert "standard" in answer.json["sentence"]
 
 
 async def test_a_model_that_fails_is_the_servers_fault(web: assets.WebAssets) -> None:
@@ -316,7 +361,8 @@ async def test_keys_are_made_listed_and_revoked_by_their_owner(
         assert (await caller.ask("DELETE", f"/api/ai/keys/{entry['id']}")).status == 204
         assert (await caller.ask("DELETE", f"/api/ai/keys/{entry['id']}")).status == 404
         assert (await caller.ask("GET", "/api/ai/keys")).json[0]["revoked_at"]
-        for bad in ({"name": ""}, {"name": "x", "rows_per_day": 0}, {"name": "x", "more": 1},
+        for bad in ({"name": ""}, {"name": "a\0b"}, {"name": "\x1b[2Jx"},
+                    {"name": "x", "rows_per_day": 0}, {"name": "x", "more": 1},
                     {"name": "x", "rows_per_minute": 5, "rows_per_day": 4}):
             assert (await caller.ask("POST", "/api/ai/keys", bad)).status == 400, bad
 
@@ -390,7 +436,7 @@ async def test_the_routes_are_documented(web: assets.WebAssets) -> None:
     for path in ROUTES:
         operation = document["paths"][path]["post"]
         assert set(operation["responses"]) >= {
-            "200", "400", "401", "413", "415", "429", "501", "503"
+            "200", "400", "401", "403", "413", "415", "429", "501", "503"
         }
         assert operation["security"] == [{"bearer": []}]
         assert operation["responses"]["429"]["content"]["application/json"]["schema"]

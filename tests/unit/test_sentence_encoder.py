@@ -152,14 +152,14 @@ def loaded(model: Any, version: str = "1") -> Loaded:
 async def test_rows_of_like_size_are_run_together_and_come_back_in_order() -> None:
     lane, model = Lane(Device()), Lengths()
     embedder = Embedder(lane)
-    assert (embedder.is_there, embedder.label) == (False, "")
+    assert (embedder.is_there, embedder.label_for("")) == (False, "")
     with pytest.raises(LaneError) as caught:
         await embedder.embed(["a"], deadline_s=60)
     assert caught.value.status is Status.ABSENT
     async with trio.open_nursery() as nursery:
         await nursery.start(lane.run)
         lane.slots.of(MODEL).live = loaded(model)
-        assert (embedder.is_there, embedder.label) == (True, "embed@1")
+        assert (embedder.is_there, embedder.label_for("")) == (True, "embed@1")
         lengths = [(37 * k) % 128 + 1 for k in range(64)]
         found = await embedder.embed(["x" * length for length in lengths], deadline_s=60)
         assert found[:, 0].tolist() == lengths
@@ -167,6 +167,14 @@ async def test_rows_of_like_size_are_run_together_and_come_back_in_order() -> No
             sizes = {next(size for size in SIZES if size >= length) for length in batch}
             assert len(sizes) == 1, batch
         nursery.cancel_scope.cancel()
+
+
+async def test_who_is_answered_by_a_canary_is_told_so() -> None:
+    lane = Lane(Device())
+    slot = lane.slots.of(MODEL)
+    slot.live, slot.canary, slot.canary_share = loaded(Lengths()), loaded(Lengths(), "2"), 0.5
+    told = {Embedder(lane).label_for(f"key {k}") for k in range(50)}
+    assert told == {"embed@1", "embed@2"}
 
 
 async def test_what_fails_for_one_size_fails_the_whole() -> None:

@@ -10,16 +10,18 @@ Theory of operation
 
 It is the reader and the lane of the worlds, so what apps ask is run in the same batches. What the
 worlds need goes first: rows of apps are of a class below it, they are shed first, and they come to
-the reader in pieces of PIECE_TEXTS, one request at a time, so a line of chat never waits behind
-more than one such piece.
+the reader in pieces of PIECE_TEXTS and PIECE_CHARS, one at a time, so a line of chat never waits
+behind more than one such piece. Where the reader has READER_TEXTS_MAX to read, they are shed there.
 
 Nothing is remembered: no context, no sender, no text. What is not done within the time that the
-request allows is given up, on the lane as well.
+request allows is given up, on the lane as well; the piece that is being read then is the last.
+
+A policy that publishes nothing unjudged (strict) has no answer without a model, as in a world.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -39,6 +41,7 @@ from atrium_server.moderation.reading import Read, Text
 from atrium_server.moderator import LABELS, MODEL, findings_of
 from atrium_server.reader import Reader
 from atrium_server.registry.signature import Field, Signature
+from atrium_shared import limits
 
 EMOTION_MODEL: Final = "emotion"
 EMOTIONS: Final = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
@@ -48,8 +51,10 @@ EMOTION_SIGNATURE: Final = Signature(
     (Field("scores", "float32", (len(EMOTIONS) + 1,)),),
 )
 PIECE_TEXTS: Final = 8
-READERS_MAX: Final = 1
-"""Requests whose texts are with the reader at once."""
+PIECE_CHARS: Final = limits.CHAT_CHARS_MAX
+"""A text that is longer than that is a piece by itself."""
+READER_TEXTS_MAX: Final = limits.MODERATION_WAITING_MAX // 4
+"""With so many the reader is late for the worlds."""
 RETRY_S: Final = 1
 """When a lane that had too much to do may have less."""
 
@@ -61,6 +66,11 @@ class AbsentError(Exception):
 class BusyError(Exception):
     """It was not done in time, or there is too much to do; the message is a sentence."""
 
+    def __init__(self, sentence: str, spent: int = 0) -> None:
+        super().__init__(sentence)
+        self.spent = spent
+        """So many texts were worked on for who had not allowed enough time."""
+
 
 class Embedder(Protocol):
     """What makes vectors of texts."""
@@ -70,9 +80,8 @@ class Embedder(Protocol):
         """Whether a version is in use."""
         ...
 
-    @property
-    def label(self) -> str:
-        """Which version is, as `name@version`."""
+    def label_for(self, who: str) -> str:
+        """Which version answers somebody, as `name@version`."""
         ...
 
     async def embed(
@@ -111,17 +120,21 @@ class AiService:
         self._reader = reader
         self._lane = lane
         self._embedder = embedder
-        self._reading = trio.CapacityLimiter(READERS_MAX)
+        self._reading = trio.Semaphore(1)
+        """Taken by who asks, given back when the reader has read."""
 
     async def moderate(
         self, texts: Sequence[str], policy: Policy, *, deadline_s: float, who: str
     ) -> tuple[str, list[Judged]]:
         """Which version was asked ("" for the rules alone), and what is said of each text.
 
-        Raises BusyError.
+        Raises BusyError, and AbsentError for a policy that needs a model where there is none.
         """
+        reads: list[Read] = []
         with _within(deadline_s) as scope:
-            reads = await self._read(texts)
+            if policy.fails_closed and self._version(MODEL, who) is None:
+                raise AbsentError(NO_MODERATION)
+            await self._read(texts, reads)
             loaded = self._version(MODEL, who)
             if loaded is None:
                 return "", [
@@ -133,7 +146,7 @@ class AiService:
                 _judged(text, read, scores, policy, loaded)
                 for text, read, scores in zip(texts, reads, table, strict=True)
             ]
-        raise BusyError(TOO_LATE)
+        raise BusyError(TOO_LATE, len(reads))
 
     async def emotion(
         self, texts: Sequence[str], *, deadline_s: float, who: str
@@ -142,13 +155,15 @@ class AiService:
 
         Raises AbsentError and BusyError.
         """
+        reads: list[Read] = []
         with _within(deadline_s) as scope:
             loaded = self._version(EMOTION_MODEL, who)
             if loaded is None:
                 raise AbsentError(NO_EMOTION)
-            table = await self._scores(loaded, await self._read(texts), scope)
+            await self._read(texts, reads)
+            table = await self._scores(loaded, reads, scope)
             return loaded.label, [_feeling(scores) for scores in table.tolist()]
-        raise BusyError(TOO_LATE)
+        raise BusyError(TOO_LATE, len(reads))
 
     async def embed(
         self, texts: Sequence[str], *, deadline_s: float, who: str
@@ -160,42 +175,43 @@ class AiService:
         embedder = self._embedder
         if embedder is None or not embedder.is_there:
             raise AbsentError(NO_EMBEDDER)
-        label = embedder.label
+        label = embedder.label_for(who)
         with _within(deadline_s):
             try:
                 return label, await embedder.embed(texts, deadline_s=deadline_s, who=who)
             except LaneError as error:
-                raise _told(error, NO_EMBEDDER) from None
-        raise BusyError(TOO_LATE)
+                raise _told(error, NO_EMBEDDER, len(texts)) from None
+        raise BusyError(TOO_LATE, len(texts))
 
     # --- within ------------------------------------------------------------------------------
 
     def _version(self, name: str, who: str) -> Loaded | None:
         return None if self._lane is None else self._lane.slots.of(name).choose(who)
 
-    async def _read(self, texts: Sequence[str]) -> list[Read]:
-        """By the rules, in pieces."""
-        reads: list[Read] = []
-        for first in range(0, len(texts), PIECE_TEXTS):
-            async with self._reading:
-                for read in await self._piece(texts[first : first + PIECE_TEXTS]):
-                    if read is None:
-                        raise BusyError(UNREAD)
-                    reads.append(read)
-        return reads
+    async def _read(self, texts: Sequence[str], reads: list[Read]) -> None:
+        """By the rules, in pieces; what has been read is added to `reads`."""
+        for piece in _pieces(texts):
+            await self._reading.acquire()
+            if self._reader.waiting > READER_TEXTS_MAX:
+                self._reading.release()
+                raise BusyError(TOO_MUCH)
+            for read in await self._piece(piece):
+                if read is None:
+                    raise BusyError(UNREAD)
+                reads.append(read)
 
     async def _piece(self, texts: Sequence[str]) -> Sequence[Read | None]:
+        """A piece cannot be taken back: who has given up leaves the next one waiting for it."""
         found: list[Sequence[Read | None]] = []
         is_told = trio.Event()
 
         def told(reads: Sequence[Read | None]) -> None:
             found.append(reads)
             is_told.set()
+            self._reading.release()
 
         self._reader.read([Text(text) for text in texts], told)
-        # What was handed over comes back: a piece is short, and no other may begin before.
-        with trio.CancelScope(shield=True):
-            await is_told.wait()
+        await is_told.wait()
         return found[0]
 
     async def _scores(
@@ -213,7 +229,7 @@ class AiService:
                 deadline_s=scope.deadline - trio.current_time(),
             )
         except LaneError as error:
-            raise _told(error, NO_LANE) from None
+            raise _told(error, NO_LANE, len(reads)) from None
         return outcome.outputs["scores"]
 
 
@@ -221,6 +237,10 @@ TOO_LATE: Final = "It could not be done in the time that was allowed: allow more
 UNREAD: Final = "One of the texts could not be read; the reason is in the server's log."
 NO_LANE: Final = "The models of this server do not run just now: try again in a moment."
 TOO_MUCH: Final = "The models have too much to do just now: try again in a moment."
+NO_MODERATION: Final = (
+    "The policy strict needs a model, and this server has none: it was started with --brain off, or"
+    " without torch. Ask with the policy standard to have the rules alone."
+)
 NO_EMOTION: Final = (
     "This server has no model of emotions: it was started with --brain off, or without torch."
 )
@@ -230,13 +250,27 @@ NO_EMBEDDER: Final = (
 )
 
 
+def _pieces(texts: Sequence[str]) -> Iterator[list[str]]:
+    """In their order, so many at a time as the reader should have."""
+    piece: list[str] = []
+    chars = 0
+    for text in texts:
+        if piece and (len(piece) == PIECE_TEXTS or chars + len(text) > PIECE_CHARS):
+            yield piece
+            piece, chars = [], 0
+        piece.append(text)
+        chars += len(text)
+    if piece:
+        yield piece
+
+
 def _within(deadline_s: float) -> trio.CancelScope:
     return trio.CancelScope(deadline=trio.current_time() + deadline_s)
 
 
-def _told(error: LaneError, absent: str) -> AbsentError | BusyError:
+def _told(error: LaneError, absent: str, texts: int) -> BusyError:
     if error.status is Status.LATE:
-        return BusyError(TOO_LATE)
+        return BusyError(TOO_LATE, texts)
     if error.status is Status.ABSENT:
         return BusyError(absent)
     return BusyError(NO_LANE if error.status is Status.FAILED else TOO_MUCH)

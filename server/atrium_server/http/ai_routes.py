@@ -3,8 +3,11 @@
 An app shows its key as `Authorization: Bearer KEY`; a key is made by somebody who may operate the
 server, here or with `atrium account key create`, and may ask no more than its quotas. A request
 brings up to 64 texts and the time that it allows (`deadline_ms`). What is not done by then, or is
-shed because the worlds need the models themselves, is answered with 503 and a Retry-After, and does
-not count against the quota; what is beyond the quota with 429 and the time until it is not.
+shed because the worlds need the models themselves, is answered with 503 and a Retry-After; what is
+beyond the quota with 429 and the time until it is not.
+
+What the server could not do does not count against the quota. What has been worked on does, for who
+allowed too little time, or left before the answer: else a key could have any amount of work done.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Protocol
 
 import msgspec
+import trio
 from litestar import Request, delete, get, post
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException, NotAuthorizedException, NotFoundException
@@ -171,6 +175,7 @@ class HasAi(HasAdmission, Protocol):
 ServiceParameter = NamedDependency[SkipValidation[HasAi]]
 _PROBLEMS: Final[dict[int, str]] = {
     400: "The body is not as it should be", 401: "There is no key, or it may not be used",
+    403: "The page that asks is of an origin that is not allowed",
     413: "The body is too large", 415: "The body is not JSON",
     429: "The key has asked as much as it may; Retry-After says when it may again",
     501: "This server has no such model",
@@ -195,8 +200,8 @@ class _Asker:
 async def _asking(
     request: AnyRequest, service: HasAi, texts: Sequence[str]
 ) -> AsyncGenerator[_Asker]:
-    """The texts count against the key of the request, unless the block ends in an error, which is
-    told as a status.
+    """The texts count against the key of the request, but for those that the server could not do
+    when the block ends in an error, which is told as a status.
     """
     if service.ai is None or service.ai_keys is None:
         raise HTTPException(status_code=501, detail=NOT_HERE)
@@ -209,7 +214,7 @@ async def _asking(
 
     key = await _key_of(request, service.ai_keys)
     _take(service.ai_keys, key, len(texts), count)
-    outcome = "failed"
+    outcome, spent = "failed", 0
     try:
         yield _Asker(service.ai, str(key.id))
         outcome = "done"
@@ -217,14 +222,17 @@ async def _asking(
         outcome = "absent"
         raise HTTPException(status_code=501, detail=str(error)) from None
     except BusyError as error:
-        outcome = "busy"
+        outcome, spent = "busy", error.spent
         raise HTTPException(
             status_code=503, detail=str(error), headers={"retry-after": str(RETRY_S)}
         ) from None
+    except trio.Cancelled:
+        outcome, spent = "left", len(texts)
+        raise
     finally:
         count(outcome)
         if outcome != "done":
-            service.ai_keys.give_back(key, len(texts))
+            service.ai_keys.give_back(key, len(texts) - spent)
 
 
 async def _key_of(request: AnyRequest, keys: AiKeys) -> NewKey:

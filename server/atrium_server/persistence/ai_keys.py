@@ -86,6 +86,8 @@ def check_key(key: NewKey) -> None:
         raise ValueError("a key is kept by its SHA-256")
     if not 1 <= len(key.name) <= AI_KEY_NAME_CHARS_MAX:
         raise Refused(f"A key needs a name of 1 to {AI_KEY_NAME_CHARS_MAX} letters.")
+    if not key.name.isprintable():
+        raise Refused("The name of a key is one line of letters that can be seen.")
     if not 1 <= key.rows_per_minute <= key.rows_per_day <= AI_ROWS_PER_DAY_MAX:
         raise Refused(
             "A key may ask at least 1 row a minute, and not more in a minute than in a day or"
