@@ -37,6 +37,7 @@ from atrium_server.hosts import Hosts
 from atrium_server.http.guard import Admission
 from atrium_server.http.service import Lanes as HttpLanes
 from atrium_server.http.service import open_http_service
+from atrium_server.http.status import Trouble
 from atrium_server.lanes import Lanes, open_lanes
 from atrium_server.net.addresses import Addresses, AddressRules
 from atrium_server.net.forwarded import Forwarding
@@ -296,9 +297,11 @@ def _behind_http(parts: _Parts, hosts: Hosts, reviewing: Reviewing | None) -> Ht
     lanes = parts.lanes
     if lanes is None:
         return {}
+    brain = parts.brain
     return {
-        "accounts": lanes.accounts, "uploads": lanes.uploads, "ai_keys": lanes.ai_keys,
-        "rewinder": _rewinding(hosts, lanes), "ai": parts.brain.ai if parts.brain else None,
+        "trouble": brain.trouble if brain else Trouble, "accounts": lanes.accounts,
+        "uploads": lanes.uploads, "ai_keys": lanes.ai_keys,
+        "rewinder": _rewinding(hosts, lanes), "ai": brain.ai if brain else None,
         "reviewer": reviewing,
     }
 

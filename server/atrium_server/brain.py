@@ -22,6 +22,7 @@ from atrium_server.ai.service import EMOTION_MODEL, EMOTION_SIGNATURE, AiService
 from atrium_server.config import AtriumStartError, Config
 from atrium_server.deployment import Deployment, Hooks
 from atrium_server.embedding import Embedder
+from atrium_server.http.status import Trouble
 from atrium_server.image_judge import PICTURES_MODEL, PICTURES_SIGNATURE
 from atrium_server.inference.lane import Lane
 from atrium_server.inference.numbers import LaneNumbers
@@ -53,6 +54,19 @@ EXPECTED: Final = {
 }
 """What versions of these must take and give."""
 FORGET_S: Final = 60.0
+RULES_ALONE: Final = (
+    "Models do not run just now, so the rules moderate alone; the log says why. They are started"
+    " again by themselves: if that goes on, look at the log and at `atrium models list`."
+)
+MUTE: Final = (
+    "Models do not run just now, so in worlds with the policy strict nothing that is said is told;"
+    " the log says why. They are started again by themselves: if that goes on, look at the log and"
+    " at `atrium models list`."
+)
+WHOLE: Final = "atrium_brain_whole"
+"""Gauge: 1 while all that is to think does, 0 while the rules moderate alone for want of models."""
+HELD: Final = "atrium_moderation_held"
+"""Gauge: lines that wait for a moderator."""
 VERDICTS_TOTAL: Final = "atrium_moderation_verdicts_total"
 """Counter {action, category}: first verdicts on texts."""
 VERDICT_SECONDS: Final = "atrium_moderation_verdict_seconds"
@@ -76,6 +90,8 @@ class Brain:
     """Where models run, for people."""
     catalogue: Catalogue | None = None
     """The versions of its models; None without models."""
+    has_strict_worlds: bool = False
+    """Whether some world publishes nothing that no model has judged."""
     desk: Desk = field(default_factory=lambda: Desk(time.time))
     """What was decided, for who puts it right."""
 
@@ -87,6 +103,7 @@ class Brain:
                 f"The world {world!r} is moderated strictly and needs models, which are off: start"
                 " with --brain on, or give it the policy standard."
             )
+        self.has_strict_worlds |= found.fails_closed
         return WorldJudge(self.moderator, found, world, self.desk)
 
     async def refusal_of_name(self, name: str) -> str:
@@ -100,8 +117,17 @@ class Brain:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all that was to think does."""
-        return self.lane is None or self.lane.is_up
+        """Whether all that was to think does: the lane takes work, and a version answers."""
+        if self.lane is None:
+            return True
+        live = self.lane.slots.of(MODEL).live
+        return self.lane.is_up and live is not None and not live.is_broken
+
+    def trouble(self) -> Trouble:
+        """What to say of it to who asks whether clients may come."""
+        if self.is_whole:
+            return Trouble()
+        return Trouble(MUTE, may_come=False) if self.has_strict_worlds else Trouble(RULES_ALONE)
 
 
 def policy_of(name: str) -> Policy:
@@ -141,13 +167,15 @@ async def open_brain(
             nursery.start_soon(catalogue.run, deployment.follow)
             nursery.start_soon(deployment.keep_budgets)
             logger.info("models run on %s", device.name)
+        registry.gauge_read(WHOLE, "Whether models run, where they are to.", lambda: brain.is_whole)
+        registry.gauge_read(HELD, "Lines that wait for a moderator.", lambda: brain.desk.held)
         nursery.start_soon(brain.moderator.run)
-        nursery.start_soon(_forget, brain)
+        nursery.start_soon(forget_now_and_then, brain)
         yield brain
         nursery.cancel_scope.cancel()
 
 
-async def _forget(brain: Brain) -> None:
+async def forget_now_and_then(brain: Brain) -> None:
     """What people have said lately is remembered for a minute, and for FORGET_S more."""
     while True:
         await trio.sleep(FORGET_S)

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import trio
 from harness import House, open_house, write_world
+from test_account_routes import Caller
+from trio.testing import MockClock
 
 from atrium_client import ChatState, Me, connect
 from atrium_server import moderator
+from atrium_server.brain import FORGET_S, MUTE, RULES_ALONE, forget_now_and_then
 from atrium_server.config import AtriumStartError
 from atrium_server.moderator import MODEL
+from atrium_server.replication.replicator import warm_up
 
 URL = "ws://atrium.test"
 
@@ -86,6 +92,54 @@ async def test_when_models_are_gone_the_rules_go_on(house: House) -> None:
         assert (await said(ann, "what the f.u.c.k"))[0] is ChatState.PUBLISHED
         assert await heard(ben) == "what the •••••••"
         assert (await said(ann, "kys"))[0] is ChatState.REJECTED
+    assert await readiness(house) == (200, RULES_ALONE)
+    assert "\natrium_brain_whole 0" in house.server.registry.render()
+
+
+async def readiness(house: House) -> tuple[int, str]:
+    """What a probe is told."""
+    answer = await Caller(house.link()).ask("GET", "/readyz")
+    return answer.status, answer.json["degraded"]
+
+
+async def test_where_nothing_is_told_without_models_nobody_is_sent_while_they_do_not_run(
+    tmp_path: Path,
+) -> None:
+    warm_up()
+    world = write_world(tmp_path, "nursery")
+    world.write_text(world.read_text() + '\n[moderation]\npolicy = "strict"\n')
+    async with (
+        open_house(worlds=[world], has_lanes=True, brain="on", device="cpu") as house,
+        connect(URL, name="Ann", stream=house.dial),
+    ):
+        assert await readiness(house) == (200, "")
+        assert "\natrium_brain_whole 1" in house.server.registry.render()
+        brain = house.server.brain
+        assert brain is not None
+        assert brain.lane is not None
+        live = brain.lane.slots.of(MODEL).live
+        assert live is not None
+        live.is_broken = True
+        assert await readiness(house) == (503, MUTE)
+
+
+class Remembering:
+    """A reader and a moderator that are told to forget."""
+
+    def __init__(self) -> None:
+        self.told: list[float] = []
+
+    def forget_before(self, now_s: float) -> None:
+        self.told.append(now_s)
+
+
+async def test_what_people_did_is_forgotten_every_minute(autojump_clock: MockClock) -> None:
+    reader, moderator_ = Remembering(), Remembering()
+    given: Any = SimpleNamespace(reader=reader, moderator=moderator_)
+    began_s = trio.current_time()
+    with trio.move_on_after(2.5 * FORGET_S):
+        await forget_now_and_then(given)
+    assert reader.told == moderator_.told == [began_s + FORGET_S, began_s + 2 * FORGET_S]
 
 
 async def test_a_strict_world_does_not_start_without_models(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from atrium_server.moderation.evaluation import Case, parse, score
 from atrium_server.moderation.findings import Action, Category
 from atrium_server.moderation.policy import POLICIES, PolicyName, decide
 from atrium_server.moderation.reading import Text
+from atrium_server.moderation.rules import TextRules
 from atrium_server.moderation.senders import (
     LINES_KEPT,
     NEAR_BITS,
@@ -317,6 +318,22 @@ def test_who_has_been_silent_is_forgotten() -> None:
     senders.forget_before(WINDOW_S + 1)
     assert len(senders) == 1
     assert said(senders, ["one"], [WINDOW_S + 2], who="bob")[0][Habit.ALIKE] == 1
+
+
+@pytest.mark.parametrize("is_by_name", [True, False])
+def test_the_rules_as_a_whole_forget_as_well(is_by_name: bool) -> None:
+    rules = TextRules()
+
+    def finds_spam() -> bool:
+        flood = [Text(SENTENCE, "ann", 1.0, "plaza")] * 20
+        return any(each.category is Category.SPAM for each in rules.read(flood)[0].findings)
+
+    assert [finds_spam(), finds_spam()] == [False, True]
+    if is_by_name:
+        rules.forget("ann")
+    else:
+        rules.forget_before(2.0 + WINDOW_S)
+    assert not finds_spam()
 
 
 def test_whoever_has_been_silent_longest_gives_way() -> None:

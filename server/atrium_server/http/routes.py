@@ -7,6 +7,7 @@ from `Service`, which is handed to the Litestar app once; there is no other stat
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
@@ -41,7 +42,7 @@ from atrium_server.http.held_routes import HANDLERS as HELD_HANDLERS
 from atrium_server.http.json_request import JsonRequest
 from atrium_server.http.scene_pieces import Unpacking
 from atrium_server.http.static_files import IMMUTABLE, takes_gzip
-from atrium_server.http.status import ServerStatus, WorldStatus
+from atrium_server.http.status import ServerStatus, Trouble, WorldStatus
 from atrium_server.http.verdict_routes import HANDLERS as VERDICT_HANDLERS
 from atrium_server.http.verdict_routes import Reviewer
 from atrium_server.http.world_routes import HANDLERS as WORLD_HANDLERS
@@ -76,6 +77,8 @@ class Service:
     """None where the server has no lanes."""
     ai_keys: AiKeys | None = None
     """The same."""
+    trouble: Callable[[], Trouble] = Trouble
+    """What does not work as it should."""
     reviewer: Reviewer | None = None
     """None where nothing is moderated."""
     unpacking: Unpacking = field(default_factory=Unpacking)
@@ -96,6 +99,8 @@ class Readiness:
     ready: bool
     draining: bool
     failed: list[str]
+    degraded: str
+    """A sentence on what does not work as it should; empty when all is well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +129,15 @@ def healthz(request: AnyRequest, service: ServiceParameter) -> Response[Health]:
 
 @get("/readyz", summary="May clients come?", sync_to_thread=False)
 def readyz(request: AnyRequest, service: ServiceParameter) -> Response[Readiness]:
-    """Status 200 while clients may come, else 503. Worlds that stay down do not count."""
+    """Status 200 while clients may come, else 503. Worlds that stay down do not count; nor does it
+    when models do not run, but where a world publishes nothing without them."""
     draining = service.status.draining()
-    ready = service.status.ready() and not draining
+    trouble = service.trouble()
+    ready = service.status.ready() and not draining and trouble.may_come
     failed = [world.name for world in service.status.worlds() if world.failed]
     told = failed if service.admission.is_named(request.scope["headers"]) else []
-    return Response(Readiness(ready, draining, told), status_code=200 if ready else 503)
+    answer = Readiness(ready, draining, told, trouble.sentence)
+    return Response(answer, status_code=200 if ready else 503)
 
 
 @get("/metrics", summary="Metrics for Prometheus", sync_to_thread=False)

@@ -50,7 +50,7 @@ from atrium_server.http.assets import WebAssets, load_assets, web_root
 from atrium_server.http.guard import Admission, Guard, is_websocket
 from atrium_server.http.routes import Service, make_app
 from atrium_server.http.static_files import StaticFiles
-from atrium_server.http.status import ServerStatus
+from atrium_server.http.status import ServerStatus, Trouble
 from atrium_server.http.verdict_routes import Reviewer
 from atrium_server.http.world_routes import Rewinder
 from atrium_server.telemetry import Registry
@@ -80,6 +80,7 @@ class Lanes(TypedDict, total=False):
     ai: AiService | None
     ai_keys: AiKeys | None
     reviewer: Reviewer | None
+    trouble: Callable[[], Trouble]
 
 
 @asynccontextmanager

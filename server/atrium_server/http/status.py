@@ -36,6 +36,16 @@ class WorldStatus:
     restarts: int
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What does not work as it should although worlds tick."""
+
+    sentence: str = ""
+    """For who looks after the server; empty when all is well."""
+    may_come: bool = True
+    """Whether clients may come nevertheless."""
+
+
 class ServerStatus(Protocol):
     """The server as HTTP sees it."""
 
