@@ -15,6 +15,8 @@ from atrium_server.moderation import pii
 from atrium_server.moderation.evaluation import COLUMNS, Case, CaseError, parse, score, table
 from atrium_server.moderation.findings import Action, Category, Decision
 from atrium_server.moderation.policy import POLICIES, PolicyName, decide
+from atrium_server.moderation.reading import Text
+from atrium_server.moderation.rules import TextRules
 
 FILE = Path(__file__).parents[1] / "moderation" / "chat_lines.tsv"
 STANDARD = POLICIES[PolicyName.STANDARD]
@@ -175,6 +177,27 @@ def test_shares_are_shares_and_parts_add_up(pairs: list[tuple[frozenset[Action],
     assert overall.kept_back <= overall.false_alarms <= overall.to_leave
     for share in (overall.accuracy, overall.recall, overall.precision, overall.kept_back_share):
         assert share is None or 0 <= share <= 1
+
+
+@pytest.mark.parametrize(("split", "right_min", "missed_max"), [
+    ("dev", 0.97, 0.02), ("test", 0.89, 0.15),
+])
+def test_rules_and_policy_decide_as_a_moderator_would(
+    split: str, right_min: float, missed_max: float
+) -> None:
+    """Without a model; what the halves come to with one is in its card."""
+    lines = of_split(split)
+    reads = TextRules().read([Text(line.text) for line in lines])
+    report = score(lines, [
+        decide(line.text, read.findings, STANDARD) for line, read in zip(lines, reads, strict=True)
+    ])
+    overall = report.overall
+    assert overall.accuracy is not None
+    assert overall.accuracy >= right_min
+    assert 1 - (overall.recall or 0) <= missed_max
+    assert overall.false_alarm_share is not None
+    assert overall.false_alarm_share <= 0.02
+    assert report.self_harm_blocked == 0
 
 
 @pytest.mark.parametrize("split", ["dev", "test"])

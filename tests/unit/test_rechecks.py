@@ -26,7 +26,7 @@ def building(text: str = "old words", pending: str = "") -> Building:
     """A world that was loaded with a sign, and in which its owner is."""
     made = Building(30)
     made.load({OLD: Prop(HERE, Sign(text=text), owner="ann", pending=pending)}, bytes(16))
-    made.enter(c.Join(1, "Ann", b"u" * 16, author="ann", rights=1))
+    made.enter(c.Join(1, "Ann", "", b"u" * 16, author="ann", rights=1))
     return made
 
 

@@ -24,6 +24,8 @@ from atrium_server.moderation.reading import Text
 BEFORE_S: Final = 20.0
 LINES_MAX: Final = 7
 LINE_CHARS_MAX: Final = 32
+CHARS_MAX: Final = 48
+"""Of all lines before."""
 SENDERS_MAX: Final = 4_096
 
 
@@ -57,6 +59,8 @@ class Before:
         if said is None or text.at_s - said.at_s > BEFORE_S:
             said = self._said[key] = _Said()
         self._said.move_to_end(key)
+        while sum(map(len, said.lines)) > CHARS_MAX:
+            said.lines.popleft()
         before = "".join(f"{line} " for line in said.lines)
         said.at_s = text.at_s
         said.lines.append(text.text)
