@@ -31,7 +31,7 @@ from atrium_server.hosts import Hosts
 from atrium_server.image_judge import LaneImageJudge
 from atrium_server.people import People
 from atrium_server.persistence.accounts import AccountStore
-from atrium_server.persistence.ai_keys import MemoryKeys, SqlKeys
+from atrium_server.persistence.ai_keys import KeyStore, MemoryKeys, SqlKeys
 from atrium_server.persistence.assets import MemoryAssetRecords, SqlAssetRecords
 from atrium_server.persistence.chat_log import ChatLog
 from atrium_server.persistence.chat_store import MemoryChatStore, SqlChatStore
@@ -115,7 +115,7 @@ async def open_lanes(
         uploads = await stack.enter_async_context(
             open_uploads(folder, records, registry, judging=_judging(brain, worlds, registry))
         )
-        store, feedback = _people_of(database, [world.name for world in worlds])
+        store, feedback, keys = _people_of(database, [world.name for world in worlds])
         conduct = (
             MemoryConduct(MemoryChatStore(), time.time) if database is None
             else SqlConduct(database)
@@ -132,7 +132,6 @@ async def open_lanes(
         news.append(People(accounts, conduct, relations, brain.forget))
         await accounts.open()
         safety = SafetyLanes(relations, Reports(conduct, time.time))
-        keys = MemoryKeys(time.time) if database is None else SqlKeys(database)
         lanes = Lanes(
             accounts, news[0], uploads, conduct, safety, AiKeys(keys, time.time), feedback
         )
@@ -158,13 +157,13 @@ def _judging(
 
 def _people_of(
     database: Database | None, worlds: list[str]
-) -> tuple[AccountStore, FeedbackStore]:
+) -> tuple[AccountStore, FeedbackStore, KeyStore]:
     if database is not None:
-        return SqlAccounts(database), SqlFeedback(database)
+        return SqlAccounts(database), SqlFeedback(database), SqlKeys(database)
     accounts = MemoryAccounts(worlds)
     feedback = MemoryFeedback(time.time, accounts.knows)
     accounts.feedback_of = feedback.of_account
-    return accounts, feedback
+    return accounts, feedback, MemoryKeys(time.time, accounts.knows)
 
 
 def _keep(lanes: Lanes, config: Config, database: Database, registry: Registry) -> None:

@@ -38,6 +38,7 @@ from atrium_server.inference.worker import Device
 from atrium_server.moderation.rules import TextRules
 from atrium_server.moderator import LABELS, MODEL, SIGNATURE
 from atrium_server.persistence.ai_keys import MemoryKeys, NewKey
+from atrium_server.persistence.errors import Refused
 from atrium_server.persistence.memory_accounts import MemoryAccounts
 from atrium_server.reader import Reader
 from atrium_server.telemetry import Registry
@@ -457,8 +458,11 @@ async def test_the_models_of_a_server_answer(tmp_path: Path) -> None:
         key = key_of(b"r" * 32)
         key_hash = hash_of(key)
         assert key_hash is not None
-        await lanes.ai_keys.store.create(NewKey(uuid.uuid4(), key_hash, OWNER, "bot", 60, 60))
+        with pytest.raises(Refused, match="no such account"):
+            await lanes.ai_keys.store.create(NewKey(uuid.uuid4(), key_hash, OWNER, "bot", 60, 60))
         caller = Caller(house.link())
+        owner = uuid.UUID((await caller.signed_up("Ada")).json["account"])
+        await lanes.ai_keys.store.create(NewKey(uuid.uuid4(), key_hash, owner, "bot", 60, 60))
         caller.token = key
         question = {"texts": ["good morning everyone", "you are all worthless stupid bitches"]}
         with trio.fail_after(30):
