@@ -159,7 +159,9 @@ def test_there_are_phrases_of_each_kind_in_each_language() -> None:
     ("黑人都是猴子", Category.HATE),
     ("お前は本当に役立たずだな", Category.INSULT),
     ("너 진짜 쓰레기다", Category.INSULT),
-    ("пидopаc", Category.HATE),
+    ("пидopаc", Category.HATE), ("everyone would be better off without me", Category.SELF_HARM),
+    ("you will die alone, even your mother hates you", Category.INSULT),
+    ("nadie me va a extrañar", Category.SELF_HARM), ("もう生きるのつらい", Category.SELF_HARM),
 ])
 def test_what_no_list_of_words_has_is_found(text: str, category: Category) -> None:
     action, why = decided(text)
@@ -175,7 +177,9 @@ def test_what_no_list_of_words_has_is_found(text: str, category: Category) -> No
     "küçük bir köpek gördüm", "你看那只狗", "あの豚はかわいい", "너 강아지 봤어?",
     "the doctor says my vagina is fine", "nine people were raped in the war, the court says",
     "wir lachen uns tot", "je meurs de rire", "me muero de risa", "умираю со смеху", "笑死我了",
-    "nobody here speaks Dutch", "is there a free seat, click the chair to sit",
+    "I'm standing on the bridge, come over", "屋上にいるよ", "je ne serai plus là demain",
+    "I won't be here tomorrow", "I have a rope and a torch", "nobody here speaks Dutch",
+    "is there a free seat, click the chair to sit",
     "мы не можем найти босса", "I don't want to live there", "she was a victim of incest",
 ])
 def test_harmless_lines_are_let_pass(text: str) -> None:
