@@ -66,6 +66,7 @@ bench-brain: $(VENV)/stamp-test
 	@$(BIN)/python tests/brain_cost.py
 	@$(BIN)/python tests/brain_load.py $(ARGS)
 	@$(BIN)/python tests/ai_cost.py
+	-@$(BIN)/python tests/picture_cost.py
 
 clean:
 	@rm -rf $(VENV) $(WEB)/node_modules dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache

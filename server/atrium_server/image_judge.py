@@ -5,11 +5,11 @@ Theory of operation
 The pictures come decoded and small from the process that checked the file (`assets.pictures`), so
 nothing of a stranger's file is parsed here: bytes of a known number become rows of the network.
 
-They are work of a class of its own, below all that somebody waits for in a conversation: a batch of
-them may have begun, and that is all that a line of chat ever waits for. A picture takes about 20 ms
-of one core, so on a processor a batch is one picture (`batcher`: no batch may be expected to take
-longer than LANE_SLICE_S_MAX, if it has more rows than one). One file is judged after the other, so
-that at most PICTURES_MAX rows wait, whoever uploads.
+They are work of a class of its own, below all that somebody waits for in a conversation. A picture
+takes about 20 ms of one core and cannot be taken back once it has begun, and a line of chat waits
+for that. So pictures go to the lane one by one, one file after the other whoever uploads, and after
+each the lane is left alone for as long as it took: it has at least half of its time for everything
+else. Batches of several would take as many times longer, and gain nothing on a processor.
 
 Whether there is a model is asked each time: a version can go live, and be retired, while the server
 runs. What then becomes of pictures is said in `assets.showing` and nowhere else.
@@ -28,7 +28,6 @@ from atrium_server.assets.showing import NotJudged
 from atrium_server.inference.classes import WorkClass
 from atrium_server.inference.lane import Lane
 from atrium_server.inference.outcomes import LaneError
-from atrium_server.inference.rows import Rows
 from atrium_server.inference.slots import Loaded
 from atrium_server.registry.signature import Field, Signature
 from atrium_server.telemetry import Registry
@@ -69,7 +68,7 @@ class LaneImageJudge:
         try:
             with trio.fail_after(PICTURES_JUDGED_S_MAX):
                 async with self._one_file:
-                    scores = await self._scores(_rows_of(pictures))
+                    scores = [await self._score(picture) for picture in pictures]
         except trio.TooSlowError:
             raise NotJudged("no time") from None
         except LaneError as error:
@@ -77,14 +76,10 @@ class LaneImageJudge:
         self._took.observe(trio.current_time() - began)
         return scores
 
-    async def _scores(self, rows: Rows) -> list[float]:
+    async def _score(self, picture: bytes) -> float:
+        row = np.frombuffer(picture, np.uint8).reshape(1, *_SHAPE)
         outcome = await self._lane.ask(
-            self._live, rows, work=WorkClass.PICTURES, deadline_s=PICTURES_JUDGED_S_MAX
+            self._live, {_INPUT: row}, work=WorkClass.PICTURES, deadline_s=PICTURES_JUDGED_S_MAX
         )
-        return [float(score) for score in outcome.outputs[_OUTPUT][:, 0]]
-
-
-def _rows_of(pictures: Sequence[bytes]) -> Rows:
-    """2.4 MB at most, copied once: some tenths of a millisecond."""
-    flat = np.frombuffer(b"".join(pictures), np.uint8)
-    return {_INPUT: flat.reshape(len(pictures), *_SHAPE)}
+        await trio.sleep(outcome.ran_s)
+        return float(outcome.outputs[_OUTPUT][0, 0])

@@ -5,23 +5,37 @@ On the real clock: threads read and models run meanwhile, of which a test's cloc
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import io
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 import trio
 from harness import House, open_house, write_world
+from PIL import Image
 from test_account_routes import Caller
 from trio.testing import MockClock
 
 from atrium_client import ChatState, Me, connect
 from atrium_server import moderator
+from atrium_server.assets.admission import UploadRefused
+from atrium_server.assets.uploads import Offer
 from atrium_server.brain import FORGET_S, MUTE, RULES_ALONE, forget_now_and_then
 from atrium_server.config import AtriumStartError
+from atrium_server.image_judge import PICTURES_MODEL
+from atrium_server.inference.device import TorchDevice
+from atrium_server.inference.models.picture_net import from_tensors
+from atrium_server.inference.slots import Loaded
 from atrium_server.moderator import MODEL
 from atrium_server.replication.replicator import warm_up
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+from picture_samples import small_net
 
 URL = "ws://atrium.test"
 
@@ -156,3 +170,34 @@ async def test_a_card_that_is_not_there_is_told(tmp_path: Path) -> None:
             worlds=[write_world(tmp_path, "hall")], has_lanes=True, brain="on", device="cuda:63"
         ):
             pass
+
+
+async def test_pictures_are_judged_as_soon_as_there_is_a_model(house: House) -> None:
+    brain, lanes = house.server.brain, house.server.lanes
+    assert brain is not None
+    assert lanes is not None
+    assert brain.lane is not None
+
+    async def put(colour: str) -> str:
+        """What became of a picture: its outcome, as the metrics tell it."""
+        written = io.BytesIO()
+        Image.new("RGB", (9, 7), colour).save(written, "PNG")
+        data = written.getvalue()
+
+        async def pieces() -> AsyncIterator[bytes]:
+            await trio.lowlevel.checkpoint()
+            yield data
+
+        offer = Offer(len(data), uploader=UUID(int=7))
+        with trio.fail_after(20), suppress(UploadRefused):
+            await lanes.uploads.receive(offer, pieces())
+        return house.server.registry.render()
+
+    assert 'atrium_asset_pictures_total{showing="show",why="absent"} 1' in await put("red")
+    net = TorchDevice("cpu").place(from_tensors(small_net(), {}))
+    brain.lane.slots.of(PICTURES_MODEL).live = Loaded(PICTURES_MODEL, "1", net)
+    text = await put("green")
+    assert 'why="score"} 1' in text
+    assert 'atrium_lane_jobs_total{class="pictures",outcome="done"} 1' in text
+    brain.lane.slots.of(PICTURES_MODEL).live = None
+    assert 'atrium_asset_pictures_total{showing="show",why="absent"} 2' in await put("blue")

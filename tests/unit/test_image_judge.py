@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import trio
+import trio.testing
 from picture_samples import pictures, small_net
 
 from atrium_server.assets.showing import NotJudged
@@ -17,10 +18,11 @@ from atrium_server.inference.classes import WorkClass
 from atrium_server.inference.device import TorchDevice
 from atrium_server.inference.lane import Lane
 from atrium_server.inference.models.picture_net import from_tensors
+from atrium_server.inference.outcomes import Outcome, Status
 from atrium_server.inference.slots import Loaded
 from atrium_server.inference.worker import Ended
 from atrium_server.telemetry import Registry
-from atrium_shared.limits import PICTURES_JUDGED_S_MAX, PICTURES_MAX
+from atrium_shared.limits import PICTURES_JUDGED_S_MAX
 
 SEEN = [picture.tobytes() for picture in pictures()]
 
@@ -88,20 +90,28 @@ async def test_a_broken_version_judges_nothing() -> None:
             await house.judge.judge(SEEN)
 
 
-async def test_one_file_after_the_other() -> None:
-    async with running() as house:
-        house.publish()
-        most = 0
-        async with trio.open_nursery() as nursery:
-            for _ in range(5):
-                nursery.start_soon(house.judge.judge, SEEN)
-            while len(house.lane.waiting) and not house.ended:
-                await trio.lowlevel.checkpoint()
-                most = max(most, house.lane.waiting[WorkClass.PICTURES])
-        assert most == len(SEEN) <= PICTURES_MAX
-        done = [outcome for each in house.ended for _, outcome in each.outcomes]
-        assert len(done) == 5
-        assert all(outcome.is_done for outcome in done)
+async def test_pictures_go_one_by_one_and_leave_the_lane_half_of_its_time(
+    autojump_clock: trio.testing.MockClock
+) -> None:
+    house = House()
+    under_way, begun = 0, list[float]()
+
+    async def ask(*given: object, **named: object) -> Outcome:
+        nonlocal under_way
+        assert under_way == 0, "one after the other, whoever uploads"
+        under_way += 1
+        begun.append(trio.current_time())
+        await trio.sleep(0.02)
+        under_way -= 1
+        return Outcome(Status.DONE, {"scores": np.array([[0.5]], np.float32)}, ran_s=0.02)
+
+    house.publish()
+    house.lane.ask = ask  # type: ignore[method-assign, assignment]
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(house.judge.judge, SEEN)
+    assert len(begun) == 3 * len(SEEN)
+    assert np.diff(begun) == pytest.approx(0.04)
 
 
 async def test_what_gets_no_turn_is_not_judged(autojump_clock: trio.testing.MockClock) -> None:

@@ -135,6 +135,26 @@ async def test_at_the_end_all_that_is_under_way_is_told() -> None:
     version.model.may_end.set()
 
 
+async def test_the_end_waits_for_the_batch_that_runs() -> None:
+    """A process that ends while a thread is within torch is aborted."""
+    lane, is_through = Lane(Device()), list[bool]()
+
+    class Slow(Adds):
+        def run(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+            self.started.set()
+            while lane.is_up:
+                pass
+            outputs = super().run(inputs)
+            is_through.append(sum(range(500_000)) > 0)
+            return outputs
+
+    slow = Slow()
+    async with running(lane):
+        lane.submit(Loaded("slow", "1", slow), numbers((1, 1)), lambda outcome: None, work=CHAT)
+        await until_started(slow)
+    assert is_through == [True]
+
+
 async def test_a_version_that_fails_is_loaded_anew_and_serves_again(
     autojump_clock: MockClock,
 ) -> None:

@@ -63,8 +63,6 @@ RULES: Final[Mapping[WorkClass, ClassRules]] = {
     WorkClass.PERCEPTION: ClassRules(1024, 0.01, 0.25, limits.LANE_QUEUE_ROWS_MAX),
     WorkClass.LANGUAGE: ClassRules(64, 0.005, 1.5, limits.LANE_QUEUE_ROWS_MAX // 4),
     WorkClass.SERVICE: ClassRules(1024, 0.005, 1.0, limits.LANE_QUEUE_ROWS_MAX // 4),
-    WorkClass.PICTURES: ClassRules(
-        8, 0.0, limits.PICTURES_JUDGED_S_MAX, 2 * limits.PICTURES_MAX
-    ),
+    WorkClass.PICTURES: ClassRules(1, 0.0, limits.PICTURES_JUDGED_S_MAX, limits.PICTURES_MAX),
     WorkClass.SHADOW: ClassRules(1024, 0.05, 5.0, limits.LANE_QUEUE_ROWS_MAX // 4),
 }

@@ -62,6 +62,9 @@ WARM_S_MAX: Final = 0.1
 SETTLED_ROWS_MAX: Final = 64
 """Owners of so many rows are told at a time; between two such pieces ticks have their turn."""
 NICE: Final = 5
+END_S: Final = 1.0
+"""So long the end of a server waits for the batch that runs: a process that ends while a thread is
+within torch is aborted, whatever its status was to be."""
 
 Reload = Callable[[Loaded], Awaitable[Loaded]]
 """Loads a version anew, onto the device that is in use now. Raises what loading raises."""
@@ -107,6 +110,8 @@ class Lane:
         self._rows = [0] * len(WorkClass)
         self._warming = 0
         self._failures: dict[str, int] = {}
+        self._thread = threading.current_thread()
+        """The one that works, once it runs."""
         self.hangs = 0
         self.restarts = 0
 
@@ -244,6 +249,8 @@ class Lane:
                     self._watch()
             finally:
                 self._end()
+                with trio.CancelScope(shield=True):
+                    await trio.to_thread.run_sync(self._thread.join, END_S)
 
     def _begin(self) -> None:
         number = self.restarts
@@ -251,9 +258,10 @@ class Lane:
         worker = Worker(self._device, self._teller(number), self._clock, GATE.wait)
         self._generation = _Generation(number, worker, own)
         # A daemon: a hung one must not keep the process from ending.
-        threading.Thread(
+        self._thread = threading.Thread(
             target=_work, args=(worker, own), name=f"lane-{number}", daemon=True
-        ).start()
+        )
+        self._thread.start()
 
     def _end(self) -> None:
         """The thread is let go; what was under way fails."""
