@@ -44,8 +44,8 @@ KINDS: Final = ("quiet", "chat", "lines", "matrix", "python", "swaps", "overload
 JOBS: Final = "atrium_lane_jobs_total"
 VERDICTS: Final = "atrium_moderation_verdict_seconds"
 CLASSES: Final = (
-    "animation", "npc", "moderation", "perception", "language", "service", "pictures",
-    "shadow",
+    "animation", "npc", "moderation", "perception", "language", "service", "pictures", "shadow",
+    "warming",
 )
 
 

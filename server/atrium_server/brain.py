@@ -38,6 +38,7 @@ from atrium_server.reader import Reader
 from atrium_server.registry.catalogue import Catalogue
 from atrium_server.registry.errors import ModelError
 from atrium_server.registry.opening import adopt, open_catalogue
+from atrium_server.shadowing import Shadowing
 from atrium_server.telemetry import Registry
 from atrium_server.verdicts import Desk
 from atrium_server.version import VERSION
@@ -161,7 +162,7 @@ async def open_brain(
             await nursery.start(lane.run)
             places = _Places(config.data_dir, database, lane, device)
             deployment, catalogue = await _deployed(places, registry)
-            observers.all = [numbers, deployment.observe]
+            observers.all = [numbers, deployment.observe, Shadowing(lane, registry).observe]
             brain.catalogue = catalogue
             brain.moderator.observed = deployment.saw
             nursery.start_soon(catalogue.run, deployment.follow)

@@ -192,7 +192,7 @@ async def test_the_pauses_grow_for_a_version_that_fails_on_real_rows_alone(
     async def reload(old: Loaded) -> Loaded:
         began.append(old)
         fresh = loaded()
-        await lane.ask(fresh, numbers((1, 1)), work=WorkClass.SHADOW, deadline_s=LONG_S)
+        await lane.ask(fresh, numbers((1, 1)), work=WorkClass.WARMING, deadline_s=LONG_S)
         reloads.append(fresh)
         warmed.set()
         return fresh

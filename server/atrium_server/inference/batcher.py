@@ -334,5 +334,5 @@ class Batcher:
             room -= rows
             done += job.left == 0
         del line.jobs[:done]
-        work = min((part.job.work for part in parts), default=WorkClass.SHADOW)
+        work = min((part.job.work for part in parts), default=WorkClass.WARMING)
         return Batch(key, work, sum(part.stop - part.start for part in parts), tuple(parts))

@@ -34,7 +34,9 @@ class WorkClass(IntEnum):
     """Those of uploads, which are kept from others until then. Each takes as long as thousands of
     lines, and nobody speaks with one, so all that is asked in a conversation goes first."""
     SHADOW = 7
-    """What is computed only to be compared, and the warming of new models."""
+    """What is computed only to be compared."""
+    WARMING = 8
+    """Rows that are made up, to warm a version before it is used."""
 
     @property
     def label(self) -> str:
@@ -65,4 +67,5 @@ RULES: Final[Mapping[WorkClass, ClassRules]] = {
     WorkClass.SERVICE: ClassRules(1024, 0.005, 1.0, limits.LANE_QUEUE_ROWS_MAX // 4),
     WorkClass.PICTURES: ClassRules(1, 0.0, limits.PICTURES_JUDGED_S_MAX, limits.PICTURES_MAX),
     WorkClass.SHADOW: ClassRules(1024, 0.05, 5.0, limits.LANE_QUEUE_ROWS_MAX // 4),
+    WorkClass.WARMING: ClassRules(1024, 0.0, 5.0, limits.LANE_QUEUE_ROWS_MAX // 4),
 }

@@ -213,7 +213,7 @@ class Lane:
             rows = example_rows(loaded.model.signature, count, size=size)
             runs = [
                 (await self.ask(
-                    loaded, rows, work=WorkClass.SHADOW, deadline_s=WARMING_HANG_S
+                    loaded, rows, work=WorkClass.WARMING, deadline_s=WARMING_HANG_S
                 )).ran_s
                 for _ in range(3)
             ]
@@ -306,7 +306,7 @@ class Lane:
             self._lose_device()
         elif batch.broken is not None:
             self._mend(batch.broken)
-        elif batch.work != WorkClass.SHADOW:  # to be warm again says nothing of real rows
+        elif batch.work != WorkClass.WARMING:  # to be warm again says nothing of real rows
             self._failures.pop(batch.label, None)
 
     def _tell_some(self) -> None:
